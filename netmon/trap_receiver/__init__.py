@@ -1,0 +1,1 @@
+"""From the UDP socket to the Redis stream: capture, journal, commit, decode."""
