@@ -1,0 +1,1 @@
+"""SNMP notifications from bytes and to bytes; pure."""
