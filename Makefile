@@ -1,0 +1,53 @@
+# `make` alone lists the targets. `make run` and `make test` need only python3 (with venv), make and a package index.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: help venv run test check format bench clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= config/netmon.yml
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+venv: $(VENV)/installed ## make .venv with the versions of constraints.txt
+
+run: venv ## run netmon here, without root, on config/netmon.yml
+	exec $(BIN)/netmon run -c $(CONFIG)
+
+test: venv ## run all tests; ARGS='-k name' goes to pytest
+	tests/tools.sh
+	$(BIN)/python -m pytest $(ARGS)
+
+check: venv ## lint, format, types, purity
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict netmon $(wildcard loadtest)
+	$(BIN)/python -m pytest -q tests/unit/test_project.py
+
+format: venv ## let ruff format the code and sort the imports
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed-bench ## measure netmon and its peers; takes minutes, see docs/benchmarks.md
+	$(BIN)/python -m loadtest bench $(ARGS)
+
+clean: ## remove what make and the tests made; keeps var/, where the journal is
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'netmon needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo 'Python has no venv here. Type this, then make again:  sudo apt-get install -y python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
+	touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	touch $@
