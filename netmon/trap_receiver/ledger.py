@@ -1,0 +1,252 @@
+"""The loss ledger: what reached the socket, and what became of every datagram of it.
+
+Two identities, checked whenever somebody looks:
+
+    delivered = kernel_drops + captured
+    captured  = buffered + rejected{reason} + parked{reason} + in_flight
+
+`captured` is what capture has counted into the journal; `in_flight` is the distance from the journal's end to where
+decode stands; the other terms are what decode has counted. The three are counted by different processes at different
+ends, so that a datagram which goes astray in between shows as a `difference`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from netmon.snmp import REASONS
+from netmon.trap_receiver.state import read_state
+
+CAPTURE_STATE = "capture.state"
+COMMIT_STATE = "commit.state"
+DECODE_STATE = "decode.state"
+
+REJECT_REASONS = (*(reason for reason in REASONS if reason != "snmpv3"), "source_not_allowed", "community_not_allowed")
+"""Why a datagram goes to the rejects stream instead of the traps stream."""
+
+PARK_REASONS = ("snmpv3_not_configured",)
+"""Why a datagram waits in the journal, undecoded, for a configuration that can read it."""
+
+UNAVAILABLE_REASONS = ("connection", "timeout", "out_of_memory", "read_only", "loading", "fenced", "refused")
+"""Why Redis could not take a batch; `UnavailableError.reason`."""
+
+LATENCY_BOUNDS_MS = (1, 2, 5, 10, 15, 20, 30, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 60_000, 600_000)
+"""Upper bounds of the histogram of socket-to-stored latency; the last bucket is without bound."""
+
+CAPTURE_FIELDS = (
+    "captured",
+    "captured_bytes",
+    "frames",
+    "kernel_drops",
+    "socket_cookie",
+    "socket_drops",
+    "socket_queue_bytes",
+    "receive_buffer_bytes",
+    "segment",
+    "offset",
+    "held",
+    "held_times",
+    "held_ns",
+    "write_failures",
+    "recovered",
+    "torn_bytes",
+    "heartbeat_unix_ns",
+)
+COMMIT_FIELDS = (
+    "segment",
+    "offset",
+    "seq",
+    "inform_segment",
+    "inform_offset",
+    "syncs",
+    "sync_ns",
+    "sync_failures",
+    "informs_answered",
+    "informs_withheld",
+    "inform_send_failures",
+    "journal_bytes",
+    "journal_segments",
+    "journal_oldest_unix_ns",
+    "segments_deleted",
+    "heartbeat_unix_ns",
+)
+DECODE_FIELDS = (
+    "segment",
+    "offset",
+    "seq",
+    "sent_ms",
+    "sent_seq",
+    "floor_ms",
+    "floor_seq",
+    "trimming",
+    "buffered",
+    "lost",
+    *(f"rejected_{reason}" for reason in REJECT_REASONS),
+    *(f"parked_{reason}" for reason in PARK_REASONS),
+    "refilled",
+    "trimmed",
+    "rebuilds",
+    "duplicates",
+    "flagged",
+    "traps_length",
+    "rejects_length",
+    "stream_bytes",
+    "paused",
+    "redis_up",
+    *(f"unavailable_{reason}" for reason in UNAVAILABLE_REASONS),
+    "informs_answered",
+    "informs_withheld",
+    "inform_send_failures",
+    *(f"latency_le_{bound}" for bound in LATENCY_BOUNDS_MS),
+    "latency_over",
+    "latency_sum_ns",
+    "heartbeat_unix_ns",
+)
+
+
+class LaneLedger(msgspec.Struct, frozen=True, kw_only=True):
+    """Where every datagram of one lane is, as last published by its roles. Counts are since the journal began."""
+
+    delivered: int
+    """Datagrams that reached the socket."""
+    kernel_drops: int
+    """Of those, dropped by the kernel at this socket: queue full, or a wrong UDP checksum."""
+    captured: int
+    """Of those, written to the journal."""
+    buffered: int
+    """Decoded and acknowledged by Redis."""
+    rejected: dict[str, int]
+    """In the rejects stream, by reason; every reason is present."""
+    parked: dict[str, int]
+    """Raw in the journal, by reason; every reason is present."""
+    in_flight: int
+    """In the journal, decode has not come to them yet."""
+    lost: int
+    """Captured, but gone from the journal before decode came to them: a damaged or deleted segment."""
+    difference: int
+    """`captured` less all that is accounted for; 0 when the ledger balances."""
+    captured_bytes: int
+    socket_queue_bytes: int
+    """Kernel memory of datagrams that wait in the socket's queue."""
+    receive_buffer_bytes: int
+    """Kernel memory that the queue may use (SO_RCVBUF as the kernel reports it: twice what was asked for)."""
+    held: bool
+    """Capture is not reading, because the journal cannot grow: disk or quota full."""
+    held_times: int
+    held_seconds: float
+    write_failures: int
+    recovered: int
+    """Datagrams that a killed capture had taken from the kernel and its successor brought home."""
+    torn_bytes: int
+    """Bytes cut from the journal's end after a power loss: they were never acknowledged."""
+    journal_bytes: int
+    journal_segments: int
+    journal_oldest_unix_ns: int
+    segments_deleted: int
+    durable: int
+    """Last position that is on disk."""
+    syncs: int
+    sync_seconds: float
+    sync_failures: int
+    informs_answered: int
+    informs_withheld: int
+    inform_send_failures: int
+    duplicates: int
+    """Retransmitted INFORMs, recognised and marked in the stream."""
+    flagged: int
+    """Notifications that broke a rule and were accepted all the same."""
+    refilled: int
+    """Entries sent a second time, because Redis had lost them."""
+    trimmed: int
+    """Entries trimmed from the streams to stay within the memory budget."""
+    rebuilds: int
+    """Times that a stream was found changed by others and made anew from the journal."""
+    traps_entries: int
+    rejects_entries: int
+    stream_bytes: int
+    """Redis memory of the lane's streams, as last measured."""
+    paused: bool
+    """Decode waits because a consumer group that lags has filled the memory budget."""
+    redis_up: bool
+    unavailable: dict[str, int]
+    """Batches that Redis did not take, by reason."""
+    latency_counts: list[int]
+    """Notifications by socket-to-stored latency: a count for each of `LATENCY_BOUNDS_MS`, and one beyond."""
+    latency_sum_seconds: float
+    capture_heartbeat_unix_ns: int
+    commit_heartbeat_unix_ns: int
+    decode_heartbeat_unix_ns: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every captured datagram is accounted for."""
+        return self.difference == 0
+
+
+def read(directory: Path) -> LaneLedger:
+    """The ledger of the lane that lives in a folder; all zero where nothing has run yet. Needs no running process."""
+    # Decode is read before capture: what it has counted, capture has counted before.
+    decode = read_state(directory / DECODE_STATE)
+    commit = read_state(directory / COMMIT_STATE)
+    capture = read_state(directory / CAPTURE_STATE)
+    return _ledger(capture, commit, decode)
+
+
+def _ledger(capture: dict[str, int], commit: dict[str, int], decode: dict[str, int]) -> LaneLedger:
+    captured = capture.get("captured", 0)
+    rejected = {reason: decode.get(f"rejected_{reason}", 0) for reason in REJECT_REASONS}
+    parked = {reason: decode.get(f"parked_{reason}", 0) for reason in PARK_REASONS}
+    buffered = decode.get("buffered", 0)
+    in_flight = captured - decode.get("seq", 0)
+    return LaneLedger(
+        delivered=capture.get("kernel_drops", 0) + captured,
+        kernel_drops=capture.get("kernel_drops", 0),
+        captured=captured,
+        buffered=buffered,
+        rejected=rejected,
+        parked=parked,
+        in_flight=in_flight,
+        lost=decode.get("lost", 0),
+        difference=captured - buffered - sum(rejected.values()) - sum(parked.values()) - in_flight,
+        captured_bytes=capture.get("captured_bytes", 0),
+        socket_queue_bytes=capture.get("socket_queue_bytes", 0),
+        receive_buffer_bytes=capture.get("receive_buffer_bytes", 0),
+        held=bool(capture.get("held", 0)),
+        held_times=capture.get("held_times", 0),
+        held_seconds=capture.get("held_ns", 0) / 1e9,
+        write_failures=capture.get("write_failures", 0),
+        recovered=capture.get("recovered", 0),
+        torn_bytes=capture.get("torn_bytes", 0),
+        journal_bytes=commit.get("journal_bytes", 0),
+        journal_segments=commit.get("journal_segments", 0),
+        journal_oldest_unix_ns=commit.get("journal_oldest_unix_ns", 0),
+        segments_deleted=commit.get("segments_deleted", 0),
+        durable=commit.get("seq", 0),
+        syncs=commit.get("syncs", 0),
+        sync_seconds=commit.get("sync_ns", 0) / 1e9,
+        sync_failures=commit.get("sync_failures", 0),
+        informs_answered=commit.get("informs_answered", 0) + decode.get("informs_answered", 0),
+        informs_withheld=commit.get("informs_withheld", 0) + decode.get("informs_withheld", 0),
+        inform_send_failures=commit.get("inform_send_failures", 0) + decode.get("inform_send_failures", 0),
+        duplicates=decode.get("duplicates", 0),
+        flagged=decode.get("flagged", 0),
+        refilled=decode.get("refilled", 0),
+        trimmed=decode.get("trimmed", 0),
+        rebuilds=decode.get("rebuilds", 0),
+        traps_entries=decode.get("traps_length", 0),
+        rejects_entries=decode.get("rejects_length", 0),
+        stream_bytes=decode.get("stream_bytes", 0),
+        paused=bool(decode.get("paused", 0)),
+        redis_up=bool(decode.get("redis_up", 0)),
+        unavailable={reason: decode.get(f"unavailable_{reason}", 0) for reason in UNAVAILABLE_REASONS},
+        latency_counts=[
+            *(decode.get(f"latency_le_{bound}", 0) for bound in LATENCY_BOUNDS_MS),
+            decode.get("latency_over", 0),
+        ],
+        latency_sum_seconds=decode.get("latency_sum_ns", 0) / 1e9,
+        capture_heartbeat_unix_ns=capture.get("heartbeat_unix_ns", 0),
+        commit_heartbeat_unix_ns=commit.get("heartbeat_unix_ns", 0),
+        decode_heartbeat_unix_ns=decode.get("heartbeat_unix_ns", 0),
+    )
