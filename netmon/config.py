@@ -1,0 +1,328 @@
+"""Reads the operator's YAML, and tells every mistake in it at once.
+
+    config = load(Path("config/netmon.yml"))      # or ConfigError: each mistake as `FILE:LINE: path: found; expected`
+    lanes = lane_settings(config, redis_url=url)  # what the roles are told
+
+The settings themselves, their defaults and reasons, are in `netmon.config_settings`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from netmon import config_source, model, sockets
+from netmon.config_settings import EMBEDDED, MIB, AllowRule, Config, Section, names, section_of, shown, sized
+from netmon.config_source import Mistake, Source, dotted
+from netmon.errors import ConfigError
+
+__all__ = [
+    "EMBEDDED",
+    "Config",
+    "embedded_memory_bytes_max",
+    "lane_settings",
+    "load",
+    "log_format",
+    "redis_settings",
+    "warnings",
+]
+
+_FILE_BYTES_MAX = MIB
+"""All the certificates of the world are a quarter of this; a file with more in it was named by mistake."""
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "path_type": "the path of a file",
+    "string_too_short": "some text",
+    "string_type": "text",
+    "tuple_type": "a list",
+}
+"""pydantic's kinds of errors in words; those that name a limit are in `_expected`."""
+
+
+# --- From a file to settings. ---
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration; relative paths in it start at its folder.
+
+    Raises:
+        ConfigError: The file cannot be read, or is wrong; `mistakes` has all there is to say, by line.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: not UTF-8 text at byte {error.start}"]) from None
+    source = config_source.parse(text)
+    config, mistakes = _checked(source, (Path.cwd() / path).parent)
+    if config is None or mistakes:
+        raise ConfigError([_line(path, mistake) for mistake in sorted(set(mistakes))])
+    return config
+
+
+def _line(path: Path, mistake: Mistake) -> str:
+    where = f"{path}:{mistake.line}: "
+    return f"{where}{mistake.path}: {mistake.text}" if mistake.path else f"{where}{mistake.text}"
+
+
+def _checked(source: Source, folder: Path) -> tuple[Config | None, list[Mistake]]:
+    """The settings, None when they cannot be made, and everything that is wrong."""
+    values = source.values if source.values is not None else {}
+    if not isinstance(values, dict):
+        return None, [*source.mistakes, source.mistake((), f"found {_kind(values)}; expected settings, name: value")]
+    context = {"folder": folder}
+    mistakes = list(source.mistakes)
+    broken: set[int | str] = set()
+    config = None
+    try:
+        config = Config.model_validate(values, context=context)
+    except ValidationError as invalid:
+        errors = invalid.errors(include_url=False)
+        broken = {error["loc"][0] for error in errors}
+        told = {mistake.path for mistake in mistakes}  # a value that YAML could not read is missing here too
+        mistakes += [source.mistake(error["loc"], _text(error)) for error in errors if dotted(error["loc"]) not in told]
+    # Sections that are whole are looked into although others are not: all mistakes at once.
+    for name, field in Config.model_fields.items():
+        section = section_of(field.annotation)
+        if section is not None and name not in broken:
+            settings = section.model_validate(values.get(name) or {}, context=context)
+            found = [*settings.contradictions(), *_unreadable(settings)]
+            mistakes += [source.mistake((name, *path), text) for path, text in found]
+    return config, mistakes
+
+
+# --- Mistakes in words. ---
+
+
+def _text(error: ErrorDetails) -> str:
+    kind, found = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return f"unknown setting{_suggestion(error['loc'])}"
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    if kind == "missing":
+        return "missing; expected it, since it has no default"
+    if kind == "model_type":
+        return f"found {_kind(found)}; expected settings, name: value"
+    number = sized if "_bytes" in str(error["loc"][-1]) else str
+    shown_value = number(found) if type(found) is int else shown(found)
+    return f"found {shown_value}; expected {_expected(error, number)}"
+
+
+def _expected(error: ErrorDetails, number: Callable[[int], str]) -> str:
+    limits = error.get("ctx", {})
+    match error["type"]:
+        case "literal_error":
+            return str(limits["expected"])
+        case "greater_than_equal":
+            return f"at least {number(limits['ge'])}"
+        case "less_than_equal":
+            return f"at most {number(limits['le'])}"
+        case "too_short":
+            return f"at least {limits['min_length']} in the list"
+        case "too_long":
+            return f"at most {limits['max_length']} in the list, not {limits['actual_length']}"
+        case kind:
+            return _EXPECTED.get(kind, error["msg"])
+
+
+def _kind(value: Any) -> str:
+    """What stands where settings should, without repeating it: it may be a URL with a password."""
+    return "text" if isinstance(value, str) else shown(value)
+
+
+def _suggestion(path: config_source.Path) -> str:
+    """The nearest setting of the same section, else the same name in another section, else all that is possible."""
+    name = str(path[-1])
+    known = list(_section_at(path[:-1]).model_fields)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    elsewhere = [setting for setting in names() if name in setting.replace("[]", "").split(".")]
+    if elsewhere:
+        return f"; did you mean {elsewhere[0]}?"
+    return f"; expected one of {', '.join(known)}"
+
+
+def _section_at(path: config_source.Path) -> type[Section]:
+    section: type[Section] = Config
+    for part in path:
+        if isinstance(part, str):
+            section = section_of(section.model_fields[part].annotation) or section
+    return section
+
+
+# --- Files that the settings name. ---
+
+
+def _unreadable(section: Section) -> Iterator[tuple[config_source.Path, str]]:
+    """Yield the files of a section that cannot be used: path inside the section, and text."""
+    for path, file in _files(section):
+        try:
+            lines = _lines(file)
+        except ValueError as error:
+            yield path, str(error)
+        else:
+            if path == ("password_file",) and len(lines) > 1:
+                yield path, f"{file} has {len(lines)} lines; expected one, the password"
+
+
+def _files(section: Section) -> Iterator[tuple[config_source.Path, Path]]:
+    """Yield every file that the section reads its secrets and certificates from."""
+    for name, value in section:
+        if name.endswith("_file") and value is not None:
+            yield (name,), value
+        elif isinstance(value, tuple):
+            for index, item in enumerate(value):
+                if isinstance(item, Section):
+                    yield from (((name, index, *path), file) for path, file in _files(item))
+
+
+def _lines(file: Path) -> list[str]:
+    """The lines of a file that are not empty, at least one.
+
+    Raises:
+        ValueError: It cannot be read, has nothing in it, is not text, or is too large; the message says which.
+    """
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_FILE_BYTES_MAX + 1)
+        text = content.decode()
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not UTF-8 text") from None
+    if len(content) > _FILE_BYTES_MAX:
+        raise ValueError(f"{file} has more than {sized(_FILE_BYTES_MAX)}")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f"{file} is empty")
+    return lines
+
+
+# --- From settings to what the processes are told. ---
+
+
+def lane_settings(config: Config, *, redis_url: str) -> list[model.LaneSettings]:
+    """What the roles of each lane are told: the lanes of the first listener, then those of the next.
+
+    Args:
+        config: From `load`.
+        redis_url: The URL that is really used, never `embedded`.
+
+    Raises:
+        ConfigError: A file with a password or communities is not what it was when `load` looked at it.
+    """
+    receiver, journal = config.receiver, config.journal
+    redis = redis_settings(config, redis_url=redis_url)
+    allow = tuple(_allow_rule(rule) for rule in receiver.allow)
+    listens = [listen for listen in receiver.listen for _ in range(receiver.lanes_per_listener)]
+    return [
+        model.LaneSettings(
+            receiver=receiver.name,
+            lane=lane,
+            listen=listen,
+            directory=str(config.data_dir / receiver.name / f"lane-{lane}"),
+            redis=redis,
+            receive_buffer_bytes=receiver.receive_buffer_bytes,
+            inform_ack=receiver.inform_ack,
+            redact_community=receiver.redact_community,
+            allow=allow,
+            trusted_relays=receiver.trusted_relays,
+            limits=model.Limits(**receiver.limits.model_dump()),
+            segment_bytes=journal.segment_bytes,
+            journal_bytes_max=journal.size_bytes_max,
+            journal_age_max_s=journal.age_s_max,
+            sync_interval_ms=journal.sync_interval_ms,
+            log_level=config.log.level,
+            log_format=log_format(config),
+        )
+        for lane, listen in enumerate(listens)
+    ]
+
+
+def redis_settings(config: Config, *, redis_url: str) -> model.RedisSettings:
+    """How a process reaches the buffer at `redis_url`, with the password read from its file.
+
+    Raises:
+        ConfigError: The password's file cannot be used any more.
+    """
+    redis = config.redis
+    return model.RedisSettings(
+        url=redis_url,
+        username=redis.username,
+        password=None if redis.password_file is None else _secrets(redis.password_file)[0],
+        tls_ca_file=None if redis.tls_ca_file is None else str(redis.tls_ca_file),
+        stream_memory_bytes_max=redis.stream_memory_bytes_max,
+        append_fsync_wait=redis.append_fsync_wait,
+    )
+
+
+def embedded_memory_bytes_max(config: Config) -> int:
+    """`maxmemory` for an embedded Valkey, so far above the streams' budgets that decode, not Valkey, says when to stop.
+
+    A quarter more than the streams, for the consumer groups' lists of pending entries, and 64 MiB for the rest: the
+    clients' buffers and one batch of appends in flight.
+    """
+    lanes = len(config.receiver.listen) * config.receiver.lanes_per_listener
+    return lanes * config.redis.stream_memory_bytes_max * 5 // 4 + 64 * MIB
+
+
+def log_format(config: Config) -> Literal["console", "json"]:
+    """The format of this process's log and its children's; `auto` looks at standard error."""
+    if config.log.format != "auto":
+        return config.log.format
+    return "console" if sys.stderr.isatty() else "json"
+
+
+def warnings(config: Config) -> list[str]:
+    """What is allowed but worth a second look, each as `path: text`; may be empty."""
+    return [f"{dotted(path)}: {text}" for path, text in _doubts(config)]
+
+
+def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
+    http, redis = sockets.parse_address(config.http.listen), urlsplit(config.redis.url)
+    if not http.ip.is_loopback:
+        yield (
+            ("http", "listen"),
+            f"{config.http.listen} is open to the network, and nobody is asked for a password there",
+        )
+    if redis.scheme == "redis" and config.redis.password_file is not None and not _is_loopback(redis.hostname or ""):
+        yield ("redis", "url"), "sends the password unencrypted; rediss:// would not"
+    for section in (config.receiver, config.redis):
+        name = "receiver" if section is config.receiver else "redis"
+        for path, file in _files(section):
+            if path[-1] != "tls_ca_file" and file.stat().st_mode & stat.S_IROTH:
+                # Not refused: in a container such files are often 0644 and no other user exists.
+                yield (name, *path), f"{file} can be read by every user; chmod 640 or less"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _allow_rule(rule: AllowRule) -> model.AllowRule:
+    communities = None if rule.communities_file is None else tuple(_secrets(rule.communities_file))
+    return model.AllowRule(sources=rule.sources, communities=communities)
+
+
+def _secrets(file: Path) -> list[str]:
+    try:
+        return _lines(file)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from None

@@ -1,0 +1,327 @@
+"""The operator's settings as frozen models: names, kinds of values, every default beside its reason.
+
+Keys name their unit (`_bytes`, `_s`, `_ms`); a limit ends in `_max`. Sizes are numbers or `64MiB`. Relative paths start
+at the folder of the configuration file, so that `netmon traps` finds the same data from wherever it is called. Secrets
+stand in files of their own, never here. `netmon.config` reads a file into these; docs/configuration.md has the table.
+
+A validator's ValueError is the whole text of the mistake: what was found; what is expected.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import ValidationInfo as Info
+
+from netmon import sockets
+from netmon.config_source import Path as SettingPath
+from netmon.errors import ConfigError
+
+KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+
+_SIZE = re.compile(r"(\d{1,15}) ?(KiB|MiB|GiB|TiB)", re.ASCII)
+_UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
+
+EMBEDDED = "embedded"
+"""The `redis.url` that starts a Valkey of our own."""
+
+
+# --- How values are shown in a mistake. ---
+
+
+def shown(value: Any) -> str:
+    """A value from YAML as it is named in a mistake; short, and never what is inside lists and sections."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case str():
+            return repr(value if len(value) <= 60 else f"{value[:57]}...")
+        case list() | tuple():
+            return "a list"
+        case dict():
+            return "settings"
+    return str(value)
+
+
+def sized(number: int) -> str:
+    """A number of bytes as a person writes it, when it is a round one: `64MiB`."""
+    for unit, size in reversed(_UNITS.items()):
+        if number and number % size == 0:
+            return f"{number // size}{unit}"
+    return str(number)
+
+
+# --- Kinds of values. ---
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"found {shown(value)}; expected bytes, such as 65536 or 64MiB (KiB, MiB, GiB, TiB)")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _receiver_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(
+            f"found {shown(value)}; expected 1 to 32 small letters, digits and hyphens, no hyphen first or last"
+        )
+    return value
+
+
+def _address(value: str) -> str:
+    """Accept `ADDRESS:PORT`; `*` becomes the dual-stack wildcard."""
+    listen = f"[::]{value[1:]}" if value.startswith("*:") else value
+    try:
+        sockets.parse_address(listen)
+    except ConfigError:
+        # A name is refused on purpose: a disaster that takes the name server must not take the receiver.
+        raise ValueError(
+            f"found {shown(value)}; expected IP-ADDRESS:PORT, such as 192.0.2.1:162, *:1162 or (quoted) [::1]:1162"
+        ) from None
+    return listen
+
+
+def _network(value: str) -> str:
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(f"found {shown(value)}; expected a network, such as 192.0.2.0/24 or 2001:db8::/32") from None
+    if "/" in value and str(network.network_address) != str(ipaddress.ip_address(value.partition("/")[0])):
+        raise ValueError(f"found {shown(value)}, which has bits after its prefix; expected {network}")
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped:
+        raise ValueError(f"found {shown(value)}; expected an IPv4 network written as such: 192.0.2.0/24")
+    return str(network)
+
+
+def _redis_url(value: str) -> str:
+    """Accept a URL without credentials. A refusal never repeats the URL: there may be a password in it."""
+    if value == EMBEDDED:
+        return value
+    try:
+        url = urlsplit(value)
+        valid = _is_redis_url(url)
+    except ValueError:
+        valid = False
+    else:
+        if url.password is not None or "password=" in url.query:
+            raise ValueError("found a password in the URL; expected it in a file of its own: password_file")
+        if url.username is not None or "username=" in url.query:
+            raise ValueError("found a user name in the URL; expected it in username")
+    if not valid:
+        raise ValueError(
+            "found another URL; expected embedded, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH?db=DB"
+        )
+    return value
+
+
+def _is_redis_url(url: SplitResult) -> bool:
+    """Raises ValueError for an impossible port."""
+    if url.scheme == "unix":
+        return not url.hostname and url.path.startswith("/") and bool(re.fullmatch(r"(db=\d+)?", url.query))
+    database = bool(re.fullmatch(r"/?\d*", url.path))
+    return url.scheme in {"redis", "rediss"} and bool(url.hostname) and url.port != 0 and database and not url.query
+
+
+def _from_folder(path: Path, info: Info) -> Path:
+    """Make a path absolute from the configuration file's folder; symbolic links stay as they are."""
+    folder = (info.context or {}).get("folder", Path.cwd())
+    return Path(os.path.normpath(folder / path))
+
+
+def _section(value: Any) -> Any:
+    """A section of which every line is commented out is null in YAML; it means the defaults."""
+    return {} if value is None else value
+
+
+def _overlap(one: sockets.Address, other: sockets.Address) -> bool:
+    """Whether two sockets could not be bound side by side; `[::]` takes IPv4 too, and port 0 is never the same."""
+    if one.port != other.port or one.port == 0:
+        return False
+    if one.host == other.host or "::" in {one.host, other.host}:
+        return True
+    wildcard = one.ip.is_unspecified or other.ip.is_unspecified
+    return one.ip == other.ip or (wildcard and one.ip.version == other.ip.version)
+
+
+Bytes = Annotated[StrictInt, BeforeValidator(_size)]
+Address = Annotated[str, AfterValidator(_address)]
+Network = Annotated[str, AfterValidator(_network)]
+FilePath = Annotated[Path, AfterValidator(_from_folder)]
+
+
+class Section(BaseModel):
+    """What all groups of settings have in common: frozen, and nothing unknown in them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def contradictions(self) -> Iterator[tuple[SettingPath, str]]:
+        """Yield what is wrong between settings that are right one by one: path inside the section, and text."""
+        yield from ()
+
+
+# --- The settings. ---
+
+
+class Limits(Section):
+    """What a datagram may ask of the decoder; beyond it, the datagram is rejected and counted, never cut."""
+
+    datagram_bytes_max: Annotated[Bytes, Field(ge=484, le=65_535)] = 65_507
+    """Bytes of UDP payload. 65,507 is all that UDP over IPv4 carries; 484 is what RFC 3417 asks all to accept."""
+    nesting_max: Annotated[StrictInt, Field(ge=4, le=64)] = 8
+    """Depth of constructed BER values. A notification needs 4; 8 leaves room for an Opaque that wraps something."""
+    varbinds_max: Annotated[StrictInt, Field(ge=2, le=100_000)] = 1_000
+    """Variable bindings in one notification. Devices send tens; 1,000 in 64 KiB is nobody's alarm."""
+    oid_arcs_max: Annotated[StrictInt, Field(ge=16, le=1_024)] = 128
+    """Sub-identifiers in one OID. RFC 3416 section 4.1 allows 128."""
+
+
+class AllowRule(Section):
+    """Who may send."""
+
+    sources: Annotated[tuple[Network, ...], Field(min_length=1)]
+    """Networks that the datagram's peer address must be in. No default: a rule without sources would allow all."""
+    communities_file: FilePath | None = None
+    """File with one accepted community a line; null accepts any, for networks where the address is the whole check."""
+
+
+class Receiver(Section):
+    """The listening side."""
+
+    name: Annotated[str, AfterValidator(_receiver_name)] = "trap1"
+    """Part of the stream's key, so unique among the receivers that share a Redis."""
+    listen: Annotated[tuple[Address, ...], Field(min_length=1, max_length=64)] = ("[::]:1162",)
+    """One socket each (times lanes). `[::]` takes IPv4 and IPv6; 1162 needs no root, 162 does."""
+    lanes_per_listener: Annotated[StrictInt, Field(ge=1, le=64)] = 1
+    """Lanes that share a port. A lane needs about 3 cores under full load, and one takes 60,000 traps/s."""
+    receive_buffer_bytes: Annotated[Bytes, Field(ge=64 * KIB, le=GIB - 1)] = 64 * MIB
+    """Kernel queue of each socket: what survives while `capture` restarts. The kernel cannot grant GiB or more."""
+    inform_ack: Literal["journal", "buffer"] = "journal"
+    """INFORM is answered when the record is on disk (`journal`), or when Redis has it too (`buffer`). The journal is
+    enough for a promise, and a Redis that is away does not make every device repeat itself."""
+    redact_community: StrictBool = True
+    """Leave the community out of the streams: in SNMPv1 and v2c it is a password, and many read a stream."""
+    allow: tuple[AllowRule, ...] = ()
+    """Empty accepts every source: in a disaster, a trap from a device that nobody listed is still a trap."""
+    trusted_relays: tuple[Network, ...] = ()
+    """Whose snmpTrapAddress (RFC 3584) is believed. Empty: anyone could claim to be any device."""
+    limits: Annotated[Limits, BeforeValidator(_section)] = Limits()
+
+    def contradictions(self) -> Iterator[tuple[SettingPath, str]]:
+        """Yield listeners that cannot be bound beside an earlier one."""
+        for index, listen in enumerate(self.listen):
+            for earlier in self.listen[:index]:
+                if _overlap(sockets.parse_address(listen), sockets.parse_address(earlier)):
+                    yield ("listen", index), f"found {shown(listen)}, which {shown(earlier)} takes already"
+                    break
+
+
+class Journal(Section):
+    """The flight recorder: raw datagrams on disk, before anything can go wrong with them."""
+
+    segment_bytes: Annotated[Bytes, Field(ge=MIB, le=GIB)] = 32 * MIB
+    """Size of one file, the unit of deletion. 32 MiB is about 150,000 traps."""
+    size_bytes_max: Annotated[Bytes, Field(ge=4 * MIB, le=64 * TIB)] = 8 * GIB
+    """Disk that one lane's journal may fill. 8 GiB is some 40 million traps, and fits on the smallest server."""
+    age_s_max: Annotated[StrictInt, Field(ge=1, le=10 * 366 * 86_400)] = 7 * 86_400
+    """How long a datagram is kept after Redis has it: a week, so that Monday can look into Saturday."""
+    sync_interval_ms: Annotated[StrictInt, Field(ge=1, le=1_000)] = 5
+    """Time between two fdatasync: what a power cut can take, and how long an INFORM waits for its answer. 5 ms costs
+    one disk flush for hundreds of traps in a storm."""
+    full_policy: Literal["hold"] = "hold"
+    """When the journal holds `size_bytes_max` that Redis does not have yet, or the disk is full: capture stops reading,
+    the kernel's queue fills, and then the kernel drops and counts. What is recorded is never overwritten by what is
+    new; another policy would lose what nobody has seen yet."""
+
+    def contradictions(self) -> Iterator[tuple[SettingPath, str]]:
+        """Yield a journal too small to be cut into segments."""
+        if self.segment_bytes * 4 > self.size_bytes_max:
+            smallest = f"{sized(4 * self.segment_bytes)}, 4 segments of segment_bytes"
+            yield ("size_bytes_max",), f"found {sized(self.size_bytes_max)}; expected at least {smallest}"
+
+
+class Redis(Section):
+    """The buffer."""
+
+    url: Annotated[str, AfterValidator(_redis_url)] = EMBEDDED
+    """`embedded` starts a Valkey of our own beside the journal, so that two commands are enough to begin with."""
+    username: Annotated[str, Field(min_length=1)] | None = None
+    """ACL user; null is Redis' user `default`."""
+    password_file: FilePath | None = None
+    """File with the password; null sends none."""
+    tls_ca_file: FilePath | None = None
+    """Certificates (PEM) that a `rediss://` server is checked against; null takes the system's."""
+    stream_memory_bytes_max: Annotated[Bytes, Field(ge=MIB, le=16 * TIB)] = 256 * MIB
+    """Memory in Redis for the streams of one lane; about 400,000 traps. Beyond it the journal holds the rest."""
+    append_fsync_wait: StrictBool = True
+    """With `inform_ack: buffer`: answer when Redis' append-only file is on disk too, not just in its memory: with
+    Redis' usual `appendfsync everysec` alone, a power cut would take a second of answered INFORMs."""
+
+    def contradictions(self) -> Iterator[tuple[SettingPath, str]]:
+        """Yield settings that `url` gives no meaning."""
+        if self.url == EMBEDDED:
+            for name in ("username", "password_file"):
+                if getattr(self, name) is not None:
+                    yield (name,), "has no meaning with url: embedded, which only its owner can reach; expected null"
+        if self.tls_ca_file is not None and not self.url.startswith("rediss://"):
+            yield ("tls_ca_file",), "has no meaning without TLS; expected null, or a url that begins with rediss://"
+
+
+class Http(Section):
+    """/metrics, /healthz and /readyz of the whole process tree."""
+
+    listen: Address = "127.0.0.1:8642"
+    """Loopback: nobody is asked for a password here."""
+
+
+class Log(Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """`info` shows changes of state; nothing is ever logged per datagram."""
+    format: Literal["auto", "console", "json"] = "auto"
+    """`auto`: for people (`console`) on a terminal, else one JSON object a line."""
+
+
+class Config(Section):
+    """All of netmon's settings."""
+
+    data_dir: FilePath = Path("../var")
+    """Folder of the journal, the counters and the embedded Valkey. Beside the configuration's folder, which is the
+    checkout's `var/` for `make run`; packages set /var/lib/netmon."""
+    receiver: Annotated[Receiver, BeforeValidator(_section)] = Receiver()
+    journal: Annotated[Journal, BeforeValidator(_section)] = Journal()
+    redis: Annotated[Redis, BeforeValidator(_section)] = Redis()
+    http: Annotated[Http, BeforeValidator(_section)] = Http()
+    log: Annotated[Log, BeforeValidator(_section)] = Log()
+
+
+def names(section: type[Section] = Config, prefix: str = "") -> Iterator[str]:
+    """Yield every setting in order, such as `receiver.limits.nesting_max` and `receiver.allow[].sources`."""
+    for name, info in section.model_fields.items():
+        inner = section_of(info.annotation)
+        if inner is None:
+            yield prefix + name
+        else:
+            is_list = info.annotation is not inner
+            yield from names(inner, f"{prefix}{name}[]." if is_list else f"{prefix}{name}.")
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """The section that a field of this type holds, by itself or as a list; None for plain values."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, Section):
+            return candidate
+    return None
