@@ -121,10 +121,8 @@ class Child:
             self._exited(returncode)
         return exit_name(returncode)
 
-    async def restart(self, grace_s: float, start: Start | None = None) -> None:
+    async def restart(self, grace_s: float) -> None:
         """End the process, as `stop` does, and start it again at once; not counted as a failure."""
-        if start is not None:
-            self._start = start
         self._planned = self.up
         await self._end(grace_s)
 

@@ -28,7 +28,6 @@ from netmon.child import Child
 from netmon.errors import ConfigError
 from netmon.log import limited, log
 
-HEADROOM_BYTES: Final = 64 << 20
 SOCKET_PATH_BYTES_MAX: Final = 107
 """sockaddr_un holds 108 bytes, the last of them zero (unix(7))."""
 LOG_BYTES_MAX: Final = 4 << 20
@@ -68,13 +67,6 @@ def socket_path(data_dir: Path) -> Path:
     return Path(tempfile.gettempdir(), f"netmon-{os.getuid()}-{name}", "valkey.sock")
 
 
-def memory_bytes_max(stream_budgets_bytes: Sequence[int]) -> int:
-    """`maxmemory` for the streams of all lanes: half as much again, since decode measures its streams only now and then,
-    and headroom for clients and buffers. It is a safety net: decode trims or pauses long before.
-    """
-    return sum(stream_budgets_bytes) * 3 // 2 + HEADROOM_BYTES
-
-
 def is_damage(log_tail: str) -> bool:
     """Whether the last words of a Valkey that did not start say that its append-only file cannot be read."""
     return bool(_DAMAGE.search(log_tail)) and not _NOT_DAMAGE.search(log_tail)
@@ -107,7 +99,7 @@ class EmbeddedValkey:
     """
 
     def __init__(
-        self, data_dir: Path, *, stream_budgets_bytes: Sequence[int], fsync_always: bool, inherit: Sequence[int] = ()
+        self, data_dir: Path, *, memory_bytes_max: int, fsync_always: bool, inherit: Sequence[int] = ()
     ) -> None:
         """Prepare; `inherit` are file descriptors (a lock) that shall stay open for as long as the server lives.
 
@@ -119,8 +111,8 @@ class EmbeddedValkey:
         self._directory = data_dir.absolute() / "valkey"
         self._socket = socket_path(data_dir)
         self._log = self._directory / "valkey.log"
-        self._memory_bytes = memory_bytes_max(stream_budgets_bytes)
-        self._fsync = "always" if fsync_always else "everysec"
+        self._memory_bytes = memory_bytes_max
+        self._fsync_always = fsync_always
         self._inherit = tuple(inherit)
         self._answered = False
         self._started_mono = 0.0
@@ -129,10 +121,12 @@ class EmbeddedValkey:
         _private_folder(self._socket.parent)
         self.child = Child("valkey", self._start, exited=self._examine)
 
-    @property
-    def settings(self) -> tuple[int, str]:
-        """What distinguishes two servers of one data directory: maxmemory and the fsync policy."""
-        return (self._memory_bytes, self._fsync)
+    async def reconfigure(self, *, memory_bytes_max: int, fsync_always: bool, grace_s: float) -> None:
+        """Restart the server with other limits, if they are others."""
+        wanted = (memory_bytes_max, fsync_always)
+        if wanted != (self._memory_bytes, self._fsync_always):
+            self._memory_bytes, self._fsync_always = wanted
+            await self.child.restart(grace_s)
 
     async def keep_running(self) -> None:
         """Run and watch the server until `child.stop`."""
@@ -154,7 +148,7 @@ class EmbeddedValkey:
             "daemonize": "no",
             "save": "",
             "appendonly": "yes",
-            "appendfsync": self._fsync,
+            "appendfsync": "always" if self._fsync_always else "everysec",
             "aof-load-truncated": "yes",
             "maxmemory": str(self._memory_bytes),
             "maxmemory-policy": "noeviction",

@@ -1,0 +1,121 @@
+"""What the supervisor knows about its process tree at one moment, and what of it is not well.
+
+Pure: `netmon.supervisor` takes the snapshot, `netmon.metrics` and `netmon.http` show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from netmon.model import LaneSettings
+from netmon.trap_receiver.ledger import LaneLedger
+
+HEARTBEAT_AGE_MAX_NS: Final = 15_000_000_000
+"""Roles publish their counters at least every few seconds, also when nothing arrives."""
+
+
+class ProcessSample(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of the tree."""
+
+    role: str
+    """`supervisor`, `capture`, `commit`, `decode` or `valkey`."""
+    lane: int | None
+    """None for what serves all lanes."""
+    pid: int | None
+    """None while it is not running."""
+    restarts: int
+    """Starts that nobody asked for."""
+    resident_bytes: int
+    cpu_seconds: float
+
+
+class LaneSample(msgspec.Struct, frozen=True, kw_only=True):
+    """One lane."""
+
+    settings: LaneSettings
+    ledger: LaneLedger
+    granted_bytes: int
+    """Receive buffer that the kernel gave; compare with `settings.receive_buffer_bytes`."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole tree."""
+
+    unix_ns: int
+    """When it was taken."""
+    lanes: tuple[LaneSample, ...]
+    processes: tuple[ProcessSample, ...]
+    embedded: Literal["down", "starting", "loading", "up", "silent"] | None
+    """State of the embedded Valkey; None when the operator's Redis is used."""
+    reloads_applied: int
+    reloads_refused: int
+
+
+class Check(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One condition of being ready."""
+
+    name: str
+    ok: bool
+    state: str
+    """What was found, in a few words."""
+    cure: str | None = None
+    """What a person can do about it; None when it is well."""
+
+
+def checks(snapshot: Snapshot) -> list[Check]:
+    """Everything that /readyz asks about; netmon is ready when all are ok. Roles first, then lane by lane."""
+    found = [_process_check(process) for process in snapshot.processes]
+    for lane in snapshot.lanes:
+        found += _lane_checks(lane, snapshot)
+    return found
+
+
+def _process_check(process: ProcessSample) -> Check:
+    name = f"process.{process.role}" if process.lane is None else f"lane-{process.lane}.process.{process.role}"
+    if process.pid is not None:
+        return Check(name, True, "running")
+    cure = "the supervisor restarts it with back-off; its log line supervisor.role_exited says why it ended"
+    return Check(name, False, f"not running, {process.restarts} restarts", cure)
+
+
+def _lane_checks(lane: LaneSample, snapshot: Snapshot) -> Iterator[Check]:
+    prefix = f"lane-{lane.settings.lane}"
+    yield from _heartbeat_checks(prefix, lane.ledger, snapshot.unix_ns)
+    yield _redis_check(prefix, lane, snapshot.embedded)
+    yield _journal_check(prefix, lane)
+
+
+def _heartbeat_checks(prefix: str, ledger: LaneLedger, unix_ns: int) -> Iterator[Check]:
+    beats = {
+        "capture": ledger.capture_heartbeat_unix_ns,
+        "commit": ledger.commit_heartbeat_unix_ns,
+        "decode": ledger.decode_heartbeat_unix_ns,
+    }
+    for role, beat in beats.items():
+        age_ns = unix_ns - beat
+        if beat and age_ns <= HEARTBEAT_AGE_MAX_NS:
+            yield Check(f"{prefix}.heartbeat.{role}", True, "fresh")
+        else:
+            state = f"{age_ns // 1_000_000_000} s old" if beat else "none yet"
+            cure = "the process starts, is stopped (SIGSTOP), or waits for a disk; nothing is lost that reached the journal"
+            yield Check(f"{prefix}.heartbeat.{role}", False, state, cure)
+
+
+def _redis_check(prefix: str, lane: LaneSample, embedded: str | None) -> Check:
+    if lane.ledger.redis_up:
+        return Check(f"{prefix}.redis", True, "paused for a lagging group" if lane.ledger.paused else "reachable")
+    if embedded is None:
+        cure = "look after the Redis that redis.url names; traps wait in the journal, in order"
+    else:
+        cure = f"the embedded Valkey is {embedded}; its log is in data_dir/valkey; traps wait in the journal, in order"
+    return Check(f"{prefix}.redis", False, "unreachable", cure)
+
+
+def _journal_check(prefix: str, lane: LaneSample) -> Check:
+    if not lane.ledger.held:
+        return Check(f"{prefix}.journal", True, "writable")
+    cure = f"make room on the disk of {lane.settings.directory}, raise journal.size_bytes_max, or get Redis going"
+    return Check(f"{prefix}.journal", False, "held: disk or quota full, the kernel's queue fills", cure)

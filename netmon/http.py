@@ -1,0 +1,70 @@
+"""The HTTP side of the supervisor: /metrics, /healthz and /readyz of the whole process tree.
+
+One scrape target however many processes there are. Binds to the configured address only, and asks nobody for a
+password: keep it on the loopback or behind something that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from netmon import metrics, sockets
+from netmon.errors import ConfigError
+from netmon.health import Snapshot, checks
+
+REQUEST_BYTES_MAX: Final = 1_024
+
+
+class HttpServer:
+    """Serves snapshots until `stop`."""
+
+    def __init__(self, take: Callable[[], Snapshot]) -> None:
+        self._take = take
+        self._registry = metrics.registry(take)
+        self._runner: web.AppRunner | None = None
+        self.listen = ""
+
+    async def start(self, listen: str) -> None:
+        """Listen on `address:port`; with port 0 `self.listen` has the one that the kernel chose.
+
+        Raises:
+            ConfigError: The address cannot be bound.
+        """
+        app = web.Application(client_max_size=REQUEST_BYTES_MAX)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        address = sockets.parse_address(listen)
+        try:
+            await web.TCPSite(runner, address.host, address.port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise ConfigError([f"http.listen: {listen}: {error.strerror}; `ss -tlpn` says who listens there"]) from None
+        self._runner = runner
+        host, port = runner.addresses[0][:2]
+        self.listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def stop(self) -> None:
+        """Close the listener and its connections; nothing when it was not started."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        found = checks(self._take())
+        ready = all(check.ok for check in found)
+        body = msgspec.json.format(msgspec.json.encode({"ready": ready, "checks": found}), indent=2) + b"\n"
+        return web.Response(body=body, status=200 if ready else 503, content_type="application/json")

@@ -1,0 +1,263 @@
+"""Every metric of netmon, declared once: name, type, help, labels and where its value comes from.
+
+Names are `netmon_<area>_<what>_<base unit>[_total]`. Labels are bounded by the configuration and by closed sets of
+reasons; no address, OID or community is ever a label. docs and tests read `DECLARED`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Literal
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from netmon import __version__
+from netmon.health import LaneSample, ProcessSample, Snapshot
+from netmon.trap_receiver.ledger import LATENCY_BOUNDS_MS, LaneLedger
+
+Kind = Literal["counter", "gauge", "histogram"]
+Value = int | float
+LANE_LABELS: Final = ("receiver", "lane", "listener")
+PROCESS_LABELS: Final = ("role", "lane")
+
+
+class Declared(msgspec.Struct, frozen=True):
+    """What a metric is, for the documentation and for the rules about names."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...]
+
+
+class _OfLane(msgspec.Struct, frozen=True):
+    name: str
+    kind: Kind
+    help: str
+    value: Callable[[LaneSample], Value]
+
+
+class _OfLaneByLabel(msgspec.Struct, frozen=True):
+    name: str
+    kind: Kind
+    help: str
+    label: str
+    values: Callable[[LaneLedger], dict[str, int]]
+
+
+class _OfProcess(msgspec.Struct, frozen=True):
+    name: str
+    kind: Kind
+    help: str
+    value: Callable[[ProcessSample], Value]
+
+
+def _ledger(name: str, kind: Kind, text: str, value: Callable[[LaneLedger], Value]) -> _OfLane:
+    return _OfLane(name, kind, text, lambda lane: value(lane.ledger))
+
+
+_LANE: Final = (
+    _ledger("netmon_trap_delivered_total", "counter", "Datagrams that reached the socket.", lambda x: x.delivered),
+    _ledger(
+        "netmon_trap_kernel_drops_total",
+        "counter",
+        "Datagrams that the kernel dropped at this socket: queue full or a wrong checksum.",
+        lambda x: x.kernel_drops,
+    ),
+    _ledger("netmon_trap_captured_total", "counter", "Datagrams written to the journal.", lambda x: x.captured),
+    _ledger("netmon_trap_captured_bytes_total", "counter", "UDP payload written to the journal.", lambda x: x.captured_bytes),
+    _ledger("netmon_trap_buffered_total", "counter", "Notifications that Redis acknowledged.", lambda x: x.buffered),
+    _ledger("netmon_trap_in_flight", "gauge", "Datagrams in the journal that decode has not come to.", lambda x: x.in_flight),
+    _ledger(
+        "netmon_trap_lost_total",
+        "counter",
+        "Datagrams gone from the journal before decode came to them: a damaged or deleted segment.",
+        lambda x: x.lost,
+    ),
+    _ledger(
+        "netmon_trap_ledger_balanced",
+        "gauge",
+        "1 when captured = buffered + rejected + parked + in flight.",
+        lambda x: int(x.balanced),
+    ),
+    _ledger(
+        "netmon_trap_ledger_difference", "gauge", "Captured less all that is accounted for; 0.", lambda x: x.difference
+    ),
+    _ledger("netmon_trap_recovered_total", "counter", "Datagrams that a killed capture had taken and its successor wrote.", lambda x: x.recovered),
+    _ledger("netmon_trap_duplicates_total", "counter", "Retransmitted INFORMs that were recognised.", lambda x: x.duplicates),
+    _ledger("netmon_trap_flagged_total", "counter", "Notifications that broke a rule and were accepted.", lambda x: x.flagged),
+    _ledger("netmon_trap_socket_queue_bytes", "gauge", "Kernel memory of datagrams that wait in the socket.", lambda x: x.socket_queue_bytes),
+    _OfLane("netmon_trap_receive_buffer_bytes", "gauge", "Receive buffer that the kernel granted.", lambda x: x.granted_bytes),
+    _OfLane(
+        "netmon_trap_receive_buffer_wanted_bytes",
+        "gauge",
+        "Receive buffer that the configuration asks for.",
+        lambda x: x.settings.receive_buffer_bytes,
+    ),
+    _ledger("netmon_journal_bytes", "gauge", "Disk that the journal uses.", lambda x: x.journal_bytes),
+    _OfLane("netmon_journal_max_bytes", "gauge", "Disk that the journal may use.", lambda x: x.settings.journal_bytes_max),
+    _ledger("netmon_journal_segments", "gauge", "Files of the journal.", lambda x: x.journal_segments),
+    _ledger("netmon_journal_segments_deleted_total", "counter", "Files deleted by age or size.", lambda x: x.segments_deleted),
+    _ledger(
+        "netmon_journal_oldest_timestamp_seconds",
+        "gauge",
+        "Receive time of the oldest datagram kept.",
+        lambda x: x.journal_oldest_unix_ns / 1e9,
+    ),
+    _ledger("netmon_journal_durable_position", "gauge", "Last position that is on disk.", lambda x: x.durable),
+    _ledger("netmon_journal_held", "gauge", "1 while capture does not read because the journal cannot grow.", lambda x: int(x.held)),
+    _ledger("netmon_journal_holds_total", "counter", "Times that the journal could not grow.", lambda x: x.held_times),
+    _ledger("netmon_journal_held_seconds_total", "counter", "Time that the journal could not grow.", lambda x: x.held_seconds),
+    _ledger("netmon_journal_write_failures_total", "counter", "Writes that failed.", lambda x: x.write_failures),
+    _ledger("netmon_journal_torn_bytes_total", "counter", "Bytes cut from the end after a power loss.", lambda x: x.torn_bytes),
+    _ledger("netmon_journal_syncs_total", "counter", "Calls of fdatasync.", lambda x: x.syncs),
+    _ledger("netmon_journal_sync_seconds_total", "counter", "Time spent in fdatasync.", lambda x: x.sync_seconds),
+    _ledger("netmon_journal_sync_failures_total", "counter", "Calls of fdatasync that failed.", lambda x: x.sync_failures),
+    _ledger("netmon_inform_answered_total", "counter", "INFORMs answered.", lambda x: x.informs_answered),
+    _ledger("netmon_inform_withheld_total", "counter", "INFORMs not answered, because they were not stored.", lambda x: x.informs_withheld),
+    _ledger("netmon_inform_send_failures_total", "counter", "Answers that the kernel refused to send.", lambda x: x.inform_send_failures),
+    _ledger("netmon_redis_up", "gauge", "1 when the lane's decode reaches Redis.", lambda x: int(x.redis_up)),
+    _ledger("netmon_redis_stream_memory_bytes", "gauge", "Redis memory of the lane's streams.", lambda x: x.stream_bytes),
+    _OfLane(
+        "netmon_redis_stream_memory_max_bytes",
+        "gauge",
+        "Redis memory that the lane's streams may use.",
+        lambda x: x.settings.redis.stream_memory_bytes_max,
+    ),
+    _ledger("netmon_redis_paused", "gauge", "1 while decode waits for a consumer group that lags.", lambda x: int(x.paused)),
+    _ledger("netmon_redis_refilled_total", "counter", "Entries sent again because Redis had lost them.", lambda x: x.refilled),
+    _ledger("netmon_redis_trimmed_total", "counter", "Entries trimmed to stay in the memory budget.", lambda x: x.trimmed),
+    _ledger("netmon_redis_rebuilds_total", "counter", "Streams found changed by others and made anew.", lambda x: x.rebuilds),
+)  # fmt: skip
+
+_LANE_BY_LABEL: Final = (
+    _OfLaneByLabel(
+        "netmon_trap_rejected_total", "counter", "Datagrams in the rejects stream.", "reason", lambda x: x.rejected
+    ),
+    _OfLaneByLabel("netmon_trap_parked_total", "counter", "Datagrams kept undecoded.", "reason", lambda x: x.parked),
+    _OfLaneByLabel(
+        "netmon_redis_failures_total", "counter", "Batches that Redis did not take.", "reason", lambda x: x.unavailable
+    ),
+    _OfLaneByLabel(
+        "netmon_redis_stream_entries",
+        "gauge",
+        "Entries in the lane's streams.",
+        "stream",
+        lambda x: {"traps": x.traps_entries, "rejects": x.rejects_entries},
+    ),
+)
+
+_PROCESS: Final = (
+    _OfProcess("netmon_process_up", "gauge", "1 while the process runs.", lambda x: int(x.pid is not None)),
+    _OfProcess("netmon_process_restarts_total", "counter", "Restarts that nobody asked for.", lambda x: x.restarts),
+    _OfProcess("netmon_process_resident_memory_bytes", "gauge", "Resident memory.", lambda x: x.resident_bytes),
+    _OfProcess("netmon_process_cpu_seconds_total", "counter", "CPU time, user and system.", lambda x: x.cpu_seconds),
+)
+
+_LATENCY: Final = Declared(
+    "netmon_trap_store_latency_seconds", "histogram", "From the socket to acknowledged by Redis.", LANE_LABELS
+)
+_HEARTBEAT: Final = Declared(
+    "netmon_process_heartbeat_timestamp_seconds", "gauge", "When the role last published its counters.", PROCESS_LABELS
+)
+_RELOADS: Final = Declared(
+    "netmon_supervisor_reloads_total", "counter", "Configurations read on SIGHUP, by result.", ("result",)
+)
+_BUILD: Final = Declared("netmon_build_info", "gauge", "Always 1; the label says which netmon runs.", ("version",))
+
+DECLARED: Final[tuple[Declared, ...]] = (
+    *(Declared(m.name, m.kind, m.help, LANE_LABELS) for m in _LANE),
+    *(Declared(m.name, m.kind, m.help, (*LANE_LABELS, m.label)) for m in _LANE_BY_LABEL),
+    *(Declared(m.name, m.kind, m.help, PROCESS_LABELS) for m in _PROCESS),
+    _LATENCY,
+    _HEARTBEAT,
+    _RELOADS,
+    _BUILD,
+)
+
+
+def registry(take: Callable[[], Snapshot]) -> CollectorRegistry:
+    """A registry that takes a fresh snapshot for every scrape."""
+    found = CollectorRegistry(auto_describe=False)
+    found.register(_SnapshotCollector(take))
+    return found
+
+
+class _SnapshotCollector(Collector):
+    def __init__(self, take: Callable[[], Snapshot]) -> None:
+        self._take = take
+
+    def collect(self) -> Iterable[Metric]:
+        return families(self._take())
+
+
+def families(snapshot: Snapshot) -> Iterator[Metric]:
+    """Every declared metric with its samples, in the order of declaration."""
+    for of_lane in _LANE:
+        yield _family(of_lane, LANE_LABELS, [(_lane_values(x), of_lane.value(x)) for x in snapshot.lanes])
+    for split in _LANE_BY_LABEL:
+        samples = [
+            ((*_lane_values(lane), word), value)
+            for lane in snapshot.lanes
+            for word, value in split.values(lane.ledger).items()
+        ]
+        yield _family(split, (*LANE_LABELS, split.label), samples)
+    for of_process in _PROCESS:
+        yield _family(
+            of_process, PROCESS_LABELS, [(_process_values(x), of_process.value(x)) for x in snapshot.processes]
+        )
+    yield _latency(snapshot.lanes)
+    yield _family(_HEARTBEAT, PROCESS_LABELS, list(_heartbeats(snapshot.lanes)))
+    reloads = [(("applied",), snapshot.reloads_applied), (("refused",), snapshot.reloads_refused)]
+    yield _family(_RELOADS, _RELOADS.labels, reloads)
+    yield _family(_BUILD, _BUILD.labels, [((__version__,), 1)])
+
+
+def _family(
+    metric: Declared | _OfLane | _OfLaneByLabel | _OfProcess,
+    labels: Sequence[str],
+    samples: Sequence[tuple[Sequence[str], Value]],
+) -> Metric:
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = kind(metric.name, metric.help, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _latency(lanes: Sequence[LaneSample]) -> Metric:
+    family = HistogramMetricFamily(_LATENCY.name, _LATENCY.help, labels=_LATENCY.labels)
+    for lane in lanes:
+        family.add_metric(
+            _lane_values(lane), _cumulative(lane.ledger.latency_counts), sum_value=lane.ledger.latency_sum_seconds
+        )
+    return family
+
+
+def _cumulative(counts: Sequence[int]) -> list[tuple[str, float]]:
+    bounds = [*(str(bound / 1_000) for bound in LATENCY_BOUNDS_MS), "+Inf"]
+    total = 0
+    found: list[tuple[str, float]] = []
+    for bound, count in zip(bounds, counts, strict=True):
+        total += count
+        found.append((bound, total))
+    return found
+
+
+def _heartbeats(lanes: Sequence[LaneSample]) -> Iterator[tuple[tuple[str, str], float]]:
+    for lane in lanes:
+        number = str(lane.settings.lane)
+        yield ("capture", number), lane.ledger.capture_heartbeat_unix_ns / 1e9
+        yield ("commit", number), lane.ledger.commit_heartbeat_unix_ns / 1e9
+        yield ("decode", number), lane.ledger.decode_heartbeat_unix_ns / 1e9
+
+
+def _lane_values(lane: LaneSample) -> tuple[str, str, str]:
+    return (lane.settings.receiver, str(lane.settings.lane), lane.settings.listen)
+
+
+def _process_values(process: ProcessSample) -> tuple[str, str]:
+    return (process.role, "" if process.lane is None else str(process.lane))
