@@ -19,7 +19,10 @@ INFORM_REQUEST: Final = 0xA6
 TRAP_V2: Final = 0xA7
 _PDUS: Final = range(0xA0, 0xA9)
 """GetRequest to Report (RFC 3416 section 3)."""
-_NOTIFICATIONS: Final = ((V1, TRAP_V1), (V2C, TRAP_V2), (V2C, INFORM_REQUEST))
+_NOTIFICATIONS: Final = ((TRAP_V1,), (TRAP_V2, INFORM_REQUEST))
+"""By version."""
+_SHORT_VERSIONS: Final = {b"\x02\x01\x00": V1, b"\x02\x01\x01": V2C}
+"""The versions in their shortest encoding, which nearly everybody uses."""
 _INTEGER_TAG: Final = b"\x02"
 _MASK: Final = b"*"
 
@@ -36,12 +39,15 @@ def frame(data: bytes, flags: list[str]) -> Frame:
         IndexError: The datagram is truncated.
     """
     start, message_stop = expect(data, 0, len(data), SEQUENCE)
-    version, pos = integer(data, start, message_stop, flags)
+    pos = start + 3
+    version = _SHORT_VERSIONS.get(data[start:pos])
+    if version is None:
+        version, pos = integer(data, start, message_stop, flags)
     if version not in (V1, V2C):
         raise DecodeError("snmpv3" if version == V3 else "version_unknown", start)
     community_start, pdu_pos = expect(data, pos, message_stop, OCTET_STRING)
     tag = data[pdu_pos]
-    if (version, tag) not in _NOTIFICATIONS:
+    if tag not in _NOTIFICATIONS[version]:
         raise _not_notification(data, pdu_pos, message_stop)
     pdu_start, pdu_stop = expect(data, pdu_pos, message_stop, tag)
     if pdu_stop != len(data):
