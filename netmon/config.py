@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from netmon import config_source, model, sockets
-from netmon.config_settings import EMBEDDED, MIB, AllowRule, Config, Section, names, section_of, shown, sized
+from netmon.config_settings import EMBEDDED, MIB, AllowRule, Config, Section, lines_of, names, section_of, shown, sized
 from netmon.config_source import Mistake, Source, dotted
 from netmon.errors import ConfigError
 
@@ -35,9 +35,6 @@ __all__ = [
     "redis_settings",
     "warnings",
 ]
-
-_FILE_BYTES_MAX = MIB
-"""All the certificates of the world are a quarter of this; a file with more in it was named by mistake."""
 
 _EXPECTED = {
     "bool_type": "true or false",
@@ -82,25 +79,17 @@ def _checked(source: Source, folder: Path) -> tuple[Config | None, list[Mistake]
     values = source.values if source.values is not None else {}
     if not isinstance(values, dict):
         return None, [*source.mistakes, source.mistake((), f"found {_kind(values)}; expected settings, name: value")]
-    context = {"folder": folder}
-    mistakes = list(source.mistakes)
-    broken: set[int | str] = set()
-    config = None
     try:
-        config = Config.model_validate(values, context=context)
+        return Config.model_validate(values, context={"folder": folder}), source.mistakes
     except ValidationError as invalid:
-        errors = invalid.errors(include_url=False)
-        broken = {error["loc"][0] for error in errors}
-        told = {mistake.path for mistake in mistakes}  # a value that YAML could not read is missing here too
-        mistakes += [source.mistake(error["loc"], _text(error)) for error in errors if dotted(error["loc"]) not in told]
-    # Sections that are whole are looked into although others are not: all mistakes at once.
-    for name, field in Config.model_fields.items():
-        section = section_of(field.annotation)
-        if section is not None and name not in broken:
-            settings = section.model_validate(values.get(name) or {}, context=context)
-            found = [*settings.contradictions(), *_unreadable(settings)]
-            mistakes += [source.mistake((name, *path), text) for path, text in found]
-    return config, mistakes
+        told = {mistake.path for mistake in source.mistakes}
+        errors = (
+            error
+            for error in invalid.errors(include_url=False)
+            # What YAML could not read is None here, and was told already.
+            if error["input"] is not None or dotted(error["loc"]) not in told
+        )
+        return None, [*source.mistakes, *(source.mistake(error["loc"], _text(error)) for error in errors)]
 
 
 # --- Mistakes in words. ---
@@ -130,10 +119,6 @@ def _expected(error: ErrorDetails, number: Callable[[int], str]) -> str:
             return f"at least {number(limits['ge'])}"
         case "less_than_equal":
             return f"at most {number(limits['le'])}"
-        case "too_short":
-            return f"at least {limits['min_length']} in the list"
-        case "too_long":
-            return f"at most {limits['max_length']} in the list, not {limits['actual_length']}"
         case kind:
             return _EXPECTED.get(kind, error["msg"])
 
@@ -162,54 +147,6 @@ def _section_at(path: config_source.Path) -> type[Section]:
         if isinstance(part, str):
             section = section_of(section.model_fields[part].annotation) or section
     return section
-
-
-# --- Files that the settings name. ---
-
-
-def _unreadable(section: Section) -> Iterator[tuple[config_source.Path, str]]:
-    """Yield the files of a section that cannot be used: path inside the section, and text."""
-    for path, file in _files(section):
-        try:
-            lines = _lines(file)
-        except ValueError as error:
-            yield path, str(error)
-        else:
-            if path == ("password_file",) and len(lines) > 1:
-                yield path, f"{file} has {len(lines)} lines; expected one, the password"
-
-
-def _files(section: Section) -> Iterator[tuple[config_source.Path, Path]]:
-    """Yield every file that the section reads its secrets and certificates from."""
-    for name, value in section:
-        if name.endswith("_file") and value is not None:
-            yield (name,), value
-        elif isinstance(value, tuple):
-            for index, item in enumerate(value):
-                if isinstance(item, Section):
-                    yield from (((name, index, *path), file) for path, file in _files(item))
-
-
-def _lines(file: Path) -> list[str]:
-    """The lines of a file that are not empty, at least one.
-
-    Raises:
-        ValueError: It cannot be read, has nothing in it, is not text, or is too large; the message says which.
-    """
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(_FILE_BYTES_MAX + 1)
-        text = content.decode()
-    except OSError as error:
-        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{file} is not UTF-8 text") from None
-    if len(content) > _FILE_BYTES_MAX:
-        raise ValueError(f"{file} has more than {sized(_FILE_BYTES_MAX)}")
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise ValueError(f"{file} is empty")
-    return lines
 
 
 # --- From settings to what the processes are told. ---
@@ -293,20 +230,19 @@ def warnings(config: Config) -> list[str]:
 
 
 def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
-    http, redis = sockets.parse_address(config.http.listen), urlsplit(config.redis.url)
-    if not http.ip.is_loopback:
-        yield (
-            ("http", "listen"),
-            f"{config.http.listen} is open to the network, and nobody is asked for a password there",
-        )
-    if redis.scheme == "redis" and config.redis.password_file is not None and not _is_loopback(redis.hostname or ""):
+    receiver, redis, http = config.receiver, config.redis, config.http
+    if not sockets.parse_address(http.listen).ip.is_loopback:
+        yield ("http", "listen"), f"{http.listen} is open to the network, and nobody is asked for a password there"
+    url = urlsplit(redis.url)
+    if url.scheme == "redis" and redis.password_file is not None and not _is_loopback(url.hostname or ""):
         yield ("redis", "url"), "sends the password unencrypted; rediss:// would not"
-    for section in (config.receiver, config.redis):
-        name = "receiver" if section is config.receiver else "redis"
-        for path, file in _files(section):
-            if path[-1] != "tls_ca_file" and file.stat().st_mode & stat.S_IROTH:
-                # Not refused: in a container such files are often 0644 and no other user exists.
-                yield (name, *path), f"{file} can be read by every user; chmod 640 or less"
+    secrets: dict[config_source.Path, Path | None] = {("redis", "password_file"): redis.password_file}
+    for index, rule in enumerate(receiver.allow):
+        secrets["receiver", "allow", index, "communities_file"] = rule.communities_file
+    for path, file in secrets.items():
+        if file is not None and file.stat().st_mode & stat.S_IROTH:
+            # Not refused: in a container such files are often 0644, and no other user exists.
+            yield path, f"{file} can be read by every user; chmod 640 would do"
 
 
 def _is_loopback(host: str) -> bool:
@@ -323,6 +259,6 @@ def _allow_rule(rule: AllowRule) -> model.AllowRule:
 
 def _secrets(file: Path) -> list[str]:
     try:
-        return _lines(file)
+        return lines_of(file)
     except ValueError as error:
         raise ConfigError([str(error)]) from None

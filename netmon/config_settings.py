@@ -17,11 +17,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    field_validator,
+)
 from pydantic import ValidationInfo as Info
 
 from netmon import sockets
-from netmon.config_source import Path as SettingPath
 from netmon.errors import ConfigError
 
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
@@ -29,6 +37,9 @@ KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _SIZE = re.compile(r"(\d{1,15}) ?(KiB|MiB|GiB|TiB)", re.ASCII)
 _UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
+
+_FILE_BYTES_MAX = MIB
+"""All the certificates of the world are a quarter of this; a file with more in it was named by mistake."""
 
 EMBEDDED = "embedded"
 """The `redis.url` that starts a Valkey of our own."""
@@ -141,6 +152,55 @@ def _from_folder(path: Path, info: Info) -> Path:
     return Path(os.path.normpath(folder / path))
 
 
+def _filled(path: Path) -> Path:
+    lines_of(path)
+    return path
+
+
+def _one_line(path: Path) -> Path:
+    count = len(lines_of(path))
+    if count > 1:
+        raise ValueError(f"{path} has {count} lines; expected one, the password")
+    return path
+
+
+def lines_of(file: Path) -> list[str]:
+    """The lines of a file that are not empty, at least one.
+
+    Raises:
+        ValueError: It cannot be read, has nothing in it, is not text, or is too large; the message says which.
+    """
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_FILE_BYTES_MAX + 1)
+        text = content.decode()
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not UTF-8 text") from None
+    if len(content) > _FILE_BYTES_MAX:
+        raise ValueError(f"{file} has more than {sized(_FILE_BYTES_MAX)}")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f"{file} is empty")
+    return lines
+
+
+def _some(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("found an empty list; expected at least one")
+    return value
+
+
+def _side_by_side(listens: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse addresses of which a later one could not be bound beside an earlier one."""
+    for index, listen in enumerate(listens):
+        for earlier in listens[:index]:
+            if _overlap(sockets.parse_address(listen), sockets.parse_address(earlier)):
+                raise ValueError(f"found {shown(listen)} after {shown(earlier)}, which takes it already")
+    return listens
+
+
 def _section(value: Any) -> Any:
     """A section of which every line is commented out is null in YAML; it means the defaults."""
     return {} if value is None else value
@@ -160,16 +220,14 @@ Bytes = Annotated[StrictInt, BeforeValidator(_size)]
 Address = Annotated[str, AfterValidator(_address)]
 Network = Annotated[str, AfterValidator(_network)]
 FilePath = Annotated[Path, AfterValidator(_from_folder)]
+SecretFile = Annotated[FilePath, AfterValidator(_filled)]
+PasswordFile = Annotated[FilePath, AfterValidator(_one_line)]
 
 
 class Section(BaseModel):
     """What all groups of settings have in common: frozen, and nothing unknown in them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    def contradictions(self) -> Iterator[tuple[SettingPath, str]]:
-        """Yield what is wrong between settings that are right one by one: path inside the section, and text."""
-        yield from ()
 
 
 # --- The settings. ---
@@ -191,9 +249,9 @@ class Limits(Section):
 class AllowRule(Section):
     """Who may send."""
 
-    sources: Annotated[tuple[Network, ...], Field(min_length=1)]
+    sources: Annotated[tuple[Network, ...], AfterValidator(_some)]
     """Networks that the datagram's peer address must be in. No default: a rule without sources would allow all."""
-    communities_file: FilePath | None = None
+    communities_file: SecretFile | None = None
     """File with one accepted community a line; null accepts any, for networks where the address is the whole check."""
 
 
@@ -202,7 +260,7 @@ class Receiver(Section):
 
     name: Annotated[str, AfterValidator(_receiver_name)] = "trap1"
     """Part of the stream's key, so unique among the receivers that share a Redis."""
-    listen: Annotated[tuple[Address, ...], Field(min_length=1, max_length=64)] = ("[::]:1162",)
+    listen: Annotated[tuple[Address, ...], AfterValidator(_some), AfterValidator(_side_by_side)] = ("[::]:1162",)
     """One socket each (times lanes). `[::]` takes IPv4 and IPv6; 1162 needs no root, 162 does."""
     lanes_per_listener: Annotated[StrictInt, Field(ge=1, le=64)] = 1
     """Lanes that share a port. A lane needs about 3 cores under full load, and one takes 60,000 traps/s."""
@@ -218,14 +276,6 @@ class Receiver(Section):
     trusted_relays: tuple[Network, ...] = ()
     """Whose snmpTrapAddress (RFC 3584) is believed. Empty: anyone could claim to be any device."""
     limits: Annotated[Limits, BeforeValidator(_section)] = Limits()
-
-    def contradictions(self) -> Iterator[tuple[SettingPath, str]]:
-        """Yield listeners that cannot be bound beside an earlier one."""
-        for index, listen in enumerate(self.listen):
-            for earlier in self.listen[:index]:
-                if _overlap(sockets.parse_address(listen), sockets.parse_address(earlier)):
-                    yield ("listen", index), f"found {shown(listen)}, which {shown(earlier)} takes already"
-                    break
 
 
 class Journal(Section):
@@ -245,11 +295,14 @@ class Journal(Section):
     the kernel's queue fills, and then the kernel drops and counts. What is recorded is never overwritten by what is
     new; another policy would lose what nobody has seen yet."""
 
-    def contradictions(self) -> Iterator[tuple[SettingPath, str]]:
-        """Yield a journal too small to be cut into segments."""
-        if self.segment_bytes * 4 > self.size_bytes_max:
-            smallest = f"{sized(4 * self.segment_bytes)}, 4 segments of segment_bytes"
-            yield ("size_bytes_max",), f"found {sized(self.size_bytes_max)}; expected at least {smallest}"
+    @field_validator("size_bytes_max")
+    @classmethod
+    def _holds_segments(cls, value: int, info: Info) -> int:
+        """Refuse a journal that would be deleted as a whole when it is cut."""
+        smallest = 4 * info.data.get("segment_bytes", 0)
+        if value < smallest:
+            raise ValueError(f"found {sized(value)}; expected at least {sized(smallest)}, 4 segments of segment_bytes")
+        return value
 
 
 class Redis(Section):
@@ -259,9 +312,9 @@ class Redis(Section):
     """`embedded` starts a Valkey of our own beside the journal, so that two commands are enough to begin with."""
     username: Annotated[str, Field(min_length=1)] | None = None
     """ACL user; null is Redis' user `default`."""
-    password_file: FilePath | None = None
+    password_file: PasswordFile | None = None
     """File with the password; null sends none."""
-    tls_ca_file: FilePath | None = None
+    tls_ca_file: SecretFile | None = None
     """Certificates (PEM) that a `rediss://` server is checked against; null takes the system's."""
     stream_memory_bytes_max: Annotated[Bytes, Field(ge=MIB, le=16 * TIB)] = 256 * MIB
     """Memory in Redis for the streams of one lane; about 400,000 traps. Beyond it the journal holds the rest."""
@@ -269,14 +322,19 @@ class Redis(Section):
     """With `inform_ack: buffer`: answer when Redis' append-only file is on disk too, not just in its memory: with
     Redis' usual `appendfsync everysec` alone, a power cut would take a second of answered INFORMs."""
 
-    def contradictions(self) -> Iterator[tuple[SettingPath, str]]:
-        """Yield settings that `url` gives no meaning."""
-        if self.url == EMBEDDED:
-            for name in ("username", "password_file"):
-                if getattr(self, name) is not None:
-                    yield (name,), "has no meaning with url: embedded, which only its owner can reach; expected null"
-        if self.tls_ca_file is not None and not self.url.startswith("rediss://"):
-            yield ("tls_ca_file",), "has no meaning without TLS; expected null, or a url that begins with rediss://"
+    @field_validator("username", "password_file")
+    @classmethod
+    def _has_a_server(cls, value: str | Path | None, info: Info) -> str | Path | None:
+        if value is not None and info.data.get("url") == EMBEDDED:
+            raise ValueError("has no meaning with url: embedded, which only its owner can reach; expected null")
+        return value
+
+    @field_validator("tls_ca_file")
+    @classmethod
+    def _has_tls(cls, value: Path | None, info: Info) -> Path | None:
+        if value is not None and not info.data.get("url", "rediss://").startswith("rediss://"):
+            raise ValueError("has no meaning without TLS; expected null, or a url that begins with rediss://")
+        return value
 
 
 class Http(Section):

@@ -61,7 +61,7 @@ def parse(text: str) -> Source:
         return Source(None, mistakes=[Mistake(line, "", f"not YAML: {_problem(error)}")])
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        return Source(None, mistakes=[Mistake(line, "", f"not YAML: character {error.character!r} is not allowed")])
+        return Source(None, mistakes=[Mistake(line, "", f"not YAML: U+{error.character:04X} is not allowed")])
     except RecursionError:
         return Source(None, mistakes=[Mistake(1, "", "nested too deeply")])
     return Source(values, reader.lines, reader.mistakes)
