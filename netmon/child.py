@@ -72,7 +72,8 @@ class Child:
         self._start = start
         self._exited = exited
         self._pidfd: int | None = None
-        self._stopping = asyncio.Event()
+        self._stopping = False
+        self._wake = asyncio.Event()
         self._gone = asyncio.Event()
         self._gone.set()
         self._planned = False
@@ -85,10 +86,10 @@ class Child:
     async def keep_running(self) -> None:
         """Run the process until `stop`, restarting it whenever it ends."""
         failures = 0
-        while not self._stopping.is_set():
+        while not self._is_stopping():
             started = time.monotonic()
             ended = await self._run_once()
-            if self._stopping.is_set():
+            if self._is_stopping():
                 return
             if self._planned:
                 self._planned, failures = False, 0
@@ -97,8 +98,12 @@ class Child:
             delay_s = restart_delay_s(failures, random.random())  # noqa: S311 - jitter, no secret
             log.error("supervisor.role_exited", **self._facts, how=ended, restart_in_s=round(delay_s, 2))
             self.restarts += 1
+            self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay_s)
+                await asyncio.wait_for(self._wake.wait(), delay_s)
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
 
     async def _run_once(self) -> str:
         try:
@@ -124,11 +129,13 @@ class Child:
     async def restart(self, grace_s: float) -> None:
         """End the process, as `stop` does, and start it again at once; not counted as a failure."""
         self._planned = self.up
+        self._wake.set()
         await self._end(grace_s)
 
     async def stop(self, grace_s: float) -> None:
         """Ask the process to finish (SIGTERM), and kill it when it has not after `grace_s` seconds."""
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
         await self._end(grace_s)
 
     def send(self, number: signal.Signals) -> None:

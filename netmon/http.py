@@ -64,7 +64,8 @@ class HttpServer:
         return web.Response(text="alive\n")
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        found = checks(self._take())
-        ready = all(check.ok for check in found)
+        snapshot = self._take()
+        found = checks(snapshot)
+        ready = bool(snapshot.lanes) and all(check.ok for check in found)
         body = msgspec.json.format(msgspec.json.encode({"ready": ready, "checks": found}), indent=2) + b"\n"
         return web.Response(body=body, status=200 if ready else 503, content_type="application/json")
