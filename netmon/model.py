@@ -94,7 +94,7 @@ class Varbind(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """`hex` when `value` is hexadecimal octets; None when octets are their own text, and for all other types."""
 
 
-class TrapEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+class TrapEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One notification as it stands in the stream, JSON in the field `trap`. See docs/buffer-schema.md."""
 
     seq: int

@@ -58,8 +58,6 @@ COMMIT_FIELDS = (
     "segment",
     "offset",
     "seq",
-    "inform_segment",
-    "inform_offset",
     "syncs",
     "sync_ns",
     "sync_failures",

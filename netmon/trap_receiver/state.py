@@ -20,6 +20,7 @@ _MAGIC = b"NETMONS1"
 _HEADER_BYTES = 8_192
 _BANK_BYTES = 4_096
 _FILE_BYTES = _HEADER_BYTES + 2 * _BANK_BYTES
+_READ_TRIES = 10
 
 
 class StatePage:
@@ -32,10 +33,16 @@ class StatePage:
             OSError: The file cannot be made (a full disk, no permission).
         """
         earlier = read_state(path)
-        self.values: dict[str, int] = {name: earlier.get(name, 0) for name in fields}
+        # In the order of the file's header, which is the order of its banks.
+        names = [name for name in earlier if name] if earlier.keys() == {"", *fields} else fields
+        self.values: dict[str, int] = {name: earlier.get(name, 0) for name in names}
         self._bank = struct.Struct(f"<Q{len(self.values)}Q")
         assert self._bank.size + 4 <= _BANK_BYTES, "too many counters for a bank"
         self._generation = earlier.get("", 0)
+        if earlier.keys() == {"", *fields}:
+            # No new file: a role that restarts while the disk is full still starts.
+            self._map = _open(path)
+            return
         fresh = path.with_suffix(".new")
         self._map = _create(fresh, tuple(self.values))
         self.publish()
@@ -62,16 +69,48 @@ def read_state(path: Path) -> dict[str, int]:
         data = path.read_bytes()
     except FileNotFoundError:
         return {}
-    return _parse(data)
+    return _newest(data, _fields(data))
 
 
-def _parse(data: bytes) -> dict[str, int]:
-    if len(data) != _FILE_BYTES or data[:8] != _MAGIC:
+class StateReader:
+    """Reads one state file again and again, cheaply; follows it when an upgrade puts a new file in its place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode = 0
+        self._map: mmap.mmap | None = None
+        self._fields: list[str] = []
+
+    def read(self) -> dict[str, int]:
+        """Like `read_state`."""
+        try:
+            inode = self._path.stat().st_ino
+            if inode != self._inode:
+                self._map = _open(self._path)
+                self._fields = _fields(self._map[:])
+                self._inode = inode
+        except FileNotFoundError:
+            return {}
+        assert self._map is not None
+        for _ in range(_READ_TRIES):
+            # The writer may seal both banks while one copy is made; the next copy then finds a sound one.
+            if found := _newest(self._map[:], self._fields):
+                return found
         return {}
+
+
+def _fields(data: bytes) -> list[str]:
+    if len(data) != _FILE_BYTES or data[:8] != _MAGIC:
+        return []
     (header_bytes,) = struct.unpack_from("<I", data, 8)
     try:
-        fields = json.loads(data[12 : 12 + header_bytes])
+        return [str(name) for name in json.loads(data[12 : 12 + header_bytes])]
     except ValueError:
+        return []
+
+
+def _newest(data: bytes, fields: list[str]) -> dict[str, int]:
+    if not fields:
         return {}
     bank = struct.Struct(f"<Q{len(fields)}Q")
     newest: dict[str, int] = {}
@@ -83,6 +122,11 @@ def _parse(data: bytes) -> dict[str, int]:
         if generation > newest.get("", 0):
             newest = {"": generation, **dict(zip(fields, values, strict=True))}
     return newest
+
+
+def _open(path: Path) -> mmap.mmap:
+    with path.open("r+b") as file:
+        return mmap.mmap(file.fileno(), _FILE_BYTES)
 
 
 def _create(path: Path, fields: tuple[str, ...]) -> mmap.mmap:

@@ -1,0 +1,289 @@
+"""The two streams of a lane: appended exactly once, compared with what they should be, trimmed within a budget.
+
+A batch is one transaction, so that Redis takes all of it or nothing, whatever it runs out of in between. An entry's ID is
+made from the journal and only grows: what Redis has, it refuses to take again. The last IDs therefore say how far the
+journal has come, and the lengths say whether somebody has taken entries out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import hiredis
+
+from netmon.buffer.connection import Connection, MovedError, encode_command, moved_to
+from netmon.errors import NetmonError, UnavailableError
+from netmon.model import RedisSettings
+
+_LEASE_MS = 15_000
+"""How long a receiver's claim on its streams outlives it."""
+_FSYNC_WAIT_S = 30.0
+
+_MULTI = encode_command("MULTI")
+_EXEC = encode_command("EXEC")
+
+
+class EntryId(NamedTuple):
+    """ID of a stream entry; compares as Redis does."""
+
+    ms: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.ms}-{self.seq}"
+
+
+class StreamFacts(NamedTuple):
+    """What Redis says of one stream."""
+
+    length: int
+    last: EntryId
+    """ID of the last entry that was ever added; 0-0 for a new stream."""
+
+
+class GroupFacts(NamedTuple):
+    """What Redis says of one consumer group."""
+
+    name: str
+    floor: EntryId
+    """Everything up to this ID has been acknowledged."""
+
+
+class StreamChangedError(NetmonError):
+    """A stream is not as it was left: entries are missing, or there are others. It must be compared anew."""
+
+
+class Streams:
+    """The traps and the rejects stream of one lane, over one connection that is made when it is needed."""
+
+    def __init__(self, settings: RedisSettings, prefix: str, journal_id: str) -> None:
+        """Args:
+        settings: The server.
+        prefix: `LaneSettings.key_prefix`.
+        journal_id: Identity of the journal that the streams are made from.
+        """
+        self.traps = f"{prefix}:traps"
+        self.rejects = f"{prefix}:rejects"
+        self._settings = settings
+        self._owner_key = f"{prefix}:owner"
+        self._lease_key = f"{prefix}:lease"
+        self._journal_id = journal_id
+        self._connection: Connection | None = None
+        self._node: tuple[str, int] | None = None
+        self._check = encode_command("XLEN", self.traps) + encode_command("XLEN", self.rejects)
+        self._heads = {key: _append_head(key) for key in (self.traps, self.rejects)}
+        self._fields = {self.traps: b"$4\r\ntrap\r\n", self.rejects: b"$6\r\nreject\r\n"}
+        self._sent = 0
+
+    # -- the connection
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection; it may be broken all the same."""
+        return self._connection is not None
+
+    def connect(self) -> bool:
+        """Connects, and claims the streams for our journal.
+
+        Returns:
+            Whether the streams, if there are any, were made from this journal; False: from another one, that is gone.
+
+        Raises:
+            UnavailableError: Redis does not answer, or (`fenced`) a living receiver of the same name holds the streams.
+        """
+        self.close()
+        try:
+            self._connection = Connection(self._settings, self._node)
+            return self._claim(self._connection)
+        except UnavailableError as error:
+            self._failed(error)
+            raise
+
+    def _claim(self, connection: Connection) -> bool:
+        owner = connection.command("GET", self._owner_key)
+        ours = owner is None or owner.decode() == self._journal_id
+        lease = connection.command("GET", self._lease_key)
+        if lease is not None and lease.decode() != self._journal_id:
+            raise UnavailableError(
+                "fenced",
+                f"another running receiver writes {self.traps}: give each receiver of a Redis its own receiver.name",
+            )
+        self.renew_lease()
+        connection.command("SET", self._owner_key, self._journal_id)
+        return ours
+
+    def renew_lease(self) -> None:
+        """Says that we live, for the next 15 s. Raises UnavailableError."""
+        self._command("SET", self._lease_key, self._journal_id, "PX", _LEASE_MS)
+
+    def release_lease(self) -> None:
+        """Says that we go; a successor with another journal need not wait. Raises UnavailableError."""
+        self._command("DEL", self._lease_key)
+
+    def close(self) -> None:
+        """Closes the connection; what it still had to tell is unknown."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _failed(self, error: UnavailableError) -> None:
+        self.close()
+        self._node = moved_to(error) if isinstance(error, MovedError) else None
+
+    def _command(self, *words: bytes | str | int, timeout_s: float | None = None) -> Any:
+        if self._connection is None:
+            raise UnavailableError("connection", "not connected")
+        try:
+            return self._connection.command(*words, timeout_s=timeout_s)
+        except UnavailableError as error:
+            self._failed(error)
+            raise
+
+    # -- appending
+
+    def encode(self, key: str, ms: int, seq: int, body: bytes) -> bytes:
+        """The command that appends one entry with one field, for `send`."""
+        entry_id = b"%d-%d" % (ms, seq)
+        return b"%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n" % (
+            self._heads[key],
+            len(entry_id),
+            entry_id,
+            self._fields[key],
+            len(body),
+            body,
+        )
+
+    def send(self, commands: list[bytes]) -> None:
+        """Writes a transaction that appends; `settle` must follow before anything else.
+
+        Raises:
+            UnavailableError: The connection is gone; whether Redis has taken the batch is unknown.
+        """
+        if self._connection is None:
+            raise UnavailableError("connection", "not connected")
+        try:
+            self._connection.send(b"".join([_MULTI, self._check, *commands, _EXEC]))
+        except UnavailableError as error:
+            self._failed(error)
+            raise
+        self._sent = len(commands)
+
+    def settle(self) -> tuple[int, int]:
+        """Reads what became of the batch that was sent. On return Redis has all of it.
+
+        Returns:
+            Lengths of the traps and the rejects stream just before the batch.
+
+        Raises:
+            UnavailableError: Redis has taken nothing of it, or (connection lost) that is unknown.
+            StreamChangedError: An ID was refused: the stream holds it, or something newer.
+        """
+        if self._connection is None:
+            raise UnavailableError("connection", "not connected")
+        try:
+            # +OK for MULTI, +QUEUED for each command; a refusal there is why EXEC will fail.
+            queued = [self._connection.reply() for _ in range(self._sent + 3)]
+            result = self._connection.reply()
+            for reply in (*queued, result):
+                if isinstance(reply, hiredis.ReplyError):
+                    raise self._connection.refusal(reply)
+        except UnavailableError as error:
+            self._failed(error)
+            raise
+        traps_length, rejects_length, *ids = result
+        refused = next((reply for reply in ids if isinstance(reply, hiredis.ReplyError)), None)
+        if refused is not None:
+            self.close()
+            raise StreamChangedError(str(refused))
+        return traps_length, rejects_length
+
+    def wait_fsync(self) -> bool:
+        """Whether all that was appended is on the server's disk now (WAITAOF). Raises UnavailableError."""
+        reply = self._command("WAITAOF", 1, 0, int(_FSYNC_WAIT_S * 900), timeout_s=_FSYNC_WAIT_S)
+        return bool(reply[0])
+
+    # -- looking
+
+    def facts(self, key: str) -> StreamFacts:
+        """Length and last ID of a stream. Raises UnavailableError."""
+        if not self._command("EXISTS", key):
+            return StreamFacts(0, EntryId(0, 0))
+        found = _pairs(self._command("XINFO", "STREAM", key))
+        return StreamFacts(found["length"], parse_id(found["last-generated-id"]))
+
+    def memory_bytes(self) -> int:
+        """Redis memory of both streams, estimated by Redis from a few samples. Raises UnavailableError."""
+        return sum(self._command("MEMORY", "USAGE", key) or 0 for key in (self.traps, self.rejects))
+
+    def groups(self, key: str) -> list[GroupFacts]:
+        """The consumer groups of a stream and how far each has acknowledged; may be empty. Raises UnavailableError."""
+        if not self._command("EXISTS", key):
+            return []
+        found = []
+        for reply in self._command("XINFO", "GROUPS", key):
+            group = _pairs(reply)
+            floor = parse_id(group["last-delivered-id"])
+            pending = self._command("XPENDING", key, group["name"]) if group["pending"] else None
+            if pending and pending[0]:
+                # Just below the oldest entry that some consumer has and has not acknowledged.
+                oldest = parse_id(pending[1])
+                floor = EntryId(oldest.ms, max(oldest.seq - 1, 0))
+            found.append(GroupFacts(group["name"].decode(), floor))
+        return found
+
+    # -- trimming and mending
+
+    def trim_up_to(self, key: str, floor: EntryId) -> int:
+        """Removes entries up to and including an ID; returns how many. Raises UnavailableError."""
+        removed: int = self._command("XTRIM", key, "MINID", EntryId(floor.ms, floor.seq + 1).__str__())
+        return removed
+
+    def trim_to_length(self, key: str, length: int) -> int:
+        """Removes the oldest entries until about `length` are left; returns how many. Raises UnavailableError."""
+        removed: int = self._command("XTRIM", key, "MAXLEN", "~", length)
+        return removed
+
+    def first_id(self, key: str) -> EntryId | None:
+        """ID of the oldest entry, None when there is none. Raises UnavailableError."""
+        entries = self._command("XRANGE", key, "-", "+", "COUNT", 1)
+        return parse_id(entries[0][0]) if entries else None
+
+    def delete(self, key: str) -> None:
+        """Removes a stream, to be made anew. Raises UnavailableError."""
+        self._command("UNLINK", key)
+
+    def set_aside(self, key: str, suffix: str) -> str | None:
+        """Renames a stream that is not ours to continue; returns its new name, None when there was none.
+
+        Raises UnavailableError.
+        """
+        if not self._command("EXISTS", key):
+            return None
+        aside = f"{key}:{suffix}"
+        self._command("RENAME", key, aside)
+        return aside
+
+    def restore_groups(self, key: str, groups: list[GroupFacts]) -> None:
+        """Makes consumer groups anew at what they had acknowledged: they get the rest again, and miss nothing.
+
+        Raises UnavailableError.
+        """
+        existing = {group.name for group in self.groups(key)}
+        for group in groups:
+            if group.name not in existing:
+                self._command("XGROUP", "CREATE", key, group.name, str(group.floor), "MKSTREAM")
+
+
+def parse_id(text: bytes) -> EntryId:
+    """An entry ID from Redis."""
+    ms, _, seq = text.partition(b"-")
+    return EntryId(int(ms), int(seq))
+
+
+def _append_head(key: str) -> bytes:
+    name = key.encode()
+    return b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n" % (len(name), name)
+
+
+def _pairs(flat: list[Any]) -> dict[str, Any]:
+    return {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}

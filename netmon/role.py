@@ -1,0 +1,80 @@
+"""One role of one lane as a process: `python -m netmon.role capture|commit|decode`, settings as JSON on standard input.
+
+The supervisor starts it and hands it the lane's socket and landing. It imports only what the role needs: it is started
+again after a crash, and must be back within a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import os
+import signal
+import socket
+import sys
+from typing import Protocol
+
+import msgspec
+
+from netmon import log
+from netmon.model import LaneSettings
+
+_PR_SET_PDEATHSIG = 1
+
+ROLES = ("capture", "commit", "decode")
+
+
+class Role(Protocol):
+    """What runs until it is told to stop."""
+
+    def run(self) -> None:
+        """Works until `stop`."""
+
+    def stop(self) -> None:
+        """Makes `run` return soon; called from a signal handler."""
+
+
+def make_role(name: str, settings: LaneSettings, sock: socket.socket, landing_fd: int | None) -> Role:
+    """The role by its name; each imports what it needs, and nothing of the others."""
+    if name == "capture":
+        from netmon.trap_receiver.capture import Capture  # noqa: PLC0415
+
+        return Capture(settings, sock, landing_fd if landing_fd is not None else os.memfd_create("netmon-landing"))
+    if name == "commit":
+        from netmon.trap_receiver.commit import Commit  # noqa: PLC0415
+
+        return Commit(settings, sock)
+    from netmon.trap_receiver.decode import Decode  # noqa: PLC0415
+
+    return Decode(settings, sock)
+
+
+def _die_with_parent() -> None:
+    """Asks for SIGTERM when the supervisor is gone: two supervisors must not find each other's roles at work."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the role that the arguments name; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m netmon.role", description=__doc__)
+    parser.add_argument("role", choices=ROLES)
+    parser.add_argument("--socket-fd", type=int, required=True)
+    parser.add_argument("--landing-fd", type=int)
+    options = parser.parse_args(argv)
+    _die_with_parent()
+    settings = msgspec.json.decode(sys.stdin.buffer.read(), type=LaneSettings)
+    log.set_up(settings.log_level, settings.log_format, role=options.role, lane=settings.lane)
+    role = make_role(options.role, settings, socket.socket(fileno=options.socket_fd), options.landing_fd)
+    signal.signal(signal.SIGTERM, lambda *_: role.stop())
+    # Ctrl-C goes to the whole terminal; the supervisor says in which order to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What is alive now lives as long as the process; what comes is made of tuples and bytes, without cycles.
+    gc.freeze()
+    role.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Commit: makes the journal durable, says how far it is, answers INFORMs, and lets go of what is old.
+
+Everything behind it waits for its word: decode passes on nothing that a power cut could still take from the journal, so
+that the journal is never behind Redis. It is a process of its own because `fdatasync` may take long, and capture must
+not wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+from netmon.log import limited as log
+from netmon.model import LaneSettings
+from netmon.snmp import find_inform
+from netmon.trap_receiver.inform import Responder
+from netmon.trap_receiver.journal import (
+    Frame,
+    Position,
+    Reader,
+    read_segment_header,
+    records,
+    segment_path,
+    segments,
+)
+from netmon.trap_receiver.ledger import CAPTURE_STATE, COMMIT_FIELDS, COMMIT_STATE, DECODE_STATE
+from netmon.trap_receiver.state import StatePage, StateReader
+
+_HOUSEKEEPING_S = 1.0
+_HELD_HOUSEKEEPING_S = 0.1
+"""How often to look for what may be deleted while capture waits for room."""
+_INFORM_TAG = b"\xa6"
+
+
+class Commit:
+    """One lane's commit: it follows capture, and decode follows it."""
+
+    def __init__(self, settings: LaneSettings, sock: socket.socket) -> None:
+        self._settings = settings
+        self._directory = Path(settings.directory)
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._state = StatePage(self._directory / COMMIT_STATE, COMMIT_FIELDS)
+        self._values = self._state.values
+        self._capture = StateReader(self._directory / CAPTURE_STATE)
+        self._decode = StateReader(self._directory / DECODE_STATE)
+        self._responder = Responder(settings, sock)
+        self._answers = settings.inform_ack == "journal"
+        self._durable = Position(self._values["segment"], self._values["offset"], self._values["seq"])
+        self._reader = Reader(self._directory, self._durable)
+        self._housekeeping_due = 0.0
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Makes `run` return once everything captured is durable. Fit for a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Commits until `stop`."""
+        interval_s = self._settings.sync_interval_ms / 1_000
+        while True:
+            began = time.monotonic()
+            captured = self._capture.read()
+            end = Position(captured.get("segment", 0), captured.get("offset", 0), captured.get("captured", 0))
+            if end > self._durable:
+                self._commit(end)
+            elif self._stopping:
+                break
+            elif end < self._durable:
+                # A power loss cut frames that were counted as durable by a page that reached the disk before them.
+                self._release(end)
+            if began >= self._housekeeping_due:
+                held = bool(captured.get("held", 0))
+                self._housekeep(held)
+                self._housekeeping_due = began + (_HELD_HOUSEKEEPING_S if held else _HOUSEKEEPING_S)
+            time.sleep(max(0.0, began + interval_s - time.monotonic()))
+
+    def _commit(self, end: Position) -> None:
+        """Brings everything up to `end` to the disk, then lets decode have it, then answers the INFORMs in it."""
+        began = time.monotonic_ns()
+        durable = self._sync(end)
+        self._values["syncs"] += 1
+        self._values["sync_ns"] += time.monotonic_ns() - began
+        self._release(end)
+        if self._answers:
+            self._answer_informs(end, durable=durable)
+
+    def _release(self, end: Position) -> None:
+        self._durable = end
+        values = self._values
+        values["segment"], values["offset"], values["seq"] = end
+        values["heartbeat_unix_ns"] = time.time_ns()
+        self._state.publish()
+
+    def _sync(self, end: Position) -> bool:
+        """Whether all segments up to `end` are on disk now.
+
+        After a failure the kernel may drop what it could not write and report the next try as a success: what the failed
+        one was to cover never counts as durable. It is still readable, so decode may have it.
+        """
+        first = self._durable.segment
+        try:
+            for segment in segments(self._directory):
+                if first <= segment <= end.segment:
+                    _fdatasync(segment_path(self._directory, segment))
+            if end.segment != first:
+                _fsync_directory(self._directory)
+        except OSError as error:
+            self._values["sync_failures"] += 1
+            log.error("journal.sync_failed", reason=error.strerror, directory=str(self._directory))
+            return False
+        return True
+
+    def _answer_informs(self, end: Position, *, durable: bool) -> None:
+        while isinstance(frame := self._reader.next(end), Frame):
+            # A glance at the whole frame first: most hold no INFORM.
+            if _INFORM_TAG not in frame.records:
+                continue
+            for record in records(frame):
+                if not find_inform(record.payload):
+                    continue
+                if durable:
+                    self._responder.answer(record)
+                else:
+                    self._values["informs_withheld"] += 1
+        answered, failures = self._responder.answered, self._responder.failures
+        if answered or failures:
+            self._values["informs_answered"] += answered
+            self._values["inform_send_failures"] += failures
+            self._responder.answered = self._responder.failures = 0
+            self._state.publish()
+
+    def _housekeep(self, held: bool) -> None:
+        """Deletes what is too old or too much, and measures what is left."""
+        sizes = {first: segment_path(self._directory, first).stat().st_size for first in segments(self._directory)}
+        shipped = self._decode.read().get("segment", 0)
+        for first in [first for first in sizes if first < shipped]:
+            if not (held or self._excess(sizes) or self._outlived(first, sizes)):
+                break
+            self._delete(first)
+            del sizes[first]
+            held = False
+        self._values["journal_bytes"] = sum(sizes.values())
+        self._values["journal_segments"] = len(sizes)
+        oldest = read_segment_header(segment_path(self._directory, min(sizes))) if sizes else None
+        self._values["journal_oldest_unix_ns"] = oldest.created_unix_ns if oldest else 0
+        self._values["heartbeat_unix_ns"] = time.time_ns()
+        self._state.publish()
+
+    def _excess(self, sizes: dict[int, int]) -> bool:
+        """Whether the quota leaves no room for the segment after the open one."""
+        return sum(sizes.values()) + 2 * self._settings.segment_bytes > self._settings.journal_bytes_max
+
+    def _outlived(self, first: int, sizes: dict[int, int]) -> bool:
+        """Whether all of a segment is older than the journal keeps: the segment after it began that long ago."""
+        after = min((other for other in sizes if other > first), default=None)
+        header = read_segment_header(segment_path(self._directory, after)) if after is not None else None
+        age_ns = time.time_ns() - header.created_unix_ns if header else 0
+        return age_ns > self._settings.journal_age_max_s * 1_000_000_000
+
+    def _delete(self, first: int) -> None:
+        # What decode has counted of this segment must be on disk before the segment goes.
+        _fdatasync(self._directory / DECODE_STATE)
+        segment_path(self._directory, first).unlink()
+        self._values["segments_deleted"] += 1
+
+
+def _fdatasync(path: Path) -> None:
+    fd = os.open(path, os.O_RDWR)
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+def _fsync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
