@@ -1,0 +1,333 @@
+"""The command line. Exit codes: 0 well, 1 what was asked about is not well, 2 usage or configuration, 3 unavailable."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from netmon import __version__, lane, show, sockets
+from netmon import config as configuration
+from netmon.buffer import embedded
+from netmon.config import EMBEDDED, Config
+from netmon.errors import ConfigError, UnavailableError
+from netmon.log import log, set_up
+from netmon.model import LaneSettings
+from netmon.trap_receiver import ledger as ledgers
+from netmon.trap_receiver.ledger import LaneLedger
+
+if TYPE_CHECKING:
+    from netmon.supervisor import Supervisor
+
+NOT_WELL: Final = 1
+USAGE: Final = 2
+UNAVAILABLE: Final = 3
+
+CONFIG_ENV: Final = "NETMON_CONFIG"
+CONFIG_PATHS: Final = (Path("config/netmon.yml"), Path("/etc/netmon/netmon.yml"))
+WATCH_INTERVAL_S: Final = 1.0
+LINE_WIDTH_MIN: Final = 160
+
+app = typer.Typer(
+    name="netmon",
+    help="The network monitor that still works while the network is failing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "-c",
+        "--config",
+        help=f"Configuration file; else ${CONFIG_ENV}, else {CONFIG_PATHS[0]}, else {CONFIG_PATHS[1]}.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line, for programs.")]
+
+
+def main() -> None:
+    """Entry point of `netmon` and `python -m netmon`."""
+    app()
+
+
+def config_path(given: Path | None) -> Path:
+    """The configuration file that a command uses."""
+    if given is not None:
+        return given
+    if os.environ.get(CONFIG_ENV):
+        return Path(os.environ[CONFIG_ENV])
+    return next((path for path in CONFIG_PATHS if path.exists()), CONFIG_PATHS[0])
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Turn what may go wrong into a message for a person and an exit code."""
+    try:
+        yield
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            print(mistake, file=sys.stderr)
+        raise typer.Exit(USAGE) from None
+    except (UnavailableError, PermissionError) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(UNAVAILABLE) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+    except BrokenPipeError:
+        # Python flushes standard output once more at exit: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+
+
+def _lanes(config: Config) -> list[LaneSettings]:
+    url = embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url
+    return configuration.lane_settings(config, redis_url=url)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"netmon {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The network monitor that still works while the network is failing."""
+
+
+# --- Daemons.
+
+
+@app.command()
+def run(config: ConfigFile = None) -> None:
+    """Run everything on this machine: receiver, embedded Valkey (unless redis.url names another), HTTP."""
+    with _exit_codes():
+        path = config_path(config)
+        _supervise(path, configuration.load(path))
+
+
+@app.command()
+def receive(config: ConfigFile = None) -> None:
+    """Run the trap receiver against a Redis that somebody else runs: `run` without the embedded server."""
+    with _exit_codes():
+        path = config_path(config)
+        loaded = configuration.load(path)
+        if loaded.redis.url == EMBEDDED:
+            raise ConfigError(
+                [f"{path}: redis.url: found embedded; `netmon receive` needs the URL of a Redis, or use `netmon run`"]
+            )
+        _supervise(path, loaded)
+
+
+def _supervise(path: Path, config: Config) -> None:
+    # Until the supervisor listens to them, a reload or upgrade must not kill us.
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    from netmon.supervisor import Supervisor  # noqa: PLC0415 - aiohttp is slow to import; `netmon traps` is not to wait
+
+    set_up(config.log.level, configuration.log_format(config))
+    for doubt in configuration.warnings(config):
+        log.warning("configuration.doubt_found", doubt=doubt)
+    asyncio.run(Supervisor(path, config, _banner).run())
+
+
+def _banner(supervisor: Supervisor) -> None:
+    """Tell a person what runs where. On standard output; the log is on standard error."""
+    console = Console(highlight=False, soft_wrap=True)
+    redis = supervisor.config.redis.url
+    config = supervisor.config
+    console.print(f"netmon {__version__} receives SNMP traps and informs", style="bold")
+    for found in supervisor.lanes:
+        bound = found.bound
+        text = show.receive_buffer(bound.listen, bound.wanted_bytes, bound.granted_bytes, bound.sysctl)
+        console.print(f"  listening  {text}", style="yellow" if bound.sysctl else None, markup=False)
+    console.print(f"  data       {config.data_dir}", markup=False)
+    console.print(
+        f"  buffer     {'embedded Valkey, ' if redis == EMBEDDED else ''}{_lanes(config)[0].redis.url}", markup=False
+    )
+    console.print(f"  http       http://{supervisor.http.listen}/metrics  /healthz  /readyz", markup=False)
+    port = supervisor.lanes[0].bound.sock.getsockname()[1]
+    console.print(f"  try        {_try_line(port)}", markup=False)
+    console.print("  watch      netmon traps --follow", markup=False)
+
+
+def _try_line(port: int) -> str:
+    return f"snmptrap -v2c -c public 127.0.0.1:{port} '' 1.3.6.1.6.3.1.1.5.3 1.3.6.1.2.1.2.2.1.1.7 i 7"
+
+
+# --- Questions.
+
+
+@app.command()
+def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Check a configuration: every mistake at once, with its file, line and what was expected."""
+    path = config_path(config)
+    mistakes: list[str] = []
+    doubts: list[str] = []
+    lanes: list[LaneSettings] = []
+    try:
+        loaded = configuration.load(path)
+        lanes, doubts = _lanes(loaded), configuration.warnings(loaded)
+    except ConfigError as error:
+        mistakes = error.mistakes
+    if as_json:
+        answer = {"file": str(path), "valid": not mistakes, "mistakes": mistakes, "warnings": doubts}
+        print(msgspec.json.encode(answer).decode())
+    else:
+        _print_check(path, mistakes, doubts, lanes)
+    raise typer.Exit(USAGE if mistakes else 0)
+
+
+def _print_check(path: Path, mistakes: Sequence[str], doubts: Sequence[str], lanes: Sequence[LaneSettings]) -> None:
+    for mistake in mistakes:
+        print(mistake, file=sys.stderr)
+    for doubt in doubts:
+        print(f"warning: {doubt}", file=sys.stderr)
+    if not mistakes:
+        first = lanes[0]
+        listens = ", ".join(dict.fromkeys(found.listen for found in lanes))
+        print(f"{path}: ok. {first.receiver} listens on {listens} in {len(lanes)} lane(s), journal in")
+        print(
+            f"{Path(first.directory).parent}, at most {show.size(first.journal_bytes_max)} a lane; informs are answered"
+        )
+        print(f"when they are in the {first.inform_ack}.")
+
+
+@app.command()
+def traps(
+    config: ConfigFile = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what arrives.")] = False,
+    as_json: AsJson = False,
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many of the newest to begin with.")] = 10,
+) -> None:
+    """Show decoded traps from the stream, oldest first."""
+    from netmon.buffer import consumer  # noqa: PLC0415 - redis-py is slow to import
+
+    with _exit_codes():
+        lanes = _lanes(configuration.load(config_path(config)))
+        console = _line_console()
+        client = consumer.open(lanes[0].redis)
+        for key, entry_id, event in consumer.tail(client, [f"{x.key_prefix}:traps" for x in lanes], last, follow):
+            if as_json:
+                print(show.trap_json(key, entry_id, event), flush=True)
+            else:
+                console.print(show.trap_line(event), soft_wrap=True)
+        sys.stdout.flush()
+
+
+def _line_console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+@app.command()
+def ledger(
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second.")] = False,
+) -> None:
+    """Show where every datagram is. Reads files only: works with netmon and Redis down. Exit 1: it does not balance."""
+    with _exit_codes():
+        lanes = _lanes(configuration.load(config_path(config)))
+        found = _read_ledgers(lanes)
+        _watch_ledgers(lanes, as_json) if watch else _print_ledgers(found, as_json)
+        raise typer.Exit(0 if all(x.balanced for _, x in found) else NOT_WELL)
+
+
+def _read_ledgers(lanes: Sequence[LaneSettings]) -> list[tuple[LaneSettings, LaneLedger]]:
+    return [(settings, ledgers.read(Path(settings.directory))) for settings in lanes]
+
+
+def _print_ledgers(found: Sequence[tuple[LaneSettings, LaneLedger]], as_json: bool) -> None:
+    if as_json:
+        for settings, values in found:
+            print(msgspec.json.encode(show.ledger_values(settings, values)).decode(), flush=True)
+    else:
+        console = Console()
+        console.width = max(console.width, LINE_WIDTH_MIN) if not console.is_terminal else console.width
+        console.print(show.ledger_table(found))
+
+
+def _watch_ledgers(lanes: Sequence[LaneSettings], as_json: bool) -> None:
+    """Until Ctrl-C."""
+    if as_json:
+        while True:
+            _print_ledgers(_read_ledgers(lanes), as_json=True)
+            time.sleep(WATCH_INTERVAL_S)
+    with Live(show.ledger_table(_read_ledgers(lanes)), auto_refresh=False) as live:
+        while True:
+            time.sleep(WATCH_INTERVAL_S)
+            live.update(show.ledger_table(_read_ledgers(lanes)), refresh=True)
+
+
+# --- One role by itself, for those who let systemd supervise.
+
+LaneNumber = Annotated[int, typer.Option("--lane", min=0, help="Number of the lane.")]
+
+
+@app.command()
+def capture(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
+    """Run capture of one lane by itself, on a socket from systemd (LISTEN_FDS) or its own."""
+    with _exit_codes():
+        _become_role("capture", config_path(config), lane_number)
+
+
+@app.command()
+def commit(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
+    """Run commit of one lane by itself, with capture's socket from systemd (LISTEN_FDS)."""
+    with _exit_codes():
+        _become_role("commit", config_path(config), lane_number)
+
+
+@app.command()
+def decode(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
+    """Run decode of one lane by itself, with capture's socket from systemd (LISTEN_FDS)."""
+    with _exit_codes():
+        _become_role("decode", config_path(config), lane_number)
+
+
+def _become_role(role: str, path: Path, number: int) -> None:
+    """Replace this process by the role's."""
+    lanes = _lanes(configuration.load(path))
+    if number >= len(lanes):
+        raise ConfigError([f"--lane {number}: {path} has the lanes 0 to {len(lanes) - 1}"])
+    settings = lanes[number]
+    Path(settings.directory).mkdir(mode=0o750, parents=True, exist_ok=True)
+    socket_fd, landing_fd = _role_socket(role, lanes, number), lane.new_landing(settings)
+    for fd in (socket_fd, landing_fd):
+        os.set_inheritable(fd, True)
+    os.dup2(lane.settings_fd(settings), 0)
+    command = lane.role_command(role, socket_fd, landing_fd)
+    os.execv(command[0], command)  # noqa: S606 - the role is to have this process's pid
+
+
+def _role_socket(role: str, lanes: Sequence[LaneSettings], number: int) -> int:
+    listens = [settings.listen for settings in lanes]
+    handed = sockets.match(sockets.take_inherited(os.environ, os.getpid()), listens)[number]
+    wanted = lanes[number]
+    if handed is not None:
+        bound = sockets.adopt(handed, wanted.listen, receive_buffer_bytes=wanted.receive_buffer_bytes)
+    elif role == "capture":
+        shared = listens.count(wanted.listen) > 1
+        bound = sockets.bind(wanted.listen, receive_buffer_bytes=wanted.receive_buffer_bytes, shared=shared)
+    else:
+        cure = "start it by systemd with the same Sockets= as capture, or let `netmon run` start all of them"
+        raise ConfigError([f"{role} answers INFORMs from the socket of capture, and got none (LISTEN_FDS); {cure}"])
+    return bound.sock.detach()

@@ -1,0 +1,135 @@
+"""What the command line shows to a person: traps, ledgers and the banner, as text.
+
+Pure: values in, rich text out. What came from the network is never sent to a terminal as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from typing import Any, Final
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from netmon.model import LaneSettings, TrapEvent, Varbind
+from netmon.trap_receiver.ledger import LaneLedger
+
+VARBINDS_SHOWN: Final = 6
+VALUE_LENGTH_MAX: Final = 60
+
+GENERIC_TRAPS: Final = {
+    "1.3.6.1.6.3.1.1.5.1": "coldStart",
+    "1.3.6.1.6.3.1.1.5.2": "warmStart",
+    "1.3.6.1.6.3.1.1.5.3": "linkDown",
+    "1.3.6.1.6.3.1.1.5.4": "linkUp",
+    "1.3.6.1.6.3.1.1.5.5": "authenticationFailure",
+    "1.3.6.1.6.3.1.1.5.6": "egpNeighborLoss",
+}
+"""The six traps of RFC 3418 section 2 and RFC 3584 section 3.1 by name."""
+
+
+def size(count: int) -> str:
+    """Bytes for a person: `64 MiB`, `1.5 GiB`, `512 bytes`."""
+    amount, unit = float(count), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if amount < 1_024:
+            break
+        amount, unit = amount / 1_024, larger
+    return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def printable(text: str) -> str:
+    """The text without anything that a terminal would obey; what is not printable is escaped as in Python."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def trap_line(event: TrapEvent, zone: tzinfo | None = None) -> Text:
+    """One notification on one line: time, source, what, varbinds.
+
+    Args:
+        event: From the stream.
+        zone: Of the time shown; None is the machine's.
+    """
+    received = datetime.fromtimestamp(event.received_unix_ns / 1e9, tz=zone).astimezone(zone)
+    name = GENERIC_TRAPS.get(event.trap_oid, printable(event.trap_oid))
+    line = Text()
+    line.append(f"{received:%Y-%m-%d %H:%M:%S}.{received.microsecond // 1_000:03}", style="dim")
+    line.append(f"  {printable(event.source):<15}", style="cyan")
+    line.append(f"  {name}", style="bold")
+    if event.pdu == "inform":
+        line.append(" (inform)", style="magenta")
+    if event.duplicate_of is not None:
+        line.append(f" (again: {event.duplicate_of})", style="dim")
+    for varbind in event.varbinds[:VARBINDS_SHOWN]:
+        line.append(f"  {_varbind(varbind)}")
+    if len(event.varbinds) > VARBINDS_SHOWN:
+        line.append(f"  +{len(event.varbinds) - VARBINDS_SHOWN} more", style="dim")
+    return line
+
+
+def _varbind(varbind: Varbind) -> str:
+    value = "" if varbind.value is None else printable(str(varbind.value))
+    if len(value) > VALUE_LENGTH_MAX:
+        value = value[: VALUE_LENGTH_MAX - 1] + "…"
+    if varbind.value is None:
+        value = varbind.type
+    elif varbind.encoding == "hex":
+        value = f"0x{value}"
+    return f"{printable(varbind.oid)}={value}"
+
+
+def trap_json(key: str, entry_id: str, event: TrapEvent) -> str:
+    """One notification as one line of JSON, with the stream and the ID that it stands under."""
+    return msgspec.json.encode({"stream": key, "id": entry_id, **msgspec.to_builtins(event)}).decode()
+
+
+def ledger_table(lanes: Sequence[tuple[LaneSettings, LaneLedger]]) -> Table:
+    """Both identities of every lane, as columns that add up from left to right."""
+    table = Table(title="delivered = kernel drops + captured;  captured = buffered + rejected + parked + in flight")
+    table.add_column("lane")
+    table.add_column("listener", no_wrap=True)
+    for name in ("delivered", "kernel drops", "captured", "buffered", "rejected", "parked", "in flight", "lost"):
+        table.add_column(name, justify="right")
+    table.add_column("balance")
+    for settings, found in lanes:
+        table.add_row(str(settings.lane), settings.listen, *_cells(found), _balance(found))
+    return table
+
+
+def _cells(found: LaneLedger) -> list[str]:
+    return [
+        f"{found.delivered:,}",
+        f"{found.kernel_drops:,}",
+        f"{found.captured:,}",
+        f"{found.buffered:,}",
+        _by_reason(found.rejected),
+        _by_reason(found.parked),
+        f"{found.in_flight:,}",
+        f"{found.lost:,}",
+    ]
+
+
+def _by_reason(counts: dict[str, int]) -> str:
+    parts = [f"{reason} {count:,}" for reason, count in counts.items() if count]
+    return "\n".join([f"{sum(counts.values()):,}", *parts])
+
+
+def _balance(found: LaneLedger) -> Text:
+    if found.balanced:
+        return Text("ok", style="green")
+    return Text(f"NOT: {found.difference:+,}", style="bold red")
+
+
+def ledger_values(settings: LaneSettings, found: LaneLedger) -> dict[str, Any]:
+    """One lane's ledger as plain values for JSON."""
+    lane = {"receiver": settings.receiver, "lane": settings.lane, "listen": settings.listen}
+    return {**lane, "balanced": found.balanced, **msgspec.to_builtins(found)}
+
+
+def receive_buffer(listen: str, wanted: int, granted: int, sysctl: str | None) -> str:
+    """One listener of the banner: what it got, and the cure when that is less than wanted."""
+    if sysctl is None:
+        return f"{listen}  receive buffer {size(granted)}"
+    return f"{listen}  receive buffer {size(granted)} of {size(wanted)} wanted; to raise it:  {sysctl}"
