@@ -71,8 +71,7 @@ class Streams:
         self._connection: Connection | None = None
         self._node: tuple[str, int] | None = None
         self._check = encode_command("XLEN", self.traps) + encode_command("XLEN", self.rejects)
-        self._heads = {key: _append_head(key) for key in (self.traps, self.rejects)}
-        self._fields = {self.traps: b"$4\r\ntrap\r\n", self.rejects: b"$6\r\nreject\r\n"}
+        self._traps_head = b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n" % (len(self.traps.encode()), self.traps.encode())
         self._sent = 0
 
     # -- the connection
@@ -141,32 +140,40 @@ class Streams:
 
     # -- appending
 
-    def encode(self, key: str, ms: int, seq: int, body: bytes) -> bytes:
-        """The command that appends one entry with one field, for `send`."""
+    def encode_trap(self, ms: int, seq: int, body: bytes) -> bytes:
+        """The command that appends an entry with the field `trap`, for `send`."""
         entry_id = b"%d-%d" % (ms, seq)
-        return b"%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n" % (
-            self._heads[key],
+        return b"%b$%d\r\n%b\r\n$4\r\ntrap\r\n$%d\r\n%b\r\n" % (
+            self._traps_head,
             len(entry_id),
             entry_id,
-            self._fields[key],
             len(body),
             body,
         )
 
-    def send(self, commands: list[bytes]) -> None:
+    def encode_reject(self, ms: int, seq: int, body: bytes) -> bytes:
+        """The command that appends an entry with the field `reject`, for `send`."""
+        return encode_command("XADD", self.rejects, f"{ms}-{seq}", "reject", body)
+
+    def send(self, commands: list[bytes]) -> int:
         """Writes a transaction that appends; `settle` must follow before anything else.
+
+        Returns:
+            Bytes that were sent.
 
         Raises:
             UnavailableError: The connection is gone; whether Redis has taken the batch is unknown.
         """
         if self._connection is None:
             raise UnavailableError("connection", "not connected")
+        data = b"".join([_MULTI, self._check, *commands, _EXEC])
         try:
-            self._connection.send(b"".join([_MULTI, self._check, *commands, _EXEC]))
+            self._connection.send(data)
         except UnavailableError as error:
             self._failed(error)
             raise
         self._sent = len(commands)
+        return len(data)
 
     def settle(self) -> tuple[int, int]:
         """Reads what became of the batch that was sent. On return Redis has all of it.
@@ -278,11 +285,6 @@ def parse_id(text: bytes) -> EntryId:
     """An entry ID from Redis."""
     ms, _, seq = text.partition(b"-")
     return EntryId(int(ms), int(seq))
-
-
-def _append_head(key: str) -> bytes:
-    name = key.encode()
-    return b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n" % (len(name), name)
 
 
 def _pairs(flat: list[Any]) -> dict[str, Any]:

@@ -25,14 +25,15 @@ class EventWriter:
         self._policy = policy
         self._informs: dict[tuple[str, int | None, str], int] = {}
 
-    def trap(self, seq: int, record: Record, notification: Notification, trust: str) -> bytes:
-        """The entry for an accepted notification (`TrapEvent`)."""
+    def trap(self, seq: int, record: Record, notification: Notification, trust: str) -> tuple[bytes, int | None]:
+        """The entry for an accepted notification (`TrapEvent`), and for a repeated INFORM the seq of its first copy."""
         peer = record.peer
+        first_copy = self._first_copy(seq, record, notification) if notification.pdu == "inform" else None
         source = peer
         if notification.trap_address is not None and self._policy.trusts_relay(peer):
             source = notification.trap_address
         # Positional, in the order of the fields: this is made for every trap.
-        return _encode(
+        body = _encode(
             TrapEvent(
                 seq,
                 record.received_unix_ns,
@@ -52,9 +53,10 @@ class EventWriter:
                 notification.request_id,
                 None if self._redact else notification.community.decode("utf-8", "backslashreplace"),
                 notification.flags,
-                self.first_copy(seq, record, notification) if notification.pdu == "inform" else None,
+                first_copy,
             )
         )
+        return body, first_copy
 
     def _shown(self, varbinds: list[Varbind]) -> list[Varbind]:
         """The varbinds without a community that a proxy has put among them (RFC 3584 section 3.1)."""
@@ -65,7 +67,7 @@ class EventWriter:
             for varbind in varbinds
         ]
 
-    def first_copy(self, seq: int, record: Record, notification: Notification) -> int | None:
+    def _first_copy(self, seq: int, record: Record, notification: Notification) -> int | None:
         """The seq of the INFORM that this one repeats, None when it is the first."""
         key = (record.peer, notification.request_id, notification.digest)
         if len(self._informs) >= _INFORMS_MAX and key not in self._informs:
