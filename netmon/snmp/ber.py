@@ -51,7 +51,7 @@ def expect(data: bytes, pos: int, end: int, tag: int) -> tuple[int, int]:
         length, start = long_length(data, start, length)
     stop = start + length
     if stop > end:
-        raise overrun(data, pos, stop)
+        raise overrun(pos)
     return start, stop
 
 
@@ -79,9 +79,9 @@ def long_length(data: bytes, pos: int, first: int) -> tuple[int, int]:
     return int.from_bytes(data[pos:start], "big"), start
 
 
-def overrun(data: bytes, pos: int, stop: int) -> DecodeError:
-    """Returns the error for a value at `pos` that stops after what encloses it."""
-    return DecodeError("truncated" if stop > len(data) else "length_overrun", pos)
+def overrun(pos: int) -> DecodeError:
+    """Returns the error for a value at `pos` that goes past what encloses it: for the message, that is the datagram."""
+    return DecodeError("length_overrun" if pos else "truncated", pos)
 
 
 def integer(data: bytes, pos: int, end: int, flags: list[str]) -> tuple[int, int]:

@@ -57,7 +57,7 @@ def frame(data: bytes, flags: list[str]) -> Frame:
 
 def _not_notification(data: bytes, pos: int, end: int) -> DecodeError:
     if pos >= end:
-        return overrun(data, pos, pos + 1)
+        return overrun(pos)
     return DecodeError("pdu_not_notification" if data[pos] in _PDUS else "tag_unexpected", pos)
 
 
@@ -86,6 +86,8 @@ def mask_community(datagram: bytes) -> bytes:
         return datagram
     start = _after_header(datagram, community)
     stop = min(start + _length(datagram, community), len(datagram))
+    if stop <= start:
+        return datagram
     return datagram[:start] + _MASK * (stop - start) + datagram[stop:]
 
 

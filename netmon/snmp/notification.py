@@ -227,7 +227,7 @@ def _varbind(data: bytes, pos: int, end: int, limits: Limits, flags: list[str]) 
         length, name_pos = long_length(data, name_pos, length)
     stop = name_pos + length
     if stop > end:
-        raise overrun(data, pos, stop)
+        raise overrun(pos)
 
     if data[name_pos] != OBJECT_IDENTIFIER:
         raise DecodeError("tag_unexpected", name_pos)
@@ -237,7 +237,7 @@ def _varbind(data: bytes, pos: int, end: int, limits: Limits, flags: list[str]) 
         length, start = long_length(data, start, length)
     value_pos = start + length
     if value_pos > stop:
-        raise overrun(data, name_pos, value_pos)
+        raise overrun(name_pos)
     oid = oid_text(data[start:value_pos], start, limits.oid_arcs_max, flags)
 
     tag = data[value_pos]
@@ -251,7 +251,7 @@ def _varbind(data: bytes, pos: int, end: int, limits: Limits, flags: list[str]) 
             length, start = long_length(data, start, length)
         value_stop = start + length
         if value_stop > stop:
-            raise overrun(data, value_pos, value_stop)
+            raise overrun(value_pos)
         varbind = reader(oid, data[start:value_stop], flags)
     if value_stop != stop:
         flags.append("trailing_bytes")
