@@ -86,7 +86,7 @@ def module_file(name: str) -> Path | None:
 
 def is_impure(called: str) -> bool:
     """Whether calling this has an effect, or an answer that changes; a generator made from a seed has neither."""
-    return called in IMPURE_CALLS or (called.startswith("random.") and called != "random.Random")
+    return called in IMPURE_CALLS or (called.startswith("random.") and not called.startswith("random.Random"))
 
 
 def impurities(file: Path) -> Iterator[str]:
