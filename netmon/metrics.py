@@ -112,7 +112,7 @@ _LANE: Final = (
     _ledger("netmon_journal_holds_total", "counter", "Times that the journal could not grow.", lambda x: x.held_times),
     _ledger("netmon_journal_held_seconds_total", "counter", "Time that the journal could not grow.", lambda x: x.held_seconds),
     _ledger("netmon_journal_write_failures_total", "counter", "Writes that failed.", lambda x: x.write_failures),
-    _ledger("netmon_journal_torn_bytes_total", "counter", "Bytes cut from the end after a power loss.", lambda x: x.torn_bytes),
+    _ledger("netmon_trap_torn_total", "counter", "Captured, and taken back by a power cut before they were durable.", lambda x: x.torn),
     _ledger("netmon_journal_syncs_total", "counter", "Calls of fdatasync.", lambda x: x.syncs),
     _ledger("netmon_journal_sync_seconds_total", "counter", "Time spent in fdatasync.", lambda x: x.sync_seconds),
     _ledger("netmon_journal_sync_failures_total", "counter", "Calls of fdatasync that failed.", lambda x: x.sync_failures),

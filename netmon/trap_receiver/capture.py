@@ -17,8 +17,8 @@ from netmon.model import LaneSettings
 from netmon.trap_receiver.journal import LAYOUT_IPV4, LAYOUT_IPV6, PREFIX_BYTES, ROOM_BYTES
 from netmon.trap_receiver.journal_writer import JournalWriter
 from netmon.trap_receiver.landing import Landing
-from netmon.trap_receiver.ledger import CAPTURE_FIELDS, CAPTURE_STATE
-from netmon.trap_receiver.state import StatePage
+from netmon.trap_receiver.ledger import CAPTURE_FIELDS, CAPTURE_STATE, COMMIT_STATE
+from netmon.trap_receiver.state import StatePage, read_state
 
 _IDLE_MS = 100
 """Longest sleep without a look at the kernel's counters."""
@@ -55,15 +55,16 @@ class Capture:
             directory,
             segment_bytes=settings.segment_bytes,
             bytes_max=settings.journal_bytes_max,
-            captured=self._values["captured"],
+            durable_seq=read_state(directory / COMMIT_STATE).get("seq", 0),
         )
         self._landing = Landing(landing_fd, LAYOUT_IPV6 if sock.family == socket.AF_INET6 else LAYOUT_IPV4)
         self._cookie = int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), "little")
         self._held_since_ns = 0
         self._stopping = False
-        if self._journal.torn_bytes:
-            self._values["torn_bytes"] += self._journal.torn_bytes
-            log.warning("journal.tail_cut", listener=settings.listen, bytes=self._journal.torn_bytes)
+        torn = self._values["captured"] - self._journal.position.seq
+        if torn > 0 or self._journal.torn_bytes:
+            self._values["torn"] += max(torn, 0)
+            log.warning("journal.tail_cut", datagrams=max(torn, 0), bytes=self._journal.torn_bytes)
 
     def stop(self) -> None:
         """Makes `run` return once the queue is empty, or after 2 s. Fit for a signal handler."""

@@ -31,14 +31,15 @@ from netmon.trap_receiver.journal import (
 class JournalWriter:
     """The end of a journal. `position` is behind the last frame; `torn_bytes` were cut off when it was opened."""
 
-    def __init__(self, directory: Path, *, segment_bytes: int, bytes_max: int, captured: int) -> None:
+    def __init__(self, directory: Path, *, segment_bytes: int, bytes_max: int, durable_seq: int) -> None:
         """Opens the journal of a folder at its end, or begins one.
 
         Args:
             directory: Folder of the segments; it exists.
             segment_bytes: Size to which a segment file is allocated.
             bytes_max: The journal's quota.
-            captured: Datagrams counted so far, in case the segments that held them are gone.
+            durable_seq: Last seq that others have been told of. It is not given to another datagram, even if the journal
+                should have lost it.
 
         Raises:
             BlockingIOError: Another process writes this journal.
@@ -53,7 +54,7 @@ class JournalWriter:
         self.torn_bytes = 0
         self._id_ms = 0
         self._journal_id = b""
-        self.position = Position(0, 0, captured)
+        self.position = Position(0, 0, durable_seq)
         self._open_last()
 
     def _open_last(self) -> None:
@@ -82,7 +83,7 @@ class JournalWriter:
         os.ftruncate(self._fd, end.offset)
         self.position = Position(end.segment, end.offset, max(end.seq, self.position.seq))
         if end.seq < self.position.seq:
-            # Positions were counted that this journal no longer has; a segment's frames follow without gaps.
+            # Datagrams that were passed on are gone from here; decode will find the gap and count them as lost.
             self._seal()
             return
         try:

@@ -51,7 +51,7 @@ CAPTURE_FIELDS = (
     "held_ns",
     "write_failures",
     "recovered",
-    "torn_bytes",
+    "torn",
     "heartbeat_unix_ns",
 )
 COMMIT_FIELDS = (
@@ -137,8 +137,9 @@ class LaneLedger(msgspec.Struct, frozen=True, kw_only=True):
     write_failures: int
     recovered: int
     """Datagrams that a killed capture had taken from the kernel and its successor brought home."""
-    torn_bytes: int
-    """Bytes cut from the journal's end after a power loss: they were never acknowledged."""
+    torn: int
+    """Datagrams that a power cut took from the journal before they were on disk. They had not been answered or passed
+    on, and are no longer counted as captured."""
     journal_bytes: int
     journal_segments: int
     journal_oldest_unix_ns: int
@@ -216,7 +217,7 @@ def _ledger(capture: dict[str, int], commit: dict[str, int], decode: dict[str, i
         held_seconds=capture.get("held_ns", 0) / 1e9,
         write_failures=capture.get("write_failures", 0),
         recovered=capture.get("recovered", 0),
-        torn_bytes=capture.get("torn_bytes", 0),
+        torn=capture.get("torn", 0),
         journal_bytes=commit.get("journal_bytes", 0),
         journal_segments=commit.get("journal_segments", 0),
         journal_oldest_unix_ns=commit.get("journal_oldest_unix_ns", 0),
