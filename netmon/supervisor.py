@@ -39,6 +39,8 @@ from netmon.trap_receiver import ledger
 
 STOP_GRACE_S: Final = 10.0
 """What each role, and then Valkey, gets to finish."""
+STOP_REPEAT_S: Final = 1.0
+"""A second signal this soon is the first one once more: timeout(1) and terminals tell a process and its group."""
 PREFLIGHT_TIMEOUT_S: Final = 30.0
 HTTP_RETRY_S: Final = 5.0
 LANDING_ENV: Final = "NETMON_LANDING_FDS"
@@ -66,7 +68,7 @@ class Supervisor:
         self._announce = announce
         self._valkey: embedded.EmbeddedValkey | None = None
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._stop_asked = False
+        self._stop_asked_mono: float | None = None
         self._tasks = asyncio.TaskGroup()
         self._lock_fd = -1
         self._inherited = False
@@ -115,9 +117,12 @@ class Supervisor:
 
     def _signalled(self, event: Event) -> None:
         if event == "stop":
-            if self._stop_asked:
-                self._kill_all()
-            self._stop_asked = True
+            now = time.monotonic()
+            if self._stop_asked_mono is not None:
+                if now - self._stop_asked_mono > STOP_REPEAT_S:
+                    self._kill_all()
+                return
+            self._stop_asked_mono = now
         self._events.put_nowait(event)
 
     async def _stop(self) -> None:
@@ -359,7 +364,7 @@ class Supervisor:
             await self._valkey.child.stop(STOP_GRACE_S)
         await self.http.stop()
         await self._stop_lanes(self.lanes, ("capture",))
-        if not self._stop_asked:
+        if self._stop_asked_mono is None:
             self._replace_process()
 
     def _replace_process(self) -> NoReturn:

@@ -137,6 +137,8 @@ class EmbeddedValkey:
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
+            with contextlib.suppress(OSError):
+                self._socket.parent.rmdir()  # nothing is left in it but what others put there
 
     def _arguments(self) -> list[str]:
         settings = {
