@@ -33,6 +33,7 @@ class InformWindow:
 
     @property
     def is_empty(self) -> bool:
+        """Whether no INFORM waits."""
         return not self._waiting
 
     def sent(self, first: int, count: int, now_s: float) -> None:

@@ -67,7 +67,7 @@ def new_run() -> int:
     return random.SystemRandom().randint(RUN_MIN, RUN_MAX)
 
 
-def run_storm(plan: StormPlan, progress: Progress = lambda sent: None) -> Sent:
+def run_storm(plan: StormPlan, progress: Progress = lambda _: None) -> Sent:
     """Sends the whole storm; returns when the last trap is sent, for INFORMs when the last is answered or given up.
 
     Args:

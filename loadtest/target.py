@@ -18,10 +18,12 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def is_loopback(self) -> bool:
+        """Whether what is sent there stays on this machine."""
         return ipaddress.ip_address(self.address).is_loopback
 
     @property
     def is_ipv6(self) -> bool:
+        """Whether it is an IPv6 address."""
         return ipaddress.ip_address(self.address).version == 6
 
 

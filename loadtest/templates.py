@@ -158,7 +158,7 @@ def _encode_v1(trap_oid: str, varbinds: list[TypedVarbind], community: bytes, ad
 
 
 def _link(oper_status: int) -> Callable[[int, str], list[TypedVarbind]]:
-    def varbinds(device: int, address: str) -> list[TypedVarbind]:
+    def varbinds(device: int, _: str) -> list[TypedVarbind]:
         index = 1 + device % 100
         return [
             (f"1.3.6.1.2.1.2.2.1.1.{index}", "Integer32", index),
@@ -171,11 +171,11 @@ def _link(oper_status: int) -> Callable[[int, str], list[TypedVarbind]]:
     return varbinds
 
 
-def _none(device: int, address: str) -> list[TypedVarbind]:
+def _none(_device: int, _address: str) -> list[TypedVarbind]:
     return []
 
 
-def _on_battery(device: int, address: str) -> list[TypedVarbind]:
+def _on_battery(device: int, _: str) -> list[TypedVarbind]:
     return [
         ("1.3.6.1.2.1.33.1.2.3.0", "Integer32", 5 + device % 100),
         ("1.3.6.1.2.1.33.1.2.2.0", "Integer32", 60),
@@ -183,7 +183,7 @@ def _on_battery(device: int, address: str) -> list[TypedVarbind]:
     ]
 
 
-def _bgp_backward(device: int, address: str) -> list[TypedVarbind]:
+def _bgp_backward(device: int, _: str) -> list[TypedVarbind]:
     peer = f"10.{device // 65_536}.{device // 256 % 256}.{device % 256}"
     return [
         (f"1.3.6.1.2.1.15.3.1.14.{peer}", "OctetString", b"\x04\x00"),  # hold timer expired
@@ -202,7 +202,7 @@ def _ospf_neighbour(device: int, address: str) -> list[TypedVarbind]:
     ]
 
 
-def _sensor(device: int, address: str) -> list[TypedVarbind]:
+def _sensor(device: int, _: str) -> list[TypedVarbind]:
     index = 1000 + device % 64
     return [
         (f"1.3.6.1.4.1.9.9.91.1.2.1.1.4.{index}.1", "Integer32", 75),
@@ -210,7 +210,7 @@ def _sensor(device: int, address: str) -> list[TypedVarbind]:
     ]
 
 
-def _entity_disabled(device: int, address: str) -> list[TypedVarbind]:
+def _entity_disabled(device: int, _: str) -> list[TypedVarbind]:
     index = 1 + device % 500
     return [
         (f"1.3.6.1.2.1.131.1.1.1.2.{index}", "Integer32", 4),  # unlocked
