@@ -101,13 +101,15 @@ class JournalWriter:
         os.close(self._fd)
         self._fd = -1
 
-    def ensure_room(self, size: int = ROOM_BYTES) -> None:
-        """Makes sure that the open segment can take `size` bytes more; rolls to a new one when it cannot.
+    def ensure_room(self, size: int = 0) -> None:
+        """Makes sure that the open segment can take a batch, or `size` bytes, more; rolls to a new one when it cannot.
 
         Raises:
             OSError: There is no room: quota (`JournalFullError`) or disk. Call again later; nothing has changed.
         """
-        if self._fd >= 0 and self.position.offset + size <= self._segment_bytes:
+        size = max(size, min(ROOM_BYTES, self._segment_bytes // 4))
+        empty = self.position.offset == SEGMENT_HEADER.size
+        if self._fd >= 0 and (empty or self.position.offset + size <= self._segment_bytes):
             return
         used = sum(segment_path(self._directory, first).stat().st_size for first in segments(self._directory))
         if used + self._segment_bytes > self._bytes_max:
