@@ -97,6 +97,7 @@ def v1(**change: bytes) -> bytes:
 
 
 UPTIME = tlv(0x30, tlv(0x06, oid_contents("1.3.6.1.2.1.1.3.0")) + b"\x43\x01\x05")
+LONG_UPTIME = UPTIME[:-3].replace(b"\x30\x0d", b"\x30\x10") + b"\x43\x04"
 TRAP_OID = tlv(0x30, tlv(0x06, oid_contents("1.3.6.1.6.3.1.1.4.1.0")) + b"\x06\x02\x2a\x03")
 NAME = tlv(0x06, oid_contents("1.3.6.1.9"))
 
@@ -209,6 +210,8 @@ REFUSED: dict[str, list[bytes]] = {
         with_value(b"\x04\x05four"),
         with_value(b"\x9f\x78\x05four"),
         v2c(tlv(0x30, NAME)) + b"\x05\x00",
+        v2c(LONG_UPTIME),
+        v2c(LONG_UPTIME + b"\x01\x02\x03"),
     ],
     "tag_unexpected": [
         b"\x31" + LINK_DOWN_V2C[1:],
@@ -286,9 +289,13 @@ FORGIVEN: dict[str, list[bytes]] = {
     "heads_misplaced": [v2c(TRAP_OID + UPTIME)],
     "oid_empty": [v2c(UPTIME + TRAP_OID + b"\x30\x04\x06\x00\x05\x00"), v1(enterprise=b"\x06\x00")],
     "oid_padded": [v2c(UPTIME + TRAP_OID + b"\x30\x07\x06\x03\x2b\x80\x06\x05\x00")],
-    "integer_padded": [with_value(b"\x02\x02\x00\x05"), v1(specific=b"\x02\x05\0\0\0\0\x05")],
+    "integer_padded": [
+        v2c(LONG_UPTIME + b"\x00\x00\x00\x05" + TRAP_OID),
+        with_value(b"\x02\x02\x00\x05"),
+        v1(specific=b"\x02\x05\0\0\0\0\x05"),
+    ],
     "integer_out_of_range": [with_value(b"\x02\x05\x00\xff\xff\xff\xff"), with_value(b"\x41\x05\x01\0\0\0\0")],
-    "unsigned_high_bit": [with_value(b"\x41\x04\xff\xff\xff\xff")],
+    "unsigned_high_bit": [v2c(LONG_UPTIME + b"\x80\x00\x00\x05" + TRAP_OID), with_value(b"\x41\x04\xff\xff\xff\xff")],
     "value_malformed": [with_value(b"\x40\x10" + bytes(16)), with_value(b"\x02\x00"), with_value(b"\x05\x01\x00")],
     "tag_unknown": [with_value(b"\x47\x01\x05"), with_value(b"\x30\x00")],
     "agent_addr_malformed": [v1(agent_addr=b"\x40\x00")],
