@@ -105,7 +105,8 @@ def _heartbeat_checks(prefix: str, ledger: LaneLedger, unix_ns: int) -> Iterator
 
 
 def _redis_check(prefix: str, lane: LaneSample, embedded: str | None) -> Check:
-    if lane.ledger.redis_up:
+    # Decode learns that Redis is away from its next command; the embedded server's state is known sooner.
+    if lane.ledger.redis_up and embedded in {None, "up"}:
         return Check(f"{prefix}.redis", True, "paused for a lagging group" if lane.ledger.paused else "reachable")
     if embedded is None:
         cure = "look after the Redis that redis.url names; traps wait in the journal, in order"

@@ -19,7 +19,7 @@ LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 REPEAT_INTERVAL_NS: Final = 10_000_000_000
 REPEAT_KEYS_MAX: Final = 1_000
 
-_SECRET_NAMES: Final = re.compile(r"(?:^|_)(?:password|passphrase|secret|token|community|auth_key|priv_key)s?$")
+_SECRET_NAMES: Final = re.compile(r"(?:^|_)(?:password|passphrase|secret|token|communit(?:y|ie)|auth_key|priv_key)s?$")
 _URL_PASSWORD: Final = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
 
 
@@ -33,6 +33,8 @@ def _redacted_value(key: str, value: Any) -> Any:
         return "***"
     if isinstance(value, str) and "://" in value:
         return _URL_PASSWORD.sub(r"\1:***@", value)
+    if isinstance(value, list):
+        return [_redacted_value("", item) for item in value]
     return value
 
 

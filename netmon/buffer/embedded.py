@@ -117,6 +117,7 @@ class EmbeddedValkey:
         self._answered = False
         self._started_mono = 0.0
         self._log_start = 0
+        self._started = asyncio.Event()
         _private_folder(self._directory)
         _private_folder(self._socket.parent)
         self.child = Child("valkey", self._start, exited=self._examine)
@@ -165,6 +166,7 @@ class EmbeddedValkey:
         self.state, self._answered, self._started_mono = "starting", False, time.monotonic()
         with self._log.open("ab") as output:
             self._log_start = output.tell()
+            self._started.set()
             launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), str(self._binary)]
             return subprocess.Popen(
                 [*launch, *self._arguments()],
@@ -199,7 +201,9 @@ class EmbeddedValkey:
         while True:
             if self.child.up:
                 await self._look()
-            await asyncio.sleep(PING_INTERVAL_S if self._answered else START_POLL_S)
+            self._started.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._started.wait(), PING_INTERVAL_S if self._answered else START_POLL_S)
 
     async def _look(self) -> None:
         before, self.state = self.state, await self._ping()

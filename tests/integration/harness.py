@@ -83,7 +83,7 @@ class Netmon:
         self.settings: dict[str, Any] = {
             "data_dir": str(self.data_dir),
             "receiver": {"name": "test", "listen": [f"127.0.0.1:{self.port}"]},
-            "journal": {"segment_bytes": "1MiB", "size_bytes_max": "256MiB"},
+            "journal": {"segment_bytes": "4MiB", "size_bytes_max": "256MiB"},
             "redis": {"stream_memory_bytes_max": "64MiB"},
             "http": {"listen": f"127.0.0.1:{self.http_port}"},
             "log": {"format": "json"},
@@ -91,7 +91,11 @@ class Netmon:
         self.configure(overrides or {})
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -100,7 +104,7 @@ class Netmon:
                 assert self.stop() == 0, self.log_tail()
         finally:
             self.kill()
-        if error is not None and hasattr(error, "add_note"):
+        if error is not None:
             error.add_note(self.log_tail())
 
     # --- Life.
@@ -265,9 +269,19 @@ class Netmon:
         return ledger.read(self.directory(lane))
 
     def wait_until(self, predicate: Callable[[], object], timeout_s: float = 15.0, what: str = "the condition") -> None:
-        """Look again and again until `predicate()` is true; fail with the log when it has not become so in time."""
+        """Look again and again until `predicate()` is true; fail with the log when it has not become so in time.
+
+        A Redis that does not answer while it looks is "not yet".
+        """
+
+        def holds() -> object:
+            try:
+                return predicate()
+            except (redis.ConnectionError, redis.TimeoutError):
+                return False
+
         deadline = time.monotonic() + timeout_s
-        while not predicate():
+        while not holds():
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what}: not within {timeout_s} s\n{self.ledger()}\n{self.log_tail()}")
             time.sleep(POLL_S)

@@ -74,7 +74,7 @@ def test_a_damaged_append_only_file_is_set_aside_and_refilled(netmon: Netmon) ->
     former = netmon.signal(signal.SIGSTOP, "valkey")
     (file,) = (netmon.data_dir / "valkey" / "appendonlydir").glob("*.incr.aof")
     content = bytearray(file.read_bytes())
-    content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
+    content[len(content) // 2 : len(content) // 2 + 4_096] = bytes(4_096)  # several commands
     file.write_bytes(content)
     netmon.signal(signal.SIGKILL, "valkey")
     netmon.wait_restarted("valkey", former)
@@ -206,7 +206,7 @@ def test_two_do_not_share_a_data_directory(netmon: Netmon, tmp_path: Path) -> No
 
 def test_a_second_signal_ends_it_at_once(netmon: Netmon) -> None:
     """When a role does not finish, nobody has to wait for it."""
-    valkey = netmon.signal(signal.SIGSTOP, "commit")
+    stopped = netmon.signal(signal.SIGSTOP, "commit")
     assert netmon.process is not None
     netmon.send(map(netmon.trap, range(1, 11)))
     netmon.signal(signal.SIGTERM)
@@ -215,7 +215,7 @@ def test_a_second_signal_ends_it_at_once(netmon: Netmon) -> None:
     if netmon.process.poll() is None:
         netmon.signal(signal.SIGTERM)
     netmon.process.wait(5)
-    netmon.wait_until(lambda: not is_alive(valkey))
+    netmon.wait_until(lambda: not is_alive(stopped))
 
 
 def test_sockets_of_systemd_are_adopted(tmp_path: Path) -> None:
