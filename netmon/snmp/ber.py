@@ -153,19 +153,20 @@ def oid_text(contents: bytes, pos: int, arcs_max: int, flags: list[str]) -> str:
 
 def _arcs(contents: bytes, pos: int) -> tuple[list[int], bool]:
     """Returns the sub-identifiers, and whether one of them had leading zeros."""
+    if contents[-1] > 127:
+        raise DecodeError("oid_invalid", pos)
     arcs: list[int] = []
     arc = 0
     padded = False
-    for offset, octet in enumerate(contents):
-        padded = padded or (octet == 0x80 and arc == 0)
-        arc = arc << 7 | octet & 0x7F
-        if arc > ARC_MAX:
-            raise DecodeError("oid_invalid", pos + offset)
-        if octet < 0x80:
-            arcs.append(arc)
+    for octet in contents:
+        if octet < 128:
+            arcs.append(arc + octet)
             arc = 0
-    if contents[-1] >= 0x80:
-        raise DecodeError("oid_invalid", pos + len(contents) - 1)
+        else:
+            padded = padded or (octet == 0x80 and arc == 0)
+            arc = (arc + octet - 128) << 7
+            if arc > ARC_MAX:
+                raise DecodeError("oid_invalid", pos)
     root = min(arcs[0] // 40, 2)
     arcs[:1] = (root, arcs[0] - 40 * root)
     return arcs, padded
