@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -59,9 +58,14 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
         return self.cpu_s / self.stored * 1e6 if self.stored else float("nan")
 
     @property
+    def lost(self) -> int:
+        """Traps sent that the receiver does not have."""
+        return self.sent - self.stored
+
+    @property
     def lost_share(self) -> float:
         """Share of the traps sent that the receiver does not have."""
-        return 1 - self.stored / self.sent
+        return self.lost / self.sent
 
 
 def measure(peer: Peer, rate: float, count: int, *, sources: int, mix: Sequence[str]) -> Rung:
@@ -73,11 +77,10 @@ def measure(peer: Peer, rate: float, count: int, *, sources: int, mix: Sequence[
     granted = proc.receive_buffer_bytes(peer.port)
     drops, cpu_s = proc.udp_sockets(peer.port).drops, peer.cpu_s()
     sent = run_storm(plan)
-    ended_s = time.monotonic()
     drained_s = peer.await_drained(sent, _DRAIN_TIMEOUT_S)
     cpu_s = peer.cpu_s() - cpu_s
     drops = proc.udp_sockets(peer.port).drops - drops
-    return _rung(peer, rate, sent, granted, drops=drops, cpu_s=cpu_s, lag_s=max(0.0, drained_s - ended_s))
+    return _rung(peer, rate, sent, granted, drops=drops, cpu_s=cpu_s, lag_s=max(0.0, drained_s - sent.ended_mono_s))
 
 
 def _rung(peer: Peer, rate: float, sent: Sent, granted: int | None, *, drops: int, cpu_s: float, lag_s: float) -> Rung:

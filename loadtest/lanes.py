@@ -102,14 +102,17 @@ def totals(deployment: Deployment) -> Totals:
     )
 
 
-def await_drained(
-    deployment: Deployment, port: int, before: Totals, *, sent: int, timeout_s: float
-) -> tuple[bool, float]:
-    """Waits until all that was sent is accounted for and nothing is under way, or nothing moves any more.
+class Drain(msgspec.Struct, frozen=True):
+    """How the waiting for netmon ended."""
 
-    Returns:
-        Whether nothing is under way; when that was so for the first time, or the last progress (time.monotonic).
-    """
+    done: bool
+    """Nothing was under way any more."""
+    mono_s: float
+    """When that was so for the first time, or the last progress (time.monotonic)."""
+
+
+def await_drained(deployment: Deployment, port: int, before: Totals, *, sent: int, timeout_s: float) -> Drain:
+    """Waits until all that was sent is accounted for and nothing is under way, or nothing moves any more."""
     deadline_s = time.monotonic() + timeout_s
     moved_s, last = time.monotonic(), before
     while time.monotonic() < deadline_s:
@@ -119,11 +122,11 @@ def await_drained(
         idle = now.in_flight == 0 and proc.udp_sockets(port).queue_bytes == 0
         arrived = now.captured - before.captured + now.kernel_drops - before.kernel_drops
         if idle and arrived >= sent:
-            return True, time.monotonic()
+            return Drain(True, time.monotonic())
         if time.monotonic() - moved_s > _STALLED_S and idle:
-            return True, moved_s
+            return Drain(True, moved_s)
         time.sleep(_POLL_S)
-    return False, moved_s
+    return Drain(False, moved_s)
 
 
 def entries(connection: Connection, key: str) -> Iterator[list[bytes]]:
@@ -171,30 +174,20 @@ def _audit_kind(
 
 
 def reconcile(
-    deployment: Deployment,
-    port: int,
-    sent: Sent,
-    before: Totals,
-    *,
-    ended_s: float,
-    drain_timeout_s: float,
-    latency: Quantiles | None = None,
+    deployment: Deployment, sent: Sent, before: Totals, drain: Drain, latency: Quantiles | None = None
 ) -> Reconciliation:
-    """Waits for the drain, looks every number up and adds up.
+    """Looks every number of a storm up and adds up.
 
     Args:
         deployment: The netmon under test.
-        port: UDP port that it listens on.
         sent: What was sent.
         before: `totals` before the storm.
-        ended_s: When the last trap was sent (time.monotonic).
-        drain_timeout_s: Most seconds to wait.
+        drain: From `await_drained`.
         latency: As a follower measured it; without it, netmon's own histogram is used.
 
     Raises:
         UnavailableError: Redis does not answer.
     """
-    drained, drained_s = await_drained(deployment, port, before, sent=sent.count, timeout_s=drain_timeout_s)
     after = totals(deployment)
     audit, in_traps, in_rejects = audit_streams(deployment, sent)
     histogram = [b - a for a, b in zip(before.latency_counts, after.latency_counts, strict=True)]
@@ -217,7 +210,7 @@ def reconcile(
         unanswered=sent.unanswered or 0,
         difference=after.difference,
         lost=after.lost - before.lost,
-        drained=drained,
-        lag_s=max(0.0, drained_s - ended_s),
+        drained=drain.done,
+        lag_s=max(0.0, drain.mono_s - sent.ended_mono_s),
         latency=latency or histogram_quantiles(histogram, ledger.LATENCY_BOUNDS_MS),
     )

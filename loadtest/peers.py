@@ -45,13 +45,17 @@ class ComparedNetmon(Netmon):
     """netmon: stored is what a look into its streams finds."""
 
     label = "netmon"
+    spent: dict[str, float]
+    """CPU seconds of each role since its start, as they were before `stored` made Valkey work for the audit."""
 
     def await_drained(self, sent: Sent, timeout_s: float) -> float:
         """By its ledger, which was empty at its start."""
-        return lanes.await_drained(self.deployment, self.port, lanes.Totals(), sent=sent.count, timeout_s=timeout_s)[1]
+        nothing = lanes.Totals()
+        return lanes.await_drained(self.deployment, self.port, nothing, sent=sent.count, timeout_s=timeout_s).mono_s
 
     def stored(self, sent: Sent) -> int:
         """Different numbers of the storm in the traps streams."""
+        self.spent = self.cpu_by_role()
         audit, _, _ = lanes.audit_streams(self.deployment, sent)
         return audit.found
 

@@ -44,6 +44,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     started_unix_ns: int
     ended_unix_ns: int
     """Just after the last first transmission."""
+    ended_mono_s: float
+    """The same moment by time.monotonic of this machine."""
     seconds: float
     rate: float
     """Traps per second over the whole storm."""
@@ -108,7 +110,7 @@ class _Run:
         started_unix_ns, started_s = time.time_ns(), time.monotonic()
         with self._ring.socket:
             self._send_all(started_s)
-            ended_unix_ns, seconds = time.time_ns(), time.monotonic() - started_s
+            ended_unix_ns, ended_s = time.time_ns(), time.monotonic()
             if self._window:
                 self._await_answers(self._window)
         window = self._window
@@ -117,8 +119,9 @@ class _Run:
             count=self._sent,
             started_unix_ns=started_unix_ns,
             ended_unix_ns=ended_unix_ns,
-            seconds=seconds,
-            rate=self._sent / seconds,
+            ended_mono_s=ended_s,
+            seconds=ended_s - started_s,
+            rate=self._sent / (ended_s - started_s),
             cpu_s=time.process_time() - cpu_before,
             slipped_s=self._slipped_s,
             backlog_dropped=backlog_dropped() - backlog_before,

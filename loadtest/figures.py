@@ -1,0 +1,275 @@
+"""The five figures that netmon promises: each storm, its bar, and what is measured."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from loadtest import lanes, proc
+from loadtest.compare import measure
+from loadtest.follow import Follower
+from loadtest.peers import ComparedNetmon, Pysnmp, Snmptrapd
+from loadtest.profile import for_count
+from loadtest.reconcile import faults
+from loadtest.ring import RingPlan
+from loadtest.sampling import Sampler, slope
+from loadtest.storm import Sent, StormPlan, default_batch, new_run, run_storm
+from loadtest.subject import Netmon
+from loadtest.target import Target
+
+_SOURCES: Final = 2_000
+_DRAIN_TIMEOUT_S: Final = 900.0
+_JUDGED_ROLES: Final = ("supervisor", "capture", "commit", "decode")
+"""Valkey holds the streams, as much as its budget says; it is shown and not judged."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of one figure."""
+
+    passed: bool
+    figures: dict[str, float]
+    """What was measured, by a name that has the unit."""
+    faults: list[str]
+    """What went wrong, a sentence for each."""
+    detail: Any
+    """Everything else that was measured."""
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """One line of the promise."""
+
+    title: str
+    bar: str
+    measure: Callable[[Path, bool], Outcome]
+    """Takes the folder to work in, and whether a short look is enough; a short look proves nothing."""
+
+
+def burst(work_dir: Path, quick: bool) -> Outcome:
+    """As many traps as fast as the sender can, into capture; then everything is looked up."""
+    count = 100_000 if quick else 1_000_000
+    with Netmon(work_dir) as netmon:
+        before, cpu_s = netmon.totals(), netmon.cpu_by_role()
+        sent = _storm(netmon, rate=400_000, count=count, gso=8)
+        captured_s = _await_captured(netmon, before, count)
+        cpu_s = _difference(cpu_s, netmon.cpu_by_role())
+        balance = lanes.reconcile(netmon.deployment, sent, before, _drained(netmon, sent, before))
+    wrong = faults(balance)
+    return Outcome(
+        passed=not wrong and sent.rate >= 300_000,
+        figures={
+            "sent/s": sent.rate,
+            "captured/s": count / (sent.seconds + captured_s - sent.ended_mono_s),
+            "lost": balance.missing,
+            "kernel drops": balance.kernel_dropped,
+            "capture CPU µs/trap": cpu_s.get("capture", 0.0) / count * 1e6,
+            "sender CPU µs/trap": sent.cpu_s / count * 1e6,
+            "drained after s": balance.lag_s,
+        },
+        faults=wrong,
+        detail={"sent": sent, "balance": balance},
+    )
+
+
+def sustained(work_dir: Path, quick: bool) -> Outcome:
+    """End to end at a constant rate: the backlog is watched, then every number is looked up."""
+    rate, seconds = 60_000, 5 if quick else 120
+    with Netmon(work_dir) as netmon:
+        before, cpu_s = netmon.totals(), netmon.cpu_by_role()
+        with Sampler(lambda _: netmon.totals().in_flight) as sampler:
+            sent = _storm(netmon, rate=rate, count=rate * seconds)
+        drain = _drained(netmon, sent, before)
+        cpu_s = _difference(cpu_s, netmon.cpu_by_role())
+        balance = lanes.reconcile(netmon.deployment, sent, before, drain)
+    growth = slope([(at, float(backlog)) for at, backlog in sampler.samples if at > seconds * 0.1])
+    wrong = faults(balance)
+    if growth > rate * 0.005:
+        wrong.append(f"the backlog grew by {growth:,.0f} traps a second")
+    return Outcome(
+        # The sender's clock decides the rate: a thousandth below is its rounding, not netmon's.
+        passed=not wrong and sent.rate >= rate * 0.999,
+        figures={
+            "sent and stored/s": sent.rate,
+            "lost": balance.missing,
+            "backlog growth/s": growth,
+            "backlog at most": max(backlog for _, backlog in sampler.samples),
+            "lag at the end s": balance.lag_s,
+            "CPU µs/trap": sum(cpu_s.values()) / sent.count * 1e6,
+        },
+        faults=wrong,
+        detail={"sent": sent, "balance": balance, "backlog": sampler.samples, "cpu_s": cpu_s},
+    )
+
+
+def cpu(work_dir: Path, quick: bool) -> Outcome:
+    """CPU per trap of the three receivers, taking turns, each at a rate that it sustains."""
+    rounds, seconds = (1, 2) if quick else (3, 10)
+    spent: dict[str, list[float]] = {"path": [], "tree": [], "snmptrapd": [], "pysnmp": []}
+    rungs, wrong = [], []
+    for _ in range(rounds):
+        with ComparedNetmon(work_dir) as netmon:
+            before = netmon.cpu_by_role()
+            rungs.append(measure(netmon, 20_000, 20_000 * seconds, sources=_SOURCES, mix=("linkdown",)))
+            by_role = _difference(before, netmon.spent)
+        path_s = sum(by_role.get(role, 0.0) for role in ("capture", "decode", "valkey"))
+        spent["path"].append(path_s / rungs[-1].stored * 1e6)
+        spent["tree"].append(sum(by_role.values()) / rungs[-1].stored * 1e6)
+        for name, receiver, rate in (("snmptrapd", Snmptrapd, 5_000), ("pysnmp", Pysnmp, 500)):
+            with receiver(work_dir) as peer:
+                rungs.append(measure(peer, rate, rate * seconds, sources=_SOURCES, mix=("linkdown",)))
+            spent[name].append(rungs[-1].cpu_us)
+    wrong += [
+        f"{rung.receiver} lost {rung.lost_share:.1%} at {rung.offered_rate:,.0f}/s" for rung in rungs if rung.lost
+    ]
+    medians = {name: statistics.median(values) for name, values in spent.items()}
+    to_snmptrapd, to_pysnmp = medians["path"] / medians["snmptrapd"], medians["path"] / medians["pysnmp"]
+    return Outcome(
+        passed=not wrong and to_snmptrapd <= 1 / 3 and to_pysnmp <= 1 / 40,
+        figures={
+            "capture + decode + Redis µs/trap": medians["path"],
+            "whole netmon µs/trap": medians["tree"],
+            "snmptrapd µs/trap": medians["snmptrapd"],
+            "pysnmp µs/trap": medians["pysnmp"],
+            "netmon : snmptrapd": to_snmptrapd,
+            "netmon : pysnmp": to_pysnmp,
+        },
+        faults=wrong,
+        detail={"rungs": rungs, "cpu_us": spent},
+    )
+
+
+def latency(work_dir: Path, quick: bool) -> Outcome:
+    """From the kernel's receive time to the moment when a reader of the stream has the entry."""
+    rate, seconds = 5_000, 3 if quick else 30
+    with Netmon(work_dir) as netmon:
+        before = netmon.totals()
+        follower = Follower(netmon.deployment)
+        sent = _storm(netmon, rate=rate, count=rate * seconds)
+        drain = _drained(netmon, sent, before)
+        time.sleep(0.5)  # the follower's last read
+        seen = follower.stop()
+        balance = lanes.reconcile(netmon.deployment, sent, before, drain)
+    wrong = faults(balance)
+    if seen is None or seen.count != sent.count:
+        wrong.append(f"the follower saw {seen.count if seen else 0:,} of {sent.count:,} entries")
+    figures = {"sent/s": sent.rate, "lost": float(balance.missing)}
+    if seen:
+        figures |= {
+            "p50 ms": seen.p50_ms,
+            "p90 ms": seen.p90_ms,
+            "p99 ms": seen.p99_ms,
+            "p99.9 ms": seen.p999_ms,
+            "max ms": seen.max_ms,
+        }
+    return Outcome(
+        passed=not wrong and seen is not None and seen.p99_ms <= 20.0,
+        figures=figures,
+        faults=wrong,
+        detail={"sent": sent, "balance": balance, "latency": seen},
+    )
+
+
+def memory(work_dir: Path, quick: bool) -> Outcome:
+    """A long storm with Redis away for its middle third: frozen first, then killed, so that the supervisor starts it."""
+    count, rate = (300_000, 50_000) if quick else (5_000_000, 50_000)
+    third_s = count / rate / 3
+    with Netmon(work_dir) as netmon:
+        before = netmon.totals()
+        away = _Away(netmon, third_s)
+        with Sampler(away.look, interval_s=0.5 if quick else 1.0) as sampler:
+            sent = _storm(netmon, rate=rate, count=count)
+            drain = _drained(netmon, sent, before)
+        balance = lanes.reconcile(netmon.deployment, sent, before, drain)
+    wrong = faults(balance)
+    peaks = {role: _peak(sampler.samples, role) for role in (*_JUDGED_ROLES, "valkey")}
+    early = {role: _peak([s for s in sampler.samples if s[0] <= third_s], role) for role in _JUDGED_ROLES}
+    fat = [role for role in _JUDGED_ROLES if peaks[role] > 150e6]
+    wrong += [f"{role} used {peaks[role] / 1e6:,.0f} MB" for role in fat]
+    if balance.inversions:
+        wrong.append(f"{balance.inversions:,} entries are out of order")
+    figures = {f"{role} peak RSS MB": peak / 1e6 for role, peak in peaks.items()}
+    figures |= {f"{role} growth after the first third MB": (peaks[role] - early[role]) / 1e6 for role in _JUDGED_ROLES}
+    return Outcome(
+        passed=not wrong,
+        figures={**figures, "lost": balance.missing, "drained after s": balance.lag_s},
+        faults=wrong,
+        detail={"sent": sent, "balance": balance, "memory": sampler.samples},
+    )
+
+
+FIGURES: Final[dict[str, Figure]] = {
+    "burst": Figure(
+        "burst: 1,000,000 v2c traps (178 bytes, 7 varbinds) into capture",
+        "at ≥ 300,000/s: 0 lost, ledger balances",
+        burst,
+    ),
+    "sustained": Figure(
+        "end to end, socket → decoded → acknowledged by Redis, 2 minutes",
+        "≥ 60,000/s, 0 lost, backlog not growing",
+        sustained,
+    ),
+    "cpu": Figure(
+        "CPU per trap against snmptrapd printing to a file and pysnmp, same run",
+        "≤ 1/3 of snmptrapd, ≤ 1/40 of pysnmp",
+        cpu,
+    ),
+    "latency": Figure("socket → readable in the stream at 5,000/s", "p99 ≤ 20 ms", latency),
+    "memory": Figure(
+        "memory of each role, 5,000,000 traps with Redis away for the middle third",
+        "flat, ≤ 150 MB each; drains by itself, in order",
+        memory,
+    ),
+}
+"""Every figure by its name in `--only`, in the order in which they run."""
+
+
+class _Away:
+    """Takes Redis away for the middle third, while it samples the memory of every role."""
+
+    def __init__(self, netmon: Netmon, third_s: float) -> None:
+        self._netmon = netmon
+        # Frozen first, so that netmon meets a Redis that does not answer; then killed, so that it meets none.
+        self._steps = [(third_s, signal.SIGSTOP), (2 * third_s, signal.SIGKILL)]
+
+    def look(self, elapsed_s: float) -> dict[str, proc.Memory]:
+        roles = self._netmon.roles()
+        if self._steps and elapsed_s >= self._steps[0][0]:
+            _, number = self._steps.pop(0)
+            os.kill(next(pid for pid, role in roles.items() if role == "valkey"), number)
+        return {role: found for pid, role in roles.items() if (found := proc.memory(pid))}
+
+
+def _peak(samples: Sequence[tuple[float, dict[str, proc.Memory]]], role: str) -> int:
+    return max((seen[role].rss for _, seen in samples if role in seen), default=0)
+
+
+def _storm(netmon: Netmon, *, rate: float, count: int, gso: int = 1) -> Sent:
+    """Sends the bar's trap from many sources."""
+    target = Target("127.0.0.1", netmon.port)
+    ring = RingPlan(target=target, run=new_run(), sources=_SOURCES, gso=gso)
+    return run_storm(StormPlan(ring=ring, profile=for_count("step", rate, count), batch_max=default_batch(gso)))
+
+
+def _drained(netmon: Netmon, sent: Sent, before: lanes.Totals) -> lanes.Drain:
+    return lanes.await_drained(netmon.deployment, netmon.port, before, sent=sent.count, timeout_s=_DRAIN_TIMEOUT_S)
+
+
+def _await_captured(netmon: Netmon, before: lanes.Totals, count: int) -> float:
+    """Waits until as many have reached capture or been dropped; returns when (time.monotonic), or after 10 seconds."""
+    deadline_s = time.monotonic() + 10
+    while time.monotonic() < deadline_s:
+        now = netmon.totals()
+        if now.captured + now.kernel_drops - before.captured - before.kernel_drops >= count:
+            break
+        time.sleep(0.005)
+    return time.monotonic()
+
+
+def _difference(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    return {role: spent - before.get(role, 0.0) for role, spent in after.items()}
