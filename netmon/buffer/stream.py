@@ -49,8 +49,8 @@ class GroupFacts(NamedTuple):
     """Everything up to this ID has been acknowledged."""
 
 
-class StreamChangedError(NetmonError):
-    """A stream is not as it was left: entries are missing, or there are others. It must be compared anew."""
+class IdRefusedError(NetmonError):
+    """A stream holds an entry with this ID or a newer one: what is there must be compared anew."""
 
 
 class Streams:
@@ -183,7 +183,7 @@ class Streams:
 
         Raises:
             UnavailableError: Redis has taken nothing of it, or (connection lost) that is unknown.
-            StreamChangedError: An ID was refused: the stream holds it, or something newer.
+            IdRefusedError: The stream holds something of it, or something newer.
         """
         if self._connection is None:
             raise UnavailableError("connection", "not connected")
@@ -201,7 +201,7 @@ class Streams:
         refused = next((reply for reply in ids if isinstance(reply, hiredis.ReplyError)), None)
         if refused is not None:
             self.close()
-            raise StreamChangedError(str(refused))
+            raise IdRefusedError(str(refused))
         return traps_length, rejects_length
 
     def wait_fsync(self) -> bool:
@@ -210,6 +210,10 @@ class Streams:
         return bool(reply[0])
 
     # -- looking
+
+    def lengths(self) -> tuple[int, int]:
+        """Entries in the traps and in the rejects stream. Raises UnavailableError."""
+        return self._command("XLEN", self.traps), self._command("XLEN", self.rejects)
 
     def facts(self, key: str) -> StreamFacts:
         """Length and last ID of a stream. Raises UnavailableError."""

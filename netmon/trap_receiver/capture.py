@@ -154,10 +154,10 @@ class Capture:
 
     def _hold(self, error: OSError) -> None:
         now = time.monotonic_ns()
-        if not self._held_since_ns:
+        if not self._values["held"]:
             self._values["held_times"] += 1
             log.error("journal.growth_held", error=str(error), policy="hold")
-        else:
+        elif self._held_since_ns:
             self._values["held_ns"] += now - self._held_since_ns
         self._held_since_ns = now
         self._values["held"] = 1
@@ -165,7 +165,7 @@ class Capture:
         self._publish()
 
     def _release(self) -> None:
-        if self._held_since_ns:
+        if self._values["held"]:
             self._held_since_ns = 0
             self._values["held"] = 0
             log.info("journal.growth_resumed", held_times=self._values["held_times"])

@@ -11,13 +11,13 @@ import socket
 import time
 from pathlib import Path
 
-from netmon.buffer.stream import EntryId, StreamChangedError
+from netmon.buffer.stream import EntryId, IdRefusedError
 from netmon.errors import DecodeError, UnavailableError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.snmp import Notification, decode_notification
 from netmon.trap_receiver.event import EventWriter
-from netmon.trap_receiver.feed import Batch, Feed
+from netmon.trap_receiver.feed import Batch, Feed, StreamChangedError
 from netmon.trap_receiver.inform import Responder
 from netmon.trap_receiver.journal import Frame, Position, Reader, Record, records
 from netmon.trap_receiver.ledger import COMMIT_STATE, DECODE_FIELDS, DECODE_STATE
@@ -67,7 +67,7 @@ class Decode:
                 self._follow()
                 self._feed.detach()
                 break
-            except StreamChangedError as error:
+            except (IdRefusedError, StreamChangedError) as error:
                 log.warning("stream.change_found", detail=str(error))
             except UnavailableError as error:
                 self._feed.failed(error)

@@ -12,8 +12,8 @@ from collections import Counter
 from pathlib import Path
 
 from netmon.buffer.retention import NoTrim, TrimOldest, choose_trim
-from netmon.buffer.stream import EntryId, GroupFacts, StreamChangedError, Streams
-from netmon.errors import UnavailableError
+from netmon.buffer.stream import EntryId, GroupFacts, Streams
+from netmon.errors import NetmonError, UnavailableError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.trap_receiver.journal import Position, Reader, Record, locate, read_segment_header, segment_path, segments
@@ -25,6 +25,10 @@ _TEND_S = 1.0
 """How often the streams' memory and consumer groups are looked at; sooner when a good part of the budget was sent."""
 _TEND_SHARE = 16
 _PAUSE_S = 0.1
+
+
+class StreamChangedError(NetmonError):
+    """A stream does not hold as many entries as it was left with: somebody else has put some in, or taken some out."""
 
 
 class Batch:
@@ -61,6 +65,7 @@ class Feed:
         self._values = state.values
         self._streams: Streams | None = None
         self._groups: dict[str, list[GroupFacts]] = {}
+        self._changed = False
         self._sent_bytes = 0
         self._tend_due = 0.0
 
@@ -87,15 +92,12 @@ class Feed:
 
         Raises:
             UnavailableError: Redis did not take it, or that is unknown. Nothing is counted; `attach` finds out.
+            IdRefusedError: Redis has some of it already, or something newer. Nothing is counted; `attach` finds out.
             StreamChangedError: The streams were not as they had been left. Nothing is counted; `attach` mends them.
         """
         values = self._values
         if batch.commands:
-            lengths = self.streams.settle()
-            expected = (values["traps_length"], values["rejects_length"])
-            # While entries are counted that Redis had already, the lengths run ahead of the count.
-            if values["sent_seq"] >= self.present_seq and lengths != expected:
-                raise StreamChangedError(f"the streams held {lengths} entries, expected {expected}")
+            self._compare(self.streams.settle())
         for name, count in batch.counts.items():
             values[name] += count
         if batch.last.seq > values["sent_seq"]:
@@ -106,6 +108,13 @@ class Feed:
             values["segment"], values["offset"], values["seq"] = batch.after
         self._observe_latency(batch.received_unix_ns, time.time_ns())
         self.publish()
+
+    def _compare(self, lengths: tuple[int, int]) -> None:
+        expected = (self._values["traps_length"], self._values["rejects_length"])
+        # While entries are counted that Redis had already, the lengths run ahead of the count.
+        if lengths != expected and self._values["sent_seq"] >= self.present_seq:
+            self._changed = True
+            raise StreamChangedError(f"the streams held {lengths} entries, expected {expected}")
 
     def _observe_latency(self, received_unix_ns: list[int], now: int) -> None:
         """Counts latencies into the histogram. Receive times ascend, so each bucket is a slice of them."""
@@ -123,10 +132,11 @@ class Feed:
     # -- memory
 
     def tend(self) -> None:
-        """Looks after the streams when it is time: lease, memory, trimming. Never between `send` and `settle`.
+        """Looks after the streams when it is time: lease, lengths, memory. Never between `send` and `settle`.
 
         Raises:
             UnavailableError: Redis does not answer.
+            StreamChangedError: The streams are not as they had been left; `attach` mends them.
         """
         budget = self._settings.redis.stream_memory_bytes_max
         if time.monotonic() >= self._tend_due or self._sent_bytes >= budget // _TEND_SHARE:
@@ -149,6 +159,7 @@ class Feed:
         self._tend_due = time.monotonic() + _TEND_S
         self._sent_bytes = 0
         streams.renew_lease()
+        self._compare(streams.lengths())
         self._groups = {key: streams.groups(key) for key in (streams.traps, streams.rejects)}
         usage = streams.memory_bytes()
         if self._trim(usage, budget):
@@ -252,6 +263,7 @@ class Feed:
             values["traps_length"],
             values["rejects_length"],
             bool(values["trimming"]),
+            self._changed,
         )
         made_here = last == EntryId(0, 0) or (ours and self._made(last, limit))
         todo = plan(known, traps, rejects, made_here=made_here)
@@ -281,6 +293,7 @@ class Feed:
         values["sent_ms"], values["sent_seq"] = floor
         values["rebuilds"] += 1
         self.present_seq = floor.seq
+        self._changed = False
 
     def _made(self, entry_id: EntryId, limit: Position) -> bool:
         """Whether our journal made this ID."""

@@ -22,6 +22,8 @@ class Known(NamedTuple):
     rejects_length: int
     trimming: bool
     """A trim had been started whose outcome is unknown: then the lengths say nothing."""
+    changed: bool = False
+    """The streams have been seen with other lengths than they should have."""
 
 
 class Resume(NamedTuple):
@@ -65,6 +67,8 @@ def plan(known: Known, traps: StreamFacts, rejects: StreamFacts, *, made_here: b
         return Rebuild(set_aside=False)
     if not made_here:
         return Rebuild(set_aside=True)
+    if known.changed:
+        return Rebuild(set_aside=False)
     if last > known.sent:
         return Resume(last)
     if last < known.sent:
