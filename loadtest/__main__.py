@@ -149,7 +149,7 @@ def bench(
             console.print(f"bar: {result.bar}\n{benches.verdict(result)}\n", style="green" if result.passed else "red")
             report.write_json(results / f"bench-{result.name}-{report.stamp()}.json", result)
     machine = report.machine_line(done[0].machine)
-    text = f"{machine}\n\n{report.markdown(benches.HEADS, [benches.row(result) for result in done])}"
+    text = f"{machine}\n\n{report.markdown(benches.HEADS, [benches.row(result) for result in done], numbers=False)}"
     (results / f"bench-{report.stamp()}.md").write_text(text)
     console.print(text, markup=False, soft_wrap=True)
     if not all(result.passed for result in done):

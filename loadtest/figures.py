@@ -186,7 +186,7 @@ def memory(work_dir: Path, quick: bool) -> Outcome:
             sent = _storm(netmon, rate=rate, count=count)
             drain = _drained(netmon, sent, before)
         balance = lanes.reconcile(netmon.deployment, sent, before, drain)
-    wrong = faults(balance)
+    wrong = faults(balance) + ([] if not away.steps else ["Redis was not taken away: the storm was too short"])
     peaks = {role: _peak(sampler.samples, role) for role in (*_JUDGED_ROLES, "valkey")}
     early = {role: _peak([s for s in sampler.samples if s[0] <= third_s], role) for role in _JUDGED_ROLES}
     fat = [role for role in _JUDGED_ROLES if peaks[role] > 150e6]
@@ -230,18 +230,22 @@ FIGURES: Final[dict[str, Figure]] = {
 
 
 class _Away:
-    """Takes Redis away for the middle third, while it samples the memory of every role."""
+    """Takes Redis away for the middle third, while it samples the memory of every role.
+
+    Attributes:
+        steps: (seconds since the start, signal) that Valkey has still to get.
+    """
 
     def __init__(self, netmon: Netmon, third_s: float) -> None:
         self._netmon = netmon
         # Frozen first, so that netmon meets a Redis that does not answer; then killed, so that it meets none.
-        self._steps = [(third_s, signal.SIGSTOP), (2 * third_s, signal.SIGKILL)]
+        self.steps = [(third_s, signal.SIGSTOP), (2 * third_s, signal.SIGKILL)]
 
     def look(self, elapsed_s: float) -> dict[str, proc.Memory]:
         roles = self._netmon.roles()
-        if self._steps and elapsed_s >= self._steps[0][0]:
-            _, number = self._steps.pop(0)
-            os.kill(next(pid for pid, role in roles.items() if role == "valkey"), number)
+        redis = [pid for pid, role in roles.items() if role == "valkey"]
+        if redis and self.steps and elapsed_s >= self.steps[0][0]:
+            os.kill(redis[0], self.steps.pop(0)[1])
         return {role: found for pid, role in roles.items() if (found := proc.memory(pid))}
 
 

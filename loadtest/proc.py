@@ -70,6 +70,14 @@ def command_line(pid: int) -> list[str]:
         return []
 
 
+def program(pid: int) -> str:
+    """The file name of the program that a process runs, whatever it calls itself; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/exe").readlink().name
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def udp_sockets(port: int) -> UdpSockets:
     """Drops and queue of the sockets bound to a port, over IPv4 and IPv6, from /proc/net/udp and udp6."""
     drops = queue_bytes = 0

@@ -31,9 +31,9 @@ def table(title: str, heads: Sequence[str], rows: Rows) -> Table:
     return made
 
 
-def markdown(heads: Sequence[str], rows: Rows) -> str:
-    """The same table for the documentation."""
-    rule = ["---" if i == 0 else "--:" for i in range(len(heads))]
+def markdown(heads: Sequence[str], rows: Rows, *, numbers: bool = True) -> str:
+    """The same table for the documentation; `numbers`: all columns but the first are numbers."""
+    rule = ["--:" if numbers and i else "---" for i in range(len(heads))]
     return "\n".join("| " + " | ".join(row) + " |" for row in (heads, rule, *rows)) + "\n"
 
 

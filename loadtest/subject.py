@@ -148,7 +148,7 @@ class Netmon(Process):
 
     def roles(self) -> dict[int, str]:
         """Process ID to role: `supervisor`, `capture`, `commit`, `decode`, `valkey`, or the command's name."""
-        return {pid: _role(proc.command_line(pid), pid == self.pid) for pid in proc.descendants(self.pid)}
+        return {pid: _role(pid, pid == self.pid) for pid in proc.descendants(self.pid)}
 
     def cpu_by_role(self) -> dict[str, float]:
         """CPU seconds of each role, lanes added up."""
@@ -169,13 +169,14 @@ def free_port(kind: socket.SocketKind) -> int:
         return int(probe.getsockname()[1])
 
 
-def _role(words: list[str], is_root: bool) -> str:
+def _role(pid: int, is_root: bool) -> str:
     if is_root:
         return "supervisor"
+    words = proc.command_line(pid)
     if "netmon.role" in words:
         return words[words.index("netmon.role") + 1]
-    name = Path(words[0]).name.partition(" ")[0] if words else "gone"
-    return "valkey" if name == "valkey-server" else name
+    name = proc.program(pid)
+    return "valkey" if name == "valkey-server" else name or "gone"
 
 
 def _bound_ports() -> set[int]:
