@@ -11,7 +11,7 @@ import socket
 import time
 from pathlib import Path
 
-from netmon.buffer.stream import EntryId, IdRefusedError
+from netmon.buffer.stream import IdRefusedError
 from netmon.errors import DecodeError, UnavailableError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
@@ -20,7 +20,7 @@ from netmon.trap_receiver.event import EventWriter
 from netmon.trap_receiver.feed import Batch, Feed, StreamChangedError
 from netmon.trap_receiver.inform import Responder
 from netmon.trap_receiver.journal import Frame, Position, Reader, Record, records
-from netmon.trap_receiver.ledger import COMMIT_STATE, DECODE_FIELDS, DECODE_STATE
+from netmon.trap_receiver.ledger import COMMIT_STATE, DECODE_FIELDS, DECODE_STATE, PARKED
 from netmon.trap_receiver.policy import ALLOW_LISTED, OTHER, Policy
 from netmon.trap_receiver.state import StatePage, StateReader
 
@@ -155,47 +155,32 @@ class Decode:
 
     def _decode_frame(self, frame: Frame, batch: Batch) -> None:
         ms = frame.id_ms
-        seq = frame.first_seq
-        for record in records(frame):
-            self._decode_record(ms, seq, record, batch)
-            seq += 1
+        for seq, record in enumerate(records(frame), frame.first_seq):
+            try:
+                notification = decode_notification(record.payload, self._limits)
+            except DecodeError as error:
+                self._refuse(ms, seq, record, error.reason, error.offset, batch)
+                continue
+            trust = self._policy.judge(record.peer, notification.community)
+            if trust is OTHER or trust is ALLOW_LISTED:
+                self._accept(ms, seq, record, notification, trust, batch)
+            else:
+                self._refuse(ms, seq, record, trust, 0, batch)
         batch.datagrams += len(frame.lengths)
         batch.after = frame.after
 
-    def _decode_record(self, ms: int, seq: int, record: Record, batch: Batch) -> None:
-        """Decodes one datagram into the batch: a command for a stream, and what is to be counted."""
-        counted = seq <= self._values["seq"]
-        try:
-            notification = decode_notification(record.payload, self._limits)
-            trust = self._policy.judge(record.peer, notification.community)
-            if trust is OTHER or trust is ALLOW_LISTED:
-                self._accept(ms, seq, record, notification, trust, counted, batch)
-                return
-            reason, offset = trust, 0
-        except DecodeError as error:
-            reason, offset = error.reason, error.offset
-        if reason == "snmpv3":
-            name = "parked_snmpv3_not_configured"
-        else:
-            name = f"rejected_{reason}"
-            self._reject(ms, seq, record, reason, offset, batch)
-        if not counted:
-            batch.counts[name] += 1
-
-    def _accept(
-        self, ms: int, seq: int, record: Record, notification: Notification, trust: str, counted: bool, batch: Batch
-    ) -> None:
+    def _accept(self, ms: int, seq: int, record: Record, notification: Notification, trust: str, batch: Batch) -> None:
+        """An entry for the traps stream, and what is counted of it."""
+        feed = self._feed
         body, first_copy = self._events.trap(seq, record, notification, trust)
-        if seq > self._feed.present_seq:
-            batch.commands.append(self._feed.streams.encode_trap(ms, seq, body))
-            if counted:
-                batch.counts["refilled"] += 1
-        if seq > self._values["sent_seq"]:
+        batch.last_ms, batch.last_seq = ms, seq
+        if seq > feed.present_seq:
+            batch.commands.append(feed.encode_trap(ms, seq, body))
+        if seq > feed.sent_seq:
             batch.traps += 1
-        batch.last = EntryId(ms, seq)
-        if counted:
+        if seq <= feed.counted_seq:
+            batch.counts["refilled"] += seq > feed.present_seq
             return
-        batch.counts["buffered"] += 1
         batch.received_unix_ns.append(record.received_unix_ns)
         if notification.flags:
             batch.counts["flagged"] += 1
@@ -204,10 +189,15 @@ class Decode:
             if first_copy is not None:
                 batch.counts["duplicates"] += 1
 
-    def _reject(self, ms: int, seq: int, record: Record, reason: str, offset: int, batch: Batch) -> None:
-        if seq > self._feed.present_seq:
-            body = self._events.reject(seq, record, reason, offset)
-            batch.commands.append(self._feed.streams.encode_reject(ms, seq, body))
-        if seq > self._values["sent_seq"]:
-            batch.rejects += 1
-        batch.last = EntryId(ms, seq)
+    def _refuse(self, ms: int, seq: int, record: Record, reason: str, offset: int, batch: Batch) -> None:
+        """An entry for the rejects stream, or nothing for what is parked; and what is counted of it."""
+        feed = self._feed
+        parked = PARKED.get(reason)
+        if parked is None:
+            batch.last_ms, batch.last_seq = ms, seq
+            if seq > feed.present_seq:
+                batch.commands.append(feed.encode_reject(ms, seq, self._events.reject(seq, record, reason, offset)))
+            if seq > feed.sent_seq:
+                batch.rejects += 1
+        if seq > feed.counted_seq:
+            batch.counts[f"parked_{parked}" if parked else f"rejected_{reason}"] += 1

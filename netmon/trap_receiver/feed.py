@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from netmon.buffer.retention import NoTrim, TrimOldest, choose_trim
@@ -27,6 +28,9 @@ _TEND_SHARE = 16
 _PAUSE_S = 0.1
 
 
+EncodeEntry = Callable[[int, int, bytes], bytes]
+
+
 class StreamChangedError(NetmonError):
     """A stream does not hold as many entries as it was left with: somebody else has put some in, or taken some out."""
 
@@ -37,15 +41,16 @@ class Batch:
     def __init__(self) -> None:
         self.commands: list[bytes] = []
         """What Redis is to do, encoded."""
-        self.last = EntryId(0, 0)
+        self.last_ms = 0
         """ID of the newest entry, whether it is to be sent or there already."""
+        self.last_seq = 0
         self.traps = 0
         """Entries by which the traps stream is longer afterwards."""
         self.rejects = 0
         self.counts: Counter[str] = Counter()
         """What is to be counted, by the names of the decode state."""
         self.received_unix_ns: list[int] = []
-        """Receive times of the accepted notifications that are counted."""
+        """Receive times of the accepted notifications; each is counted as buffered."""
         self.informs: list[Record] = []
         """INFORMs that are counted, to be answered once they are stored."""
         self.after = Position(0, 0, 0)
@@ -59,11 +64,18 @@ class Feed:
     def __init__(self, settings: LaneSettings, state: StatePage) -> None:
         self.present_seq = 0
         """Redis has all entries up to this seq."""
+        self.sent_seq = 0
+        """Entries up to this seq are counted in the streams' lengths."""
+        self.counted_seq = 0
+        """Datagrams up to this seq are counted; what comes before it again is sent again, and not counted."""
         self._directory = Path(settings.directory)
         self._settings = settings
         self._state = state
         self._values = state.values
         self._streams: Streams | None = None
+        self.encode_trap: EncodeEntry
+        """`Streams.encode_trap` and `Streams.encode_reject`, without a detour for every trap."""
+        self.encode_reject: EncodeEntry
         self._groups: dict[str, list[GroupFacts]] = {}
         self._changed = False
         self._sent_bytes = 0
@@ -100,14 +112,20 @@ class Feed:
             self._compare(self.streams.settle())
         for name, count in batch.counts.items():
             values[name] += count
-        if batch.last.seq > values["sent_seq"]:
-            values["sent_ms"], values["sent_seq"] = batch.last
+        values["buffered"] += len(batch.received_unix_ns)
+        if batch.last_seq > values["sent_seq"]:
+            values["sent_ms"], values["sent_seq"] = batch.last_ms, batch.last_seq
         values["traps_length"] += batch.traps
         values["rejects_length"] += batch.rejects
         if batch.after.seq > values["seq"]:
             values["segment"], values["offset"], values["seq"] = batch.after
         self._observe_latency(batch.received_unix_ns, time.time_ns())
+        self._look_up()
         self.publish()
+
+    def _look_up(self) -> None:
+        """What every record is compared with, out of the counters."""
+        self.sent_seq, self.counted_seq = self._values["sent_seq"], self._values["seq"]
 
     def _compare(self, lengths: tuple[int, int]) -> None:
         expected = (self._values["traps_length"], self._values["rejects_length"])
@@ -224,6 +242,7 @@ class Feed:
         self._mend(self._connect(), limit)
         values["redis_up"] = 1
         self._tend_due = 0.0
+        self._look_up()
         self.publish()
         if self.present_seq >= values["seq"]:
             return Position(values["segment"], values["offset"], values["seq"])
@@ -251,6 +270,7 @@ class Feed:
             if header is None:
                 raise UnavailableError("connection", "there is no journal yet")
             self._streams = Streams(self._settings.redis, self._settings.key_prefix, header.journal_id.hex())
+            self.encode_trap, self.encode_reject = self._streams.encode_trap, self._streams.encode_reject
         return self._streams.connect()
 
     def _mend(self, ours: bool, limit: Position) -> None:

@@ -80,7 +80,7 @@ class Frame(NamedTuple):
     """The place behind this frame."""
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One datagram and what the kernel said of it."""
 
     received_unix_ns: int
@@ -155,21 +155,21 @@ def decode_frame(data: bytes, at: int, segment: int, base: int) -> Frame | int |
     return Frame(first_seq, id_ms, layout, lengths, body[4 * count :], after)
 
 
-_addresses: dict[tuple[bytes, int], str] = {}
+class _AddressTexts(dict[bytes, str]):
+    """Remembers the text of addresses that have no zone, which nearly all are."""
+
+    def __missing__(self, raw: bytes) -> str:
+        if len(self) >= _ADDRESSES_MAX:
+            self.clear()
+        text = self[raw] = address_text(raw)
+        return text
+
+
+_texts = _AddressTexts()
 
 
 def address_text(raw: bytes, scope: int = 0) -> str:
     """An address for people: IPv4 and IPv4-mapped addresses dotted, IPv6 compressed, link-local with its zone."""
-    key = (raw, scope)
-    text = _addresses.get(key)
-    if text is None:
-        if len(_addresses) >= _ADDRESSES_MAX:
-            _addresses.clear()
-        text = _addresses[key] = _address_text(raw, scope)
-    return text
-
-
-def _address_text(raw: bytes, scope: int) -> str:
     if len(raw) == 4:
         return socket.inet_ntop(socket.AF_INET, raw)
     address = ipaddress.IPv6Address(raw)
@@ -183,6 +183,8 @@ def records(frame: Frame) -> Iterator[Record]:
     data = frame.records
     prefix = PREFIX_BYTES[frame.layout]
     unpack = _PREFIX[frame.layout].unpack_from
+    texts = _texts
+    swap = socket.ntohs
     at = 0
     for length in frame.lengths:
         seconds, nanoseconds, local, port, peer, *scope = unpack(data, at)
@@ -191,9 +193,9 @@ def records(frame: Frame) -> Iterator[Record]:
         yield Record(
             # A control message that the kernel did not write reads as 0: then the frame's own time stands in.
             seconds * 1_000_000_000 + nanoseconds or frame.id_ms * 1_000_000,
-            address_text(peer, *scope),
-            socket.ntohs(port),
-            address_text(local),
+            address_text(peer, *scope) if scope and scope[0] else texts[peer],
+            swap(port),
+            texts[local],
             data[start:at],
         )
 

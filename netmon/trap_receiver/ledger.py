@@ -23,11 +23,17 @@ CAPTURE_STATE = "capture.state"
 COMMIT_STATE = "commit.state"
 DECODE_STATE = "decode.state"
 
-REJECT_REASONS = (*(reason for reason in REASONS if reason != "snmpv3"), "source_not_allowed", "community_not_allowed")
-"""Why a datagram goes to the rejects stream instead of the traps stream."""
+PARKED = {"snmpv3": "snmpv3_not_configured"}
+"""What a datagram that waits in the journal for a configuration that can read it is called, by why it is not decoded."""
 
-PARK_REASONS = ("snmpv3_not_configured",)
-"""Why a datagram waits in the journal, undecoded, for a configuration that can read it."""
+PARK_REASONS = tuple(PARKED.values())
+
+REJECT_REASONS = (
+    *(reason for reason in REASONS if reason not in PARKED),
+    "source_not_allowed",
+    "community_not_allowed",
+)
+"""Why a datagram goes to the rejects stream instead of the traps stream."""
 
 UNAVAILABLE_REASONS = ("connection", "timeout", "out_of_memory", "read_only", "loading", "fenced", "refused")
 """Why Redis could not take a batch; `UnavailableError.reason`."""
