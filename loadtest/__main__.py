@@ -34,7 +34,8 @@ T = TypeVar("T", bound=str)
 RESULTS = Path("bench-results")
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console()
+# Into a file or a pipe, tables are not squeezed into the 80 columns of a terminal that is not there.
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 WorkDir = Annotated[Path, typer.Option(help="Where the receivers under test keep their files: on the disk to test.")]
 Results = Annotated[Path, typer.Option(help="Where JSON, tables and plots go.")]

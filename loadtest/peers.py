@@ -67,7 +67,7 @@ class Snmptrapd(Process):
         """`receive_buffer_bytes`: for its setting `serverRecvBuf`; None leaves the kernel's default."""
         super().__init__(work_dir)
         self._receive_buffer_bytes = receive_buffer_bytes
-        size = f", {receive_buffer_bytes >> 20} MiB buffer" if receive_buffer_bytes else ""
+        size = f", {receive_buffer_bytes >> 20} MiB" if receive_buffer_bytes else ""
         self.label = f"snmptrapd{size}"
 
     def command(self) -> list[str]:
@@ -96,7 +96,7 @@ class Snmptrapd(Process):
 class Pysnmp(Process):
     """pysnmp's notification receiver, counting callbacks."""
 
-    label = "pysnmp ntfrcv"
+    label = "pysnmp"
 
     def command(self) -> list[str]:
         """The script beside this file."""

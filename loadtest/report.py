@@ -135,6 +135,7 @@ def plot(rungs: Sequence[Rung], path: Path, machine: str) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import ticker  # noqa: PLC0415
 
     figure, axes = plt.subplots(figsize=(9.5, 6.5), layout="constrained")
     offered = [rung.offered_rate for rung in rungs]
@@ -142,6 +143,8 @@ def plot(rungs: Sequence[Rung], path: Path, machine: str) -> None:
     for i, name in enumerate(dict.fromkeys(rung.receiver for rung in rungs)):
         mine = [rung for rung in rungs if rung.receiver == name]
         look: dict[str, Any] = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+        # The first is drawn last and largest, all are hollow: who keeps everything hides nobody who does, too.
+        look |= {"fillstyle": "none", "markersize": 11 - 1.5 * i, "linewidth": 2, "zorder": 10 - i}
         rates = [rung.sent_rate for rung in mine]
         axes.plot(rates, [r.sent_rate * r.stored / r.sent for r in mine], label=f"{name}: stored", **look)
         dropped = [(r.sent_rate, r.sent_rate * r.kernel_drops / r.sent) for r in mine if r.kernel_drops]
@@ -149,7 +152,11 @@ def plot(rungs: Sequence[Rung], path: Path, machine: str) -> None:
             axes.plot(*zip(*dropped, strict=True), "--", alpha=0.7, label=f"{name}: dropped by the kernel", **look)
     axes.set(xscale="log", yscale="log", xlabel="traps sent per second", ylabel="traps per second of the storm")
     axes.set_title("Offered rate against what the receiver kept\n" + machine, fontsize=10)
-    axes.grid(which="both", alpha=0.25)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=20))
+        axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+        axis.set_minor_formatter(ticker.NullFormatter())
+    axes.grid(alpha=0.25)
     axes.legend(fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=140)
