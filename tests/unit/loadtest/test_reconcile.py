@@ -16,7 +16,7 @@ from loadtest.reconcile import (
     quantiles,
     show_ranges,
 )
-from loadtest.templates import NUMBER_OID, RUN_MIN, build, number
+from loadtest.templates import NUMBER_OID, RUN_MIN, Version, build, number
 from netmon.model import RejectEvent, TrapEvent, Varbind
 
 RUN = RUN_MIN
@@ -90,7 +90,7 @@ def test_the_number_is_found_in_a_trap_entry() -> None:
 
 
 @pytest.mark.parametrize("version", ["v1", "v2c", "inform"])
-def test_the_number_is_found_in_a_reject_entry(version: str) -> None:
+def test_the_number_is_found_in_a_reject_entry(version: Version) -> None:
     """In the datagram's hexadecimal."""
     template = build("broken", version, device=1)
     reject = RejectEvent(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -29,19 +30,16 @@ def receive(sock: socket.socket, count: int) -> list[tuple[Notification, str]]:
     return [(decode_notification(data, Limits()), address[0]) for data, address in packets]
 
 
-def positions(received: list[tuple[Notification, str]]) -> list[int | str | None]:
+def positions(received: list[tuple[Notification, str]]) -> list[int]:
     """The number of each, less the run."""
     values = [next(v.value for v in found.varbinds if v.oid == NUMBER_OID) for found, _ in received]
-    return [
-        int(value, 16) - number(RUN_MIN, 0) if isinstance(value, str) else value - number(RUN_MIN, 0)
-        for value in values
-    ]
+    base = number(RUN_MIN, 0)
+    return [(int(value, 16) if isinstance(value, str) else value or 0) - base for value in values]
 
 
-def open_ring(receiver: socket.socket, **changes: object) -> Ring:
+def open_ring(receiver: socket.socket, **changes: Any) -> Ring:
     """A ring for the receiver."""
-    plan = {"target": Target("127.0.0.1", receiver.getsockname()[1]), "run": RUN_MIN, **changes}
-    return Ring(RingPlan(**plan))
+    return Ring(RingPlan(target=Target("127.0.0.1", receiver.getsockname()[1]), run=RUN_MIN, **changes))
 
 
 @pytest.mark.parametrize("version", ["v1", "v2c", "inform"])

@@ -10,6 +10,7 @@ from loadtest.templates import (
     REQUEST_ID_BASE,
     RUN_MAX,
     RUN_MIN,
+    Version,
     build,
     choose_kinds,
     number,
@@ -39,7 +40,7 @@ def test_the_linkdown_of_the_bar_has_178_bytes_and_7_varbinds() -> None:
 
 @pytest.mark.parametrize("kind", REAL_KINDS)
 @pytest.mark.parametrize("version", ["v1", "v2c", "inform"])
-def test_every_kind_decodes_without_a_flag_to_its_own_oid(kind: str, version: str) -> None:
+def test_every_kind_decodes_without_a_flag_to_its_own_oid(kind: str, version: Version) -> None:
     """The SNMPv1 form is translated (RFC 3584 section 3.1); nothing in any of them needs forgiving."""
     notification = decode(build(kind, version, device=7).datagram)
     translated = {"ups": "1.3.6.1.2.1.33.2.0.1", "bgp": "1.3.6.1.2.1.15.7.0.2", "ospf": "1.3.6.1.2.1.14.16.2.0.2"}
