@@ -89,8 +89,14 @@ class JournalWriter:
         try:
             self._allocate(self._fd)
         except OSError:
-            # A full disk: `ensure_room` asks for a new segment, as often as it takes.
-            self._seal()
+            # A full disk: `ensure_room` asks again, as often as it takes. An empty segment is not made anew: whoever
+            # reads the journal may have its file open, and would not see another one under the same name.
+            if not self._empty:
+                self._seal()
+
+    @property
+    def _empty(self) -> bool:
+        return self.position.offset == SEGMENT_HEADER.size
 
     def _allocate(self, fd: int) -> None:
         os.posix_fallocate(fd, 0, self._segment_bytes)
@@ -108,8 +114,10 @@ class JournalWriter:
             OSError: There is no room: quota (`JournalFullError`) or disk. Call again later; nothing has changed.
         """
         size = max(size, min(ROOM_BYTES, self._segment_bytes // 4))
-        empty = self.position.offset == SEGMENT_HEADER.size
-        if self._fd >= 0 and (empty or self.position.offset + size <= self._segment_bytes):
+        if self._fd >= 0 and self._empty:
+            self._allocate(self._fd)
+            return
+        if self._fd >= 0 and self.position.offset + size <= self._segment_bytes:
             return
         used = sum(segment_path(self._directory, first).stat().st_size for first in segments(self._directory))
         if used + self._segment_bytes > self._bytes_max:
