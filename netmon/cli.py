@@ -37,7 +37,6 @@ UNAVAILABLE: Final = 3
 CONFIG_ENV: Final = "NETMON_CONFIG"
 CONFIG_PATHS: Final = (Path("config/netmon.yml"), Path("/etc/netmon/netmon.yml"))
 WATCH_INTERVAL_S: Final = 1.0
-LINE_WIDTH_MIN: Final = 160
 
 app = typer.Typer(
     name="netmon",
@@ -71,6 +70,14 @@ def config_path(given: Path | None) -> Path:
     if os.environ.get(CONFIG_ENV):
         return Path(os.environ[CONFIG_ENV])
     return next((path for path in CONFIG_PATHS if path.exists()), CONFIG_PATHS[0])
+
+
+class _LineConsole(Console):
+    """A console that leaves a closed pipe to `_exit_codes`: `netmon traps | head -1` is no failure."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich while it handles the BrokenPipeError."""
+        raise BrokenPipeError
 
 
 @contextmanager
@@ -223,7 +230,7 @@ def traps(
 
     with _exit_codes():
         lanes = _lanes(configuration.load(config_path(config)))
-        console = _line_console()
+        console = _LineConsole(highlight=False, markup=False, emoji=False)
         client = consumer.open(lanes[0].redis)
         for key, entry_id, event in consumer.tail(client, [f"{x.key_prefix}:traps" for x in lanes], last, follow):
             if as_json:
@@ -231,10 +238,6 @@ def traps(
             else:
                 console.print(show.trap_line(event), soft_wrap=True)
         sys.stdout.flush()
-
-
-def _line_console() -> Console:
-    return Console(highlight=False, markup=False, emoji=False)
 
 
 @app.command()
@@ -260,9 +263,7 @@ def _print_ledgers(found: Sequence[tuple[LaneSettings, LaneLedger]], as_json: bo
         for settings, values in found:
             print(msgspec.json.encode(show.ledger_values(settings, values)).decode(), flush=True)
     else:
-        console = Console()
-        console.width = max(console.width, LINE_WIDTH_MIN) if not console.is_terminal else console.width
-        console.print(show.ledger_table(found))
+        _LineConsole().print(show.ledger_table(found))
 
 
 def _watch_ledgers(lanes: Sequence[LaneSettings], as_json: bool) -> None:

@@ -86,19 +86,23 @@ def trap_json(key: str, entry_id: str, event: TrapEvent) -> str:
 
 
 def ledger_table(lanes: Sequence[tuple[LaneSettings, LaneLedger]]) -> Table:
-    """Both identities of every lane, as columns that add up from left to right."""
-    table = Table(title="delivered = kernel drops + captured;  captured = buffered + rejected + parked + in flight")
-    table.add_column("lane")
-    table.add_column("listener", no_wrap=True)
-    for name in ("delivered", "kernel drops", "captured", "buffered", "rejected", "parked", "in flight", "lost"):
-        table.add_column(name, justify="right")
-    table.add_column("balance")
-    for settings, found in lanes:
-        table.add_row(str(settings.lane), settings.listen, *_cells(found), _balance(found))
+    """Both identities, a column a lane, so that a narrow terminal has room for all digits."""
+    table = Table(title="delivered = kernel drops + captured\ncaptured = buffered + rejected + parked + in flight")
+    table.add_column("")
+    for settings, _ in lanes:
+        table.add_column(f"lane {settings.lane}\n{settings.listen}", justify="right", no_wrap=True)
+    cells = [[*_cells(found), _balance(found)] for _, found in lanes]
+    for index, name in enumerate(_ROWS):
+        table.add_row(name, *(column[index] for column in cells))
     return table
 
 
-def _cells(found: LaneLedger) -> list[str]:
+_ROWS: Final = (
+    "delivered", "kernel drops", "captured", "buffered", "rejected", "parked", "in flight", "lost", "balance",
+)  # fmt: skip
+
+
+def _cells(found: LaneLedger) -> list[str | Text]:
     return [
         f"{found.delivered:,}",
         f"{found.kernel_drops:,}",

@@ -232,7 +232,7 @@ def test_a_trap_in_json_says_where_it_stands() -> None:
 
 @pytest.mark.parametrize(("difference", "expected"), [(0, "ok"), (3, "NOT: +3")])
 def test_a_ledger_says_whether_it_balances(difference: int, expected: str) -> None:
-    """The last column is the answer."""
+    """The last row is the answer."""
     console = Console(file=io.StringIO(), width=200)
     console.print(show.ledger_table([(SETTINGS, empty_ledger(difference=difference))]))
     file = console.file
