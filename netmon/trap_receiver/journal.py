@@ -12,8 +12,9 @@ All integers are little-endian. A record is the kernel's own bytes, so that capt
 milliseconds, held so that it never decreases: with seq it makes the entry's ID in the stream.
 
 The files of sealed segments end after their last frame; the open one is allocated to its full size beforehand, so that
-a disk filled by others does not stop it. The CRC covers the frame but for itself, and finds the torn end that a power
-cut leaves behind.
+a disk filled by others does not stop it. The CRC covers the journal's ID and the frame but for itself. It finds the torn
+end that a power cut leaves behind; and what is searched for the next sound frame behind damage was written by strangers,
+who do not know the ID: a datagram that holds a frame of its sender's making is not taken for one.
 """
 
 from __future__ import annotations
@@ -115,10 +116,16 @@ def segments(directory: Path) -> list[int]:
     return sorted(int(path.stem) for path in directory.glob("*.nmj") if path.stem.isdigit())
 
 
-def encode_frame(first_seq: int, id_ms: int, layout: int, lengths: list[int], records: bytes) -> bytes:
+def frame_seed(journal_id: bytes) -> int:
+    """What the CRC of each frame of a journal begins with."""
+    return zlib.crc32(journal_id)
+
+
+def encode_frame(seed: int, first_seq: int, id_ms: int, layout: int, lengths: list[int], records: bytes) -> bytes:
     """A frame's bytes.
 
     Args:
+        seed: From `frame_seed`.
         first_seq: seq of the first record.
         id_ms: Milliseconds since 1970 UTC, not less than in the frame before.
         layout: `LAYOUT_IPV6` or `LAYOUT_IPV4`.
@@ -127,12 +134,12 @@ def encode_frame(first_seq: int, id_ms: int, layout: int, lengths: list[int], re
     """
     body = struct.pack(f"<{len(lengths)}I", *lengths) + records
     header = FRAME_HEADER.pack(FRAME_MAGIC, 0, len(body), len(lengths), layout, first_seq, id_ms)
-    crc = zlib.crc32(body, zlib.crc32(header[8:]))
+    crc = zlib.crc32(body, zlib.crc32(header[8:], seed))
     return FRAME_HEADER.pack(FRAME_MAGIC, crc, len(body), len(lengths), layout, first_seq, id_ms) + body
 
 
-def decode_frame(data: bytes, at: int, segment: int, base: int) -> Frame | int | None:
-    """The frame at byte `at` of `data`, which begins `base` bytes into its segment.
+def decode_frame(seed: int, data: bytes, at: int, segment: int, base: int) -> Frame | int | None:
+    """The frame at byte `at` of `data`, which begins `base` bytes into its segment; `seed` is from `frame_seed`.
 
     Returns:
         The frame; or None where no sound frame stands; or, where `data` ends too early, the bytes that are needed from
@@ -148,7 +155,7 @@ def decode_frame(data: bytes, at: int, segment: int, base: int) -> Frame | int |
     if end > len(data):
         return FRAME_HEADER.size + int(body_bytes)
     body = data[start:end]
-    if zlib.crc32(body, zlib.crc32(data[at + 8 : start])) != crc:
+    if zlib.crc32(body, zlib.crc32(data[at + 8 : start], seed)) != crc:
         return None
     lengths = struct.unpack_from(f"<{count}I", body)
     after = Position(segment, base + end, first_seq + count - 1)
@@ -220,6 +227,7 @@ class Reader:
         self.position = position
         self._segment = -1
         self._fd = -1
+        self._seed = 0
         self._base = 0
         self._data = b""
 
@@ -257,10 +265,14 @@ class Reader:
         if self._segment == self.position.segment:
             return True
         self.close()
+        path = segment_path(self._directory, self.position.segment)
         try:
-            self._fd = os.open(segment_path(self._directory, self.position.segment), os.O_RDONLY)
+            header = read_segment_header(path)
+            self._fd = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
             return False
+        # All segments have the same: with a damaged header, the one before still tells.
+        self._seed = frame_seed(header.journal_id) if header else self._seed
         self._segment = self.position.segment
         self._base, self._data = 0, b""
         return True
@@ -271,7 +283,7 @@ class Reader:
         end = limit.offset if limit.segment == self._segment else os.fstat(self._fd).st_size
         while at < end:
             inside = self._base <= at < self._base + len(self._data)
-            found = decode_frame(self._data, at - self._base, self._segment, self._base) if inside else 0
+            found = self._decode(at) if inside else 0
             if isinstance(found, Frame):
                 return found
             if found is None or at + found > end:
@@ -279,6 +291,9 @@ class Reader:
             elif not self._load(at, min(max(found, _READ_BYTES), end - at)):
                 return None
         return None
+
+    def _decode(self, at: int) -> Frame | int | None:
+        return decode_frame(self._seed, self._data, at - self._base, self._segment, self._base)
 
     def _next_magic(self, at: int) -> int:
         """Where, behind a damaged place, the next frame may begin."""

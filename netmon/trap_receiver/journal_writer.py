@@ -22,6 +22,7 @@ from netmon.trap_receiver.journal import (
     Position,
     Reader,
     encode_frame,
+    frame_seed,
     read_segment_header,
     segment_path,
     segments,
@@ -154,7 +155,7 @@ class JournalWriter:
         self.ensure_room(FRAME_HEADER.size + 4 * len(lengths) + len(records))
         # The wall clock may be set back; IDs in the stream may not go back.
         id_ms = max(self._id_ms, time.time_ns() // 1_000_000)
-        frame = encode_frame(self.position.seq + 1, id_ms, layout, lengths, records)
+        frame = encode_frame(frame_seed(self._journal_id), self.position.seq + 1, id_ms, layout, lengths, records)
         written = os.pwrite(self._fd, frame, self.position.offset)
         while written < len(frame):
             written += os.pwrite(self._fd, frame[written:], self.position.offset + written)
