@@ -254,9 +254,9 @@ class Streams:
         removed: int = self._command("XTRIM", key, "MAXLEN", "~", length)
         return removed
 
-    def first_id(self, key: str) -> EntryId | None:
-        """ID of the oldest entry, None when there is none. Raises UnavailableError."""
-        entries = self._command("XRANGE", key, "-", "+", "COUNT", 1)
+    def first_id(self, key: str, after: EntryId) -> EntryId | None:
+        """ID of the oldest entry after an ID, None when there is none. Raises UnavailableError."""
+        entries = self._command("XRANGE", key, f"({after}", "+", "COUNT", 1)
         return parse_id(entries[0][0]) if entries else None
 
     def delete(self, key: str) -> None:

@@ -189,7 +189,7 @@ class Feed:
     def _trim(self, usage: int, budget: int) -> bool:
         """Trims the streams as the budget wants it; whether there was something to trim."""
         values = self._values
-        floors = [group.floor for groups in self._groups.values() for group in groups]
+        floors = [floor for floor, _ in self._floors()]
         trim = choose_trim(usage, budget, floors, EntryId(values["floor_ms"], values["floor_seq"]))
         if isinstance(trim, NoTrim):
             return False
@@ -208,7 +208,7 @@ class Feed:
         values = self._values
         name, key = max(self._lengths(), key=lambda stream: values[stream[0]])
         self._trimmed(name, self.streams.trim_to_length(key, int(values[name] * trim.keep_ratio)))
-        first = self.streams.first_id(key)
+        first = self.streams.first_id(key, EntryId(0, 0))
         return EntryId(first.ms, first.seq - 1) if first else EntryId(values["sent_ms"], values["sent_seq"])
 
     def _trimmed(self, name: str, entries: int) -> None:
@@ -219,10 +219,23 @@ class Feed:
         """The counter of each stream's length, and the stream."""
         return ("traps_length", self.streams.traps), ("rejects_length", self.streams.rejects)
 
+    def _floors(self) -> list[tuple[EntryId, str]]:
+        """For each consumer group, the ID up to which it needs nothing any more, and its name.
+
+        That is just before the next entry of its own stream, not where it stands: a group that has read all of a quiet
+        stream must not keep the other one from being trimmed.
+        """
+        sent = EntryId(self._values["sent_ms"], self._values["sent_seq"])
+        floors = []
+        for key, groups in self._groups.items():
+            for group in groups:
+                first = self.streams.first_id(key, group.floor)
+                floors.append((EntryId(first.ms, first.seq - 1) if first else sent, group.name))
+        return floors
+
     def _lagging(self) -> list[str]:
-        floors = {group.name: group.floor for groups in self._groups.values() for group in groups}
-        lowest = min(floors.values(), default=None)
-        return [name for name, floor in floors.items() if floor == lowest]
+        floors = self._floors()
+        return [name for floor, name in floors if floor == min(floors)[0]]
 
     # -- attaching
 

@@ -63,7 +63,8 @@ def plan(known: Known, traps: StreamFacts, rejects: StreamFacts, *, made_here: b
         made_here: Whether our journal made the newest entry that Redis has (true when there is none).
     """
     last = last_entry(traps, rejects)
-    if last == EntryId(0, 0) and known.sent > known.floor:
+    if last == EntryId(0, 0) and known.sent > last:
+        # Not a lost tail: what was trimmed on purpose, up to the floor, must not come back.
         return Rebuild(set_aside=False)
     if not made_here:
         return Rebuild(set_aside=True)
