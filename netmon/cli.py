@@ -311,11 +311,13 @@ def _become_role(role: str, path: Path, number: int) -> None:
         raise ConfigError([f"--lane {number}: {path} has the lanes 0 to {len(lanes) - 1}"])
     settings = lanes[number]
     Path(settings.directory).mkdir(mode=0o750, parents=True, exist_ok=True)
-    socket_fd, landing_fd = _role_socket(role, lanes, number), lane.new_landing(settings)
-    for fd in (socket_fd, landing_fd):
+    fds = {"socket": _role_socket(role, lanes, number)}
+    if role == "capture":
+        fds["landing"] = lane.new_landing(settings)
+    for fd in fds.values():
         os.set_inheritable(fd, True)
     os.dup2(lane.settings_fd(settings), 0)
-    command = lane.role_command(role, socket_fd, landing_fd)
+    command = lane.role_command(role, fds)
     os.execv(command[0], command)  # noqa: S606 - the role is to have this process's pid
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -34,10 +34,15 @@ def new_landing(settings: LaneSettings) -> int:
     return os.memfd_create(f"netmon-landing-{settings.lane}", os.MFD_CLOEXEC)
 
 
-def role_command(role: str, socket_fd: int, landing_fd: int) -> list[str]:
-    """The command line of a role's process."""
-    command = [sys.executable, "-m", "netmon.role", role, "--socket-fd", str(socket_fd)]
-    return [*command, "--landing-fd", str(landing_fd)] if role == "capture" else command
+def new_bell() -> int:
+    """What one role wakes another with: an eventfd."""
+    return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+
+def role_command(role: str, fds: Mapping[str, int]) -> list[str]:
+    """The command line of a role's process; `fds` are the file descriptors it gets, by option."""
+    options = [text for option, fd in fds.items() for text in (f"--{option}-fd", str(fd))]
+    return [sys.executable, "-m", "netmon.role", role, *options]
 
 
 class Lane:
@@ -74,6 +79,8 @@ class Lane:
         self._inherit = tuple(inherit)
         self._run = run
         self.children: dict[str, Child] = {}
+        self._captured_fd = new_bell()
+        self._durable_fd = new_bell()
 
     def start(self) -> None:
         """Start all roles."""
@@ -92,18 +99,24 @@ class Lane:
         for child in self.children.values():
             await child.stop(grace_s)
 
+    def close(self) -> None:
+        """Close what only this lane's processes used; they have stopped. Socket and landing are the supervisor's."""
+        os.close(self._captured_fd)
+        os.close(self._durable_fd)
+
     def _starter(self, role: str) -> Callable[[], subprocess.Popen[bytes]]:
         return lambda: self._spawn(role)
 
     def _spawn(self, role: str) -> subprocess.Popen[bytes]:
-        socket_fd = self.bound.sock.fileno()
-        passed = (socket_fd, self.landing_fd) if role == "capture" else (socket_fd,)
+        fds = {"socket": self.bound.sock.fileno(), "captured": self._captured_fd, "durable": self._durable_fd}
+        if role == "capture":
+            fds["landing"] = self.landing_fd
         stdin = settings_fd(self.settings)
         try:
             return subprocess.Popen(
-                role_command(role, socket_fd, self.landing_fd),
+                [*role_command(role, fds), "--parent-pid", str(os.getpid())],
                 stdin=stdin,
-                pass_fds=(*passed, *self._inherit),
+                pass_fds=(*fds.values(), *self._inherit),
                 process_group=0,  # Ctrl-C at a terminal is for the supervisor, which stops the roles in order
             )
         finally:

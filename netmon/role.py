@@ -19,6 +19,7 @@ import msgspec
 
 from netmon import log
 from netmon.model import LaneSettings
+from netmon.trap_receiver.bell import Bells
 
 _PR_SET_PDEATHSIG = 1
 
@@ -35,25 +36,28 @@ class Role(Protocol):
         """Makes `run` return soon; called from a signal handler."""
 
 
-def make_role(name: str, settings: LaneSettings, sock: socket.socket, landing_fd: int | None) -> Role:
+def make_role(name: str, settings: LaneSettings, sock: socket.socket, bells: Bells, landing_fd: int | None) -> Role:
     """The role by its name; each imports what it needs, and nothing of the others."""
     if name == "capture":
         from netmon.trap_receiver.capture import Capture  # noqa: PLC0415
 
-        return Capture(settings, sock, landing_fd if landing_fd is not None else os.memfd_create("netmon-landing"))
+        return Capture(
+            settings, sock, bells, landing_fd if landing_fd is not None else os.memfd_create("netmon-landing")
+        )
     if name == "commit":
         from netmon.trap_receiver.commit import Commit  # noqa: PLC0415
 
-        return Commit(settings, sock)
+        return Commit(settings, sock, bells)
     from netmon.trap_receiver.decode import Decode  # noqa: PLC0415
 
-    return Decode(settings, sock)
+    return Decode(settings, sock, bells)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent_pid: int) -> None:
     """Asks for SIGTERM when the supervisor is gone: two supervisors must not find each other's roles at work."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        sys.exit("the supervisor was gone before this role had started")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,12 +65,17 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m netmon.role", description=__doc__)
     parser.add_argument("role", choices=ROLES)
     parser.add_argument("--socket-fd", type=int, required=True)
-    parser.add_argument("--landing-fd", type=int)
+    parser.add_argument("--parent-pid", type=int, help="the supervisor; the role ends when that process does")
+    parser.add_argument("--landing-fd", type=int, help="memory for capture; without it, a crash loses a batch")
+    parser.add_argument("--captured-fd", type=int, help="eventfd from capture to commit; without it, commit polls")
+    parser.add_argument("--durable-fd", type=int, help="eventfd from commit to decode; without it, decode polls")
     options = parser.parse_args(argv)
-    _die_with_parent()
+    if options.parent_pid is not None:
+        _die_with_parent(options.parent_pid)
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=LaneSettings)
     log.set_up(settings.log_level, settings.log_format, role=options.role, lane=settings.lane)
-    role = make_role(options.role, settings, socket.socket(fileno=options.socket_fd), options.landing_fd)
+    bells = Bells(options.captured_fd, options.durable_fd)
+    role = make_role(options.role, settings, socket.socket(fileno=options.socket_fd), bells, options.landing_fd)
     signal.signal(signal.SIGTERM, lambda *_: role.stop())
     # Ctrl-C goes to the whole terminal; the supervisor says in which order to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -299,7 +299,10 @@ class Supervisor:
     async def _change_lanes(self, planned: Plan, found: Sequence[BoundSocket]) -> None:
         old = self.lanes
         replaced = [change.settings.lane for change in planned.changes if change.action == "replace"]
-        await self._stop_lanes([old[index] for index in (*planned.removed, *replaced)])
+        stopped = [old[index] for index in (*planned.removed, *replaced)]
+        await self._stop_lanes(stopped)
+        for lane in stopped:
+            lane.close()
         # A lane's landing memory goes with its directory, like its journal.
         landings = {lane.settings.directory: lane.landing_fd for lane in old}
         self.lanes = [

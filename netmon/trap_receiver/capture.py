@@ -14,6 +14,7 @@ from pathlib import Path
 
 from netmon.log import limited as log
 from netmon.model import LaneSettings
+from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.journal import LAYOUT_IPV4, LAYOUT_IPV6, PREFIX_BYTES, ROOM_BYTES
 from netmon.trap_receiver.journal_writer import JournalWriter
 from netmon.trap_receiver.landing import Landing
@@ -22,8 +23,8 @@ from netmon.trap_receiver.state import StatePage, read_state
 
 _IDLE_MS = 100
 """Longest sleep without a look at the kernel's counters."""
-_LINGER_S = 0.001
-"""Pause after a batch that was not full, so that the next one is worth its system calls."""
+_LINGER_S = 0.008
+"""Pause after a batch that was not full, so that the next one is worth waking three processes for."""
 _FULL_BATCH = 256
 _HELD_S = 0.1
 """Pause between two tries while the journal cannot grow."""
@@ -39,7 +40,7 @@ _MEMINFO = struct.Struct("=9I")
 class Capture:
     """One lane's capture: a socket, a landing, a journal and their counters."""
 
-    def __init__(self, settings: LaneSettings, sock: socket.socket, landing_fd: int) -> None:
+    def __init__(self, settings: LaneSettings, sock: socket.socket, bells: Bells, landing_fd: int) -> None:
         """Takes over where the capture before it stopped or was killed.
 
         Raises:
@@ -49,6 +50,7 @@ class Capture:
         directory = Path(settings.directory)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._sock = sock
+        self._captured = bells.captured
         self._state = StatePage(directory / CAPTURE_STATE, CAPTURE_FIELDS)
         self._values = self._state.values
         self._journal = JournalWriter(
@@ -90,6 +92,8 @@ class Capture:
             if count:
                 self._store(*self._landing.landed())
             self._publish()
+            if count:
+                self._captured.ring()
             if self._stopping:
                 deadline = deadline or time.monotonic() + _DRAIN_S
                 if not count or time.monotonic() > deadline:
@@ -112,6 +116,7 @@ class Capture:
         self._values["recovered"] += len(lengths) - written
         log.info("capture.batch_recovered", datagrams=len(lengths) - written)
         self._publish()
+        self._captured.ring()
 
     def _store(self, lengths: list[int], records: bytes) -> None:
         """Writes a batch to the journal, in frames of at most `ROOM_BYTES` or one datagram."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.snmp import find_inform
+from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.inform import Responder
 from netmon.trap_receiver.journal import (
     Frame,
@@ -37,7 +38,9 @@ _INFORM_TAG = b"\xa6"
 class Commit:
     """One lane's commit: it follows capture, and decode follows it."""
 
-    def __init__(self, settings: LaneSettings, sock: socket.socket) -> None:
+    def __init__(self, settings: LaneSettings, sock: socket.socket, bells: Bells) -> None:
+        """Takes over where the commit before it had published last."""
+        self._bells = bells
         self._settings = settings
         self._directory = Path(settings.directory)
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -49,12 +52,14 @@ class Commit:
         self._answers = settings.inform_ack == "journal"
         self._durable = Position(self._values["segment"], self._values["offset"], self._values["seq"])
         self._reader = Reader(self._directory, self._durable)
+        self._fd = -1
         self._housekeeping_due = 0.0
         self._stopping = False
 
     def stop(self) -> None:
         """Makes `run` return once everything captured is durable. Fit for a signal handler."""
         self._stopping = True
+        self._bells.captured.ring()
 
     def run(self) -> None:
         """Commits until `stop`."""
@@ -70,11 +75,15 @@ class Commit:
             elif end < self._durable:
                 # A power loss cut frames that were counted as durable by a page that reached the disk before them.
                 self._release(end)
+            held = bool(captured.get("held", 0))
             if began >= self._housekeeping_due:
-                held = bool(captured.get("held", 0))
                 self._housekeep(held)
-                self._housekeeping_due = began + (_HELD_HOUSEKEEPING_S if held else _HOUSEKEEPING_S)
+                self._housekeeping_due = began + _HOUSEKEEPING_S
+            if held:
+                self._housekeeping_due = min(self._housekeeping_due, began + _HELD_HOUSEKEEPING_S)
+            # Not more often than the interval, so that one trip to the disk serves many batches.
             time.sleep(max(0.0, began + interval_s - time.monotonic()))
+            self._bells.captured.wait(max(0.0, self._housekeeping_due - time.monotonic()))
 
     def _commit(self, end: Position) -> None:
         """Brings everything up to `end` to the disk, then lets decode have it, then answers the INFORMs in it."""
@@ -92,6 +101,7 @@ class Commit:
         values["segment"], values["offset"], values["seq"] = end
         values["heartbeat_unix_ns"] = time.time_ns()
         self._state.publish()
+        self._bells.durable.ring()
 
     def _sync(self, end: Position) -> bool:
         """Whether all segments up to `end` are on disk now.
@@ -99,18 +109,26 @@ class Commit:
         After a failure the kernel may drop what it could not write and report the next try as a success: what the failed
         one was to cover never counts as durable. It is still readable, so decode may have it.
         """
-        first = self._durable.segment
         try:
-            for segment in segments(self._directory):
-                if first <= segment <= end.segment:
-                    _fdatasync(segment_path(self._directory, segment))
-            if end.segment != first:
-                _fsync_directory(self._directory)
+            if self._fd < 0 or end.segment != self._durable.segment:
+                self._turn_to(end.segment)
+            os.fdatasync(self._fd)
         except OSError as error:
             self._values["sync_failures"] += 1
             log.error("journal.sync_failed", reason=error.strerror, directory=str(self._directory))
             return False
         return True
+
+    def _turn_to(self, segment: int) -> None:
+        """Brings all segments before `segment` to the disk, and their names; goes on with that one."""
+        for sealed in segments(self._directory):
+            if self._durable.segment <= sealed < segment:
+                _fdatasync(segment_path(self._directory, sealed))
+        fd = os.open(segment_path(self._directory, segment), os.O_RDWR)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
+        _fsync_directory(self._directory)
 
     def _answer_informs(self, end: Position, *, durable: bool) -> None:
         while isinstance(frame := self._reader.next(end), Frame):

@@ -16,6 +16,7 @@ from netmon.errors import DecodeError, UnavailableError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.snmp import Notification, decode_notification
+from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.event import EventWriter
 from netmon.trap_receiver.feed import Batch, Feed, StreamChangedError
 from netmon.trap_receiver.inform import Responder
@@ -26,7 +27,8 @@ from netmon.trap_receiver.state import StatePage, StateReader
 
 _BATCH_MIN = 256
 """Datagrams after which a batch is sent without waiting for more; a frame may bring up to 511 beyond."""
-_POLL_S = 0.002
+_LOOK_S = 0.5
+"""Longest sleep without a look at the journal and the streams."""
 _RETRY_MIN_S = 0.1
 _RETRY_MAX_S = 2.0
 _STOP_S = 5.0
@@ -36,8 +38,9 @@ _STOP_S = 5.0
 class Decode:
     """One lane's decode: it follows commit through the journal and feeds the lane's streams."""
 
-    def __init__(self, settings: LaneSettings, sock: socket.socket) -> None:
+    def __init__(self, settings: LaneSettings, sock: socket.socket, bells: Bells) -> None:
         """Takes over where the decode before it had published last."""
+        self._durable = bells.durable
         self._directory = Path(settings.directory)
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._settings = settings
@@ -56,6 +59,7 @@ class Decode:
     def stop(self) -> None:
         """Makes `run` return once the backlog is worked off, or after 5 s. Fit for a signal handler."""
         self._stop_at = time.monotonic() + _STOP_S
+        self._durable.ring()
 
     def run(self) -> None:
         """Decodes until `stop`."""
@@ -96,7 +100,7 @@ class Decode:
             elif self._stop_at is not None:
                 return
             else:
-                time.sleep(_POLL_S)
+                self._durable.wait(_LOOK_S)
             if self._must_stop() and pending is not None:
                 self._settle(pending)
                 return

@@ -93,8 +93,8 @@ class StateReader:
             return {}
         assert self._map is not None
         for _ in range(_READ_TRIES):
-            # The writer may seal both banks while one copy is made; the next copy then finds a sound one.
-            if found := _newest(self._map[:], self._fields):
+            # The writer may seal both banks while one is copied; the next copy then finds a sound one.
+            if found := _newest(self._map, self._fields):
                 return found
         return {}
 
@@ -109,19 +109,17 @@ def _fields(data: bytes) -> list[str]:
         return []
 
 
-def _newest(data: bytes, fields: list[str]) -> dict[str, int]:
+def _newest(data: bytes | mmap.mmap, fields: list[str]) -> dict[str, int]:
     if not fields:
         return {}
     bank = struct.Struct(f"<Q{len(fields)}Q")
-    newest: dict[str, int] = {}
-    for at in (_HEADER_BYTES, _HEADER_BYTES + _BANK_BYTES):
-        end = at + bank.size
-        if struct.unpack_from("<I", data, end)[0] != zlib.crc32(data[at:end]):
-            continue
-        generation, *values = bank.unpack_from(data, at)
-        if generation > newest.get("", 0):
-            newest = {"": generation, **dict(zip(fields, values, strict=True))}
-    return newest
+    places = [_HEADER_BYTES, _HEADER_BYTES + _BANK_BYTES]
+    for at in sorted(places, key=lambda at: struct.unpack_from("<Q", data, at), reverse=True):
+        sealed = data[at : at + bank.size + 4]
+        generation, *values = bank.unpack_from(sealed)
+        if generation and struct.unpack_from("<I", sealed, bank.size)[0] == zlib.crc32(sealed[:-4]):
+            return {"": generation, **dict(zip(fields, values, strict=True))}
+    return {}
 
 
 def _open(path: Path) -> mmap.mmap:
