@@ -17,18 +17,19 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from netmon import __version__, lane, show, sockets
+from netmon import __version__, show, sockets
 from netmon import config as configuration
 from netmon.buffer import embedded
 from netmon.config import EMBEDDED, Config
 from netmon.errors import ConfigError, UnavailableError
 from netmon.log import log, set_up
 from netmon.model import LaneSettings
+from netmon.supervisor import lane
 from netmon.trap_receiver import ledger as ledgers
 from netmon.trap_receiver.ledger import LaneLedger
 
 if TYPE_CHECKING:
-    from netmon.supervisor import Supervisor
+    from netmon.supervisor.supervisor import Supervisor
 
 NOT_WELL: Final = 1
 USAGE: Final = 2
@@ -148,7 +149,7 @@ def _supervise(path: Path, config: Config) -> None:
     # Until the supervisor listens to them, a reload or upgrade must not kill us.
     for number in (signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    from netmon.supervisor import Supervisor  # noqa: PLC0415 - aiohttp is slow to import; `netmon traps` is not to wait
+    from netmon.supervisor.supervisor import Supervisor  # noqa: PLC0415 - aiohttp is slow to import; `netmon traps` is not to wait
 
     set_up(config.log.level, configuration.log_format(config))
     for doubt in configuration.warnings(config):

@@ -24,9 +24,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from netmon.child import Child
 from netmon.errors import ConfigError
 from netmon.log import limited, log
+from netmon.supervisor.child import Child
 
 SOCKET_PATH_BYTES_MAX: Final = 107
 """sockaddr_un holds 108 bytes, the last of them zero (unix(7))."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from netmon.buffer import embedded
-from netmon.metrics import DECLARED
+from netmon.status.metrics import DECLARED
 from tests.integration.harness import REPOSITORY, Netmon, free_port, is_alive
 
 LINK_DOWN = "1.3.6.1.6.3.1.1.5.3"

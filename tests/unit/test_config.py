@@ -13,7 +13,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netmon import config, config_settings, config_source, model
+from netmon import config, model
+from netmon.config import settings as config_settings
+from netmon.config import source as config_source
 from netmon.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]

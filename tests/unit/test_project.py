@@ -19,7 +19,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-ALWAYS_PURE = ["netmon/snmp/*.py", "netmon/config_source.py", "netmon/errors.py", "netmon/model.py"]
+ALWAYS_PURE = ["netmon/snmp/*.py", "netmon/config/source.py", "netmon/errors.py", "netmon/model.py"]
 """Plain functions over values: no I/O, no clock, no randomness, no concurrency. So is every module that says "Pure"."""
 
 IMPURE_IMPORTS = {

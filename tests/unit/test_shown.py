@@ -14,9 +14,10 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from netmon import log, metrics, show
-from netmon.health import LaneSample, ProcessSample, Snapshot, checks
+from netmon import log, show
 from netmon.model import LaneSettings, RedisSettings, TrapEvent, Varbind
+from netmon.status import metrics
+from netmon.status.health import LaneSample, ProcessSample, Snapshot, checks
 from netmon.trap_receiver import ledger
 from netmon.trap_receiver.ledger import LaneLedger
 

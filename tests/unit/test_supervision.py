@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netmon import child, service
 from netmon.buffer import embedded
 from netmon.errors import ConfigError
 from netmon.model import LaneSettings, RedisSettings
-from netmon.reload import Change, Plan, assign, plan
+from netmon.supervisor import child, service
+from netmon.supervisor.reload import Change, Plan, assign, plan
 
 A, B, C = "192.0.2.1:162", "192.0.2.2:162", "[::]:1162"
 
@@ -174,7 +174,7 @@ def test_a_process_knows_what_it_uses() -> None:
 
 def test_settings_reach_a_role_whole() -> None:
     """What is written is what is read, however many rules there are."""
-    from netmon.lane import settings_fd
+    from netmon.supervisor.lane import settings_fd
 
     settings = msgspec.structs.replace(lane(0), trusted_relays=tuple(f"192.0.2.{n % 256}/32" for n in range(20_000)))
     with open(settings_fd(settings), "rb") as file:

@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
-from netmon.child import Child
 from netmon.model import LaneSettings
 from netmon.sockets import BoundSocket
+from netmon.supervisor.child import Child
 
 ROLES: Final = ("capture", "commit", "decode")
 """In the order in which they stop: what feeds the others first."""

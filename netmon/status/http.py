@@ -13,9 +13,10 @@ import msgspec
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from netmon import metrics, sockets
+from netmon import sockets
 from netmon.errors import ConfigError
-from netmon.health import Snapshot, checks
+from netmon.status import metrics
+from netmon.status.health import Snapshot, checks
 
 REQUEST_BYTES_MAX: Final = 1_024
 

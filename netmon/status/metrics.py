@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from netmon import __version__
-from netmon.health import LaneSample, ProcessSample, Snapshot
+from netmon.status.health import LaneSample, ProcessSample, Snapshot
 from netmon.trap_receiver.ledger import LATENCY_BOUNDS_MS, LaneLedger
 
 Kind = Literal["counter", "gauge", "histogram"]

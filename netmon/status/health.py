@@ -1,6 +1,6 @@
 """What the supervisor knows about its process tree at one moment, and what of it is not well.
 
-Pure: `netmon.supervisor` takes the snapshot, `netmon.metrics` and `netmon.http` show it.
+Pure: `netmon.supervisor.supervisor` takes the snapshot, `netmon.status.metrics` and `netmon.status.http` show it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     config = load(Path("config/netmon.yml"))      # or ConfigError: each mistake as `FILE:LINE: path: found; expected`
     lanes = lane_settings(config, redis_url=url)  # what the roles are told
 
-The settings themselves, their defaults and reasons, are in `netmon.config_settings`.
+The settings themselves, their defaults and reasons, are in `netmon.config.settings`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from netmon import config_source, model, sockets
-from netmon.config_settings import EMBEDDED, MIB, AllowRule, Config, Section, lines_of, names, section_of, shown, sized
-from netmon.config_source import Mistake, Source, dotted
+from netmon import model, sockets
+from netmon.config import source as config_source
+from netmon.config.settings import EMBEDDED, MIB, AllowRule, Config, Section, lines_of, names, section_of, shown, sized
+from netmon.config.source import Mistake, Source, dotted
 from netmon.errors import ConfigError
 
 __all__ = [

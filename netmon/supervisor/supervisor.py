@@ -23,18 +23,19 @@ from typing import Any, Final, Literal, NoReturn, TypedDict
 import msgspec
 
 from netmon import config as configuration
-from netmon import service, sockets
+from netmon import sockets
 from netmon.buffer import embedded
-from netmon.child import Child
 from netmon.config import EMBEDDED, Config
 from netmon.errors import ConfigError
-from netmon.health import LaneSample, ProcessSample, Snapshot
-from netmon.http import HttpServer
-from netmon.lane import ROLES, Lane, new_landing
 from netmon.log import log, set_up
 from netmon.model import LaneSettings
-from netmon.reload import Change, Plan, plan
 from netmon.sockets import BoundSocket
+from netmon.status.health import LaneSample, ProcessSample, Snapshot
+from netmon.status.http import HttpServer
+from netmon.supervisor import service
+from netmon.supervisor.child import Child
+from netmon.supervisor.lane import ROLES, Lane, new_landing
+from netmon.supervisor.reload import Change, Plan, plan
 from netmon.trap_receiver import ledger
 
 STOP_GRACE_S: Final = 10.0

@@ -1,0 +1,1 @@
+"""How netmon itself is: readiness, metrics, and the HTTP server that shows both."""

@@ -1,0 +1,1 @@
+"""The process above all others: sockets, child processes, reload, upgrade, stop."""
