@@ -32,6 +32,8 @@ from netmon.trap_receiver.state import StatePage, StateReader
 _HOUSEKEEPING_S = 1.0
 _HELD_HOUSEKEEPING_S = 0.1
 """How often to look for what may be deleted while capture waits for room."""
+_UNHEARD_S = 0.02
+"""How often to look for a first word of capture."""
 _INFORM_TAG = b"\xa6"
 
 
@@ -48,6 +50,9 @@ class Commit:
         self._values = self._state.values
         self._capture = StateReader(self._directory / CAPTURE_STATE)
         self._decode = StateReader(self._directory / DECODE_STATE)
+        # What a dead capture has left may tell of frames that a power cut took; its successor finds out which. A living
+        # one speaks ten times a second: until then, nothing is believed.
+        self._heartbeat_found = self._capture.read().get("heartbeat_unix_ns", 0)
         self._responder = Responder(settings, sock)
         self._answers = settings.inform_ack == "journal"
         self._durable = Position(self._values["segment"], self._values["offset"], self._values["seq"])
@@ -67,7 +72,8 @@ class Commit:
         while True:
             began = time.monotonic()
             captured = self._capture.read()
-            end = Position(captured.get("segment", 0), captured.get("offset", 0), captured.get("captured", 0))
+            heard = captured.get("heartbeat_unix_ns", 0) != self._heartbeat_found
+            end = _end(captured) if heard else self._durable
             if end > self._durable:
                 self._commit(end)
             elif self._stopping:
@@ -83,7 +89,8 @@ class Commit:
                 self._housekeeping_due = min(self._housekeeping_due, began + _HELD_HOUSEKEEPING_S)
             # Not more often than the interval, so that one trip to the disk serves many batches.
             time.sleep(max(0.0, began + interval_s - time.monotonic()))
-            self._bells.captured.wait(max(0.0, self._housekeeping_due - time.monotonic()))
+            due = self._housekeeping_due if heard else began + _UNHEARD_S
+            self._bells.captured.wait(max(0.0, due - time.monotonic()))
 
     def _commit(self, end: Position) -> None:
         """Brings everything up to `end` to the disk, then lets decode have it, then answers the INFORMs in it."""
@@ -182,6 +189,11 @@ class Commit:
         _fdatasync(self._directory / DECODE_STATE)
         segment_path(self._directory, first).unlink()
         self._values["segments_deleted"] += 1
+
+
+def _end(captured: dict[str, int]) -> Position:
+    """Where the journal ends, by what capture has counted."""
+    return Position(captured.get("segment", 0), captured.get("offset", 0), captured.get("captured", 0))
 
 
 def _fdatasync(path: Path) -> None:
