@@ -27,6 +27,8 @@ from netmon.trap_receiver.state import StatePage, StateReader
 
 _BATCH_MIN = 256
 """Datagrams after which a batch is sent without waiting for more; a frame may bring up to 511 beyond."""
+_BATCH_BYTES = 1 << 20
+"""Bytes of journal after which a batch is sent, however few datagrams they are: in Redis they may take twice as much."""
 _LOOK_S = 0.5
 """Longest sleep without a look at the journal and the streams."""
 _RETRY_MIN_S = 0.1
@@ -134,7 +136,8 @@ class Decode:
         """The next datagrams of the journal, decoded; None when there are none yet."""
         limit = self._limit()
         batch = Batch()
-        while batch.datagrams < _BATCH_MIN:
+        size = 0
+        while batch.datagrams < _BATCH_MIN and size < _BATCH_BYTES:
             seen = max(self._reader.position.seq, self._values["seq"])
             frame = self._reader.next(limit)
             if frame is None:
@@ -142,6 +145,7 @@ class Decode:
             if frame.first_seq > seen + 1:
                 self._lose(batch, seen, frame.first_seq - 1)
             self._decode_frame(frame, batch)
+            size += len(frame.records)
         here = self._reader.position
         seen = max(here.seq, self._values["seq"])
         if here[:2] == limit[:2] and seen < limit.seq:
