@@ -126,6 +126,7 @@ class Decode:
         self._values["informs_answered"] += self._responder.answered
         self._values["inform_send_failures"] += self._responder.failures
         self._responder.answered = self._responder.failures = 0
+        self._feed.publish()
 
     def _limit(self) -> Position:
         """How far the journal is durable."""
