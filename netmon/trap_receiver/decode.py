@@ -75,6 +75,8 @@ class Decode:
                 break
             except (IdRefusedError, StreamChangedError) as error:
                 log.warning("stream.change_found", detail=str(error))
+                # Whoever changes the streams again and again shall not keep us busy with it.
+                time.sleep(_RETRY_MIN_S)
             except UnavailableError as error:
                 self._feed.failed(error)
                 if self._must_stop(retry_s):
