@@ -1,13 +1,17 @@
-"""A whole netmon for each test that asks for one."""
+"""A whole netmon, or a Valkey with a lane's streams, for each test that asks for one."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
+from netmon.buffer.stream import Streams
 from tests.integration.harness import Netmon
+from tests.integration.valkey import Valkey, new_streams
 
 
 @pytest.fixture
@@ -15,3 +19,28 @@ def netmon(tmp_path: Path) -> Iterator[Netmon]:
     """A ready netmon with the test configuration; it must stop cleanly and leave no orphans."""
     with Netmon(tmp_path) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """One server for all tests that leave its settings alone."""
+    with Valkey(tmp_path_factory.mktemp("valkey"), appendonly="yes") as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Valkey) -> Iterator[redis.Redis]:
+    """The administrator's view of an empty server."""
+    with contextlib.closing(server.client()) as client:
+        client.flushall()
+        yield client
+        client.config_set("maxmemory", 0)
+
+
+@pytest.fixture
+def streams(server: Valkey, client: redis.Redis) -> Iterator[Streams]:
+    """A lane's streams on the empty server."""
+    streams = new_streams(server)
+    streams.connect()
+    yield streams
+    streams.close()

@@ -1,0 +1,242 @@
+"""Whatever a Redis may answer, or not answer, is understood: by a word that the metrics count."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from netmon.buffer import connection
+from netmon.buffer.connection import Connection, MovedError
+from netmon.buffer.stream import Streams
+from netmon.errors import UnavailableError
+from netmon.model import RedisSettings
+from tests.integration.harness import free_port
+from tests.integration.valkey import PREFIX, TRAPS, Valkey, cluster_node, fill, ids, new_streams, reason_of, wait_until
+
+
+def test_wait_fsync(server: Valkey, streams: Streams, tmp_path: Path) -> None:
+    """With an append-only file it is on disk; without one, the server says that it cannot promise that."""
+    fill(streams, 1)
+    promised = streams.wait_fsync()
+    with Valkey(tmp_path) as forgetful:
+        other = new_streams(forgetful)
+        other.connect()
+        with pytest.raises(UnavailableError) as refused:
+            other.wait_fsync()
+
+    assert promised
+    assert reason_of(refused) == "refused"
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    """The socket is not there, or nobody is behind it any more."""
+    with Valkey(tmp_path) as server:
+        streams = new_streams(server)
+        streams.connect()
+        server.kill()
+        with pytest.raises(UnavailableError) as broken:
+            streams.lengths()
+        with pytest.raises(UnavailableError) as absent:
+            streams.connect()
+
+    assert (reason_of(broken), reason_of(absent)) == ("connection", "connection")
+
+
+def test_not_connected(server: Valkey) -> None:
+    """Every use before `connect`, and after an error, says so."""
+    streams = new_streams(server)
+    for use in (streams.lengths, streams.settle, streams.renew_lease, lambda: streams.send([])):
+        with pytest.raises(UnavailableError) as refused:
+            use()
+        assert reason_of(refused) == "connection"
+
+
+def test_a_server_that_hangs_is_given_up(
+    server: Valkey, streams: Streams, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the time-out; 5 s, but for this test."""
+    monkeypatch.setattr(connection, "_TIMEOUT_S", 0.2)
+    streams.connect()
+    client.client_pause(2_000)
+    with pytest.raises(UnavailableError) as refused:
+        streams.lengths()
+    client.client_unpause()
+
+    assert reason_of(refused) == "timeout"
+    assert not streams.connected
+
+
+def test_a_replica_takes_no_writes(tmp_path: Path) -> None:
+    """After a fail-over the old master may be one."""
+    with Valkey(tmp_path) as server, contextlib.closing(server.client()) as client:
+        streams = new_streams(server)
+        streams.connect()
+        client.replicaof("127.0.0.1", free_port(socket.SOCK_STREAM))
+        with pytest.raises(UnavailableError) as read_only:
+            fill(streams, 1)
+        client.config_set("replica-serve-stale-data", "no")
+        with pytest.raises(UnavailableError) as stale:
+            streams.connect()
+
+    assert (reason_of(read_only), reason_of(stale)) == ("read_only", "loading")
+
+
+def test_too_few_replicas(server: Valkey, streams: Streams, client: redis.Redis) -> None:
+    """The operator wants more copies than there are now."""
+    client.config_set("min-replicas-to-write", 1)
+    with pytest.raises(UnavailableError) as refused:
+        fill(streams, 1)
+    client.config_set("min-replicas-to-write", 0)
+
+    assert reason_of(refused) == "read_only"
+    assert ids(client) == []
+
+
+def test_a_server_busy_with_a_script(server: Valkey, streams: Streams, client: redis.Redis) -> None:
+    """Somebody else's script: it is waited for."""
+    client.config_set("busy-reply-threshold", 10)
+    with contextlib.closing(server.client()) as other, contextlib.closing(server.client()) as killer:
+
+        def run() -> None:
+            with contextlib.suppress(redis.ResponseError):
+                other.eval("while true do end", 0)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        wait_until(lambda: is_busy(client), "busy")
+        with pytest.raises(UnavailableError) as refused:
+            streams.lengths()
+        killer.script_kill()
+        thread.join()
+
+    assert reason_of(refused) == "loading"
+
+
+def is_busy(client: redis.Redis) -> bool:
+    """Whether a script runs and nobody else is served."""
+    try:
+        client.get("x")
+    except redis.ResponseError as error:
+        return str(error).startswith("BUSY") or "busy" in str(error).lower()
+    return False
+
+
+def test_a_key_that_is_no_stream(streams: Streams, client: redis.Redis) -> None:
+    """Somebody's string under our name: said, and waited for until somebody takes it away."""
+    client.set(TRAPS, "not a stream")
+    with pytest.raises(UnavailableError) as refused:
+        streams.facts(TRAPS)
+
+    assert reason_of(refused) == "refused"
+
+
+# -- connecting
+
+
+def test_redis_py_has_the_socket_that_we_read_from(server: Valkey) -> None:
+    """A private name of redis-py's: when a new version lacks it, this fails before anybody's traps do."""
+    opened = Connection(RedisSettings(url=server.url))
+    owner = opened._owner
+
+    assert isinstance(owner._sock, socket.socket)
+    assert opened.command("PING") == b"PONG"
+    opened.close()
+    opened.close()
+
+
+def test_a_password(tmp_path: Path) -> None:
+    """The default user's, or an ACL user's; a wrong one, or none, is refused, and is in no message."""
+    with Valkey(tmp_path, requirepass="correct") as server, contextlib.closing(server.client()) as client:
+        client.acl_setuser("netmon", enabled=True, passwords=["+horse"], keys=["netmon:*"], commands=["+@all"])
+        good = [
+            new_streams(server, password="correct").connect(),
+            new_streams(server, username="netmon", password="horse").connect(),
+        ]
+        refused = []
+        for wrong in ({}, {"password": "battery"}, {"username": "netmon", "password": "battery"}):
+            with pytest.raises(UnavailableError) as error:
+                new_streams(server, **wrong).connect()
+            refused.append((reason_of(error), "battery" in str(error.value)))
+
+    assert good == [True, True]
+    assert refused == [("refused", False)] * 3
+
+
+def test_a_database_number(server: Valkey, client: redis.Redis) -> None:
+    """As the URL says."""
+    streams = Streams(RedisSettings(url=f"{server.url}?db=3"), PREFIX, "journal-1")
+    streams.connect()
+    fill(streams, 1)
+    streams.close()
+
+    with contextlib.closing(server.client(db=3)) as third:
+        assert (ids(client), ids(third)) == ([], ["1000-1"])
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[list[Valkey]]:
+    """A Redis Cluster of two masters, half of the slots each."""
+    with contextlib.ExitStack() as stack:
+        nodes = [stack.enter_context(cluster_node(tmp_path / name)) for name in ("a", "b")]
+        first, second = (stack.enter_context(contextlib.closing(node.client())) for node in nodes)
+        first.execute_command("CLUSTER ADDSLOTSRANGE", 0, 8_191)
+        second.execute_command("CLUSTER ADDSLOTSRANGE", 8_192, 16_383)
+        second.execute_command("CLUSTER SET-CONFIG-EPOCH", 2)
+        cluster_port = first.config_get("cluster-port")["cluster-port"]
+        second.execute_command("CLUSTER MEET", "127.0.0.1", nodes[0].port, cluster_port)
+        for client in (first, second):
+            wait_until(lambda client=client: b"cluster_state:ok" in raw(client, "CLUSTER INFO"), "the cluster is up")
+        yield nodes
+
+
+def raw(client: redis.Redis, command: str) -> bytes:
+    """A reply as it came."""
+    client.response_callbacks.pop(command, None)
+    return bytes(client.execute_command(command))
+
+
+def test_a_redis_cluster_is_followed_to_the_node_of_the_slot(cluster: list[Valkey]) -> None:
+    """One of the two nodes answers MOVED; the next connection goes where it pointed. All keys of a lane are in one slot."""
+    moves = []
+    for seq, node in enumerate(cluster, 1):
+        streams = new_streams(node)
+        try:
+            streams.connect()
+        except MovedError:
+            moves.append(node.port)
+            streams.connect()
+        fill(streams, seq, -seq)
+        streams.release_lease()
+        streams.close()
+
+    assert len(moves) == 1
+
+
+def test_a_cluster_without_its_slots_is_waited_for(tmp_path: Path) -> None:
+    """CLUSTERDOWN: half of it may have gone with the line."""
+    with cluster_node(tmp_path) as node:
+        streams = new_streams(node)
+        with pytest.raises(UnavailableError) as refused:
+            streams.connect()
+
+    assert reason_of(refused) == "loading"
+
+
+def test_a_node_that_is_gone_is_not_insisted_on(tmp_path: Path) -> None:
+    """After a MOVED to a dead node, the next try asks at the configured address again."""
+    with cluster_node(tmp_path) as node:
+        streams = new_streams(node)
+        streams._node = ("127.0.0.1", free_port(socket.SOCK_STREAM))
+        reasons = []
+        for _ in range(2):
+            with pytest.raises(UnavailableError) as refused:
+                streams.connect()
+            reasons.append(reason_of(refused))
+
+    assert reasons == ["connection", "loading"]
