@@ -212,3 +212,4 @@ class Decode:
                 batch.rejects += 1
         if seq > feed.counted_seq:
             batch.counts[f"parked_{parked}" if parked else f"rejected_{reason}"] += 1
+            log.warning("decode.datagram_refused", reason=reason, peer=record.peer)
