@@ -12,6 +12,7 @@ need snmptrap snmp
 need snmpinform snmp
 need snmptrapd snmptrapd
 need ip iproute2
+need redis-cli redis-tools
 
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 
