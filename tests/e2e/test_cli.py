@@ -1,0 +1,241 @@
+"""The command line as a person uses it: real commands, real exit codes, and the lines that netmon tells people to type."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from netmon.cli import app
+from netmon.trap_receiver.ledger import DECODE_FIELDS, DECODE_STATE
+from netmon.trap_receiver.state import StatePage
+from tests.integration.harness import REPOSITORY, Netmon, free_port
+from tests.integration.valkey import Valkey
+
+COMMANDS = sorted(command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands)
+SHOWN_WITHIN_S = 3.0
+"""The promise is one second; a loaded machine may take longer."""
+
+
+@pytest.fixture
+def netmon(tmp_path: Path) -> Iterator[Netmon]:
+    """A running netmon."""
+    with Netmon(tmp_path) as running:
+        yield running
+
+
+def command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a `netmon` command from the repository's folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "netmon", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "COLUMNS": "200", **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+class Follower:
+    """`netmon traps --follow` in the background, its output in a file."""
+
+    def __init__(self, netmon: Netmon, *options: str) -> None:
+        """Start it; it has shown nothing yet."""
+        self._netmon = netmon
+        self._output = netmon.folder / "follow.out"
+        with self._output.open("wb") as output:
+            arguments = ["traps", "--follow", *options, "-c", str(netmon.config_file)]
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "netmon", *arguments], cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def lines(self) -> list[str]:
+        """What it has shown, whole lines only."""
+        return self._output.read_text("utf-8").splitlines()
+
+    def wait_shown(self, text: str, timeout_s: float = SHOWN_WITHIN_S) -> float:
+        """Until a line holds the text; returns after how many seconds."""
+        begun = time.monotonic()
+        self._netmon.wait_until(lambda: any(text in line for line in self.lines()), timeout_s, f"{text!r} is shown")
+        return time.monotonic() - begun
+
+
+def test_help_names_every_command_and_every_command_has_help() -> None:
+    """Nobody has to guess."""
+    found = command("--help")
+    assert (found.returncode, found.stderr) == (0, "")
+    listed = re.findall(r"^  (\w+)  +\S", found.stdout.partition("Commands:")[2], re.MULTILINE)
+    assert sorted(listed) == COMMANDS
+    assert {"run", "receive", "check", "traps", "ledger"} <= set(listed)
+    for name in listed:
+        own = command(name, "--help")
+        assert own.returncode == 0
+        assert "--config" in own.stdout
+        assert "$NETMON_CONFIG" in own.stdout
+    assert command("no-such-command").returncode == 2
+
+
+def test_version_is_told() -> None:
+    """For bug reports."""
+    found = command("--version")
+    assert (found.returncode, bool(re.fullmatch(r"netmon \d+\.\d+\S*\n", found.stdout))) == (0, True)
+
+
+def test_check_accepts_the_shipped_configuration_and_says_what_it_means() -> None:
+    """Exit code 0, by option and by environment."""
+    file = "config/netmon.yml"
+    by_option, by_environment = command("check", "-c", file), command("check", NETMON_CONFIG=file)
+    assert (by_option.returncode, by_option.stdout) == (0, by_environment.stdout)
+    assert f"{file}: ok. trap1 listens on [::]:1162" in by_option.stdout
+    assert json.loads(command("check", "--json", "-c", file).stdout)["valid"] is True
+
+
+def test_check_tells_every_mistake_at_once(tmp_path: Path) -> None:
+    """Exit code 2; each line has the file, the setting, what was found and what was expected."""
+    file = tmp_path / "netmon.yml"
+    file.write_text("receiver:\n  name: Not Good\n  listen: [nowhere]\njournal: {sync_interval_ms: 0}\nsurprise: 1\n")
+    found = command("check", "-c", str(file))
+    assert (found.returncode, found.stdout) == (2, "")
+    mistakes = [line for line in found.stderr.splitlines() if line.startswith(str(file))]
+    settings = ("receiver.name", "receiver.listen", "journal.sync_interval_ms", "surprise")
+    assert [sum(setting in line for line in mistakes) for setting in settings] == [1, 1, 1, 1]
+    assert "'nowhere'; expected IP-ADDRESS:PORT" in found.stderr
+    assert command("run", "-c", str(file)).returncode == 2
+    assert command("check", "-c", str(tmp_path / "missing.yml")).returncode == 2
+
+
+def test_traps_as_json_are_what_the_stream_holds(netmon: Netmon) -> None:
+    """One object a line, the newest ten or as many as are asked for, oldest first."""
+    netmon.send(map(netmon.trap, range(1, 31)))
+    netmon.wait_settled(captured=30)
+    entries = netmon.entries()
+    shown = [json.loads(line) for line in netmon.command_line("traps", "--json").stdout.splitlines()]
+    assert [trap["id"] for trap in shown] == [entry_id for entry_id, _ in entries[-10:]]
+    assert {trap["stream"] for trap in shown} == {netmon.key()}
+    assert [trap["varbinds"][0]["value"] for trap in shown] == list(range(21, 31))
+    every = netmon.command_line("traps", "--json", "-n", "100")
+    assert (every.returncode, len(every.stdout.splitlines())) == (0, 30)
+    lines = netmon.command_line("traps", "-n", "2").stdout.splitlines()
+    assert [line.split("  ")[-1].rpartition("=")[2] for line in lines] == ["29", "30"]
+    assert all("127.0.0.1" in line and "linkDown" in line for line in lines)
+
+
+def test_following_shows_a_new_trap_at_once_and_survives_a_restart_of_valkey(netmon: Netmon) -> None:
+    """Who watches goes on where he was: nothing is shown twice, nothing is left out."""
+    netmon.send([netmon.trap(1)])
+    with Follower(netmon, "--json") as follower:
+        follower.wait_shown('"value":1}', 15)
+        netmon.send([netmon.trap(2)])
+        follower.wait_shown('"value":2}')
+        netmon.wait_restarted("valkey", netmon.signal(signal.SIGKILL, "valkey"))
+        netmon.wait_ready()
+        netmon.send([netmon.trap(3)])
+        follower.wait_shown('"value":3}', 10)
+        netmon.send([netmon.trap(4)])
+        follower.wait_shown('"value":4}')
+        assert [json.loads(line)["varbinds"][0]["value"] for line in follower.lines()] == [1, 2, 3, 4]
+        follower.process.send_signal(signal.SIGINT)
+        assert follower.process.wait(5) == 0
+
+
+def test_traps_say_when_redis_is_away(tmp_path: Path) -> None:
+    """Exit code 3 and a sentence, no traceback."""
+    found = Netmon(tmp_path).command_line("traps")
+    assert (found.returncode, found.stdout, "Traceback" in found.stderr) == (3, "", False)
+    assert "valkey.sock" in found.stderr
+
+
+def test_the_ledger_is_told_with_netmon_stopped_and_fails_when_it_does_not_balance(tmp_path: Path) -> None:
+    """For people a table, for programs JSON; exit code 1 is for the watchdog that looks at nothing else."""
+    with Netmon(tmp_path) as netmon:
+        netmon.send([*map(netmon.trap, range(1, 1_235)), b"rubbish"])
+        netmon.wait_settled(captured=1_235)
+    table = netmon.command_line("ledger")
+    assert table.returncode == 0
+    rows = [[cell.strip() for cell in line.split("│")[1:3]] for line in table.stdout.splitlines() if "│" in line]
+    named = {row[0]: row[1] for row in rows if row[0]}
+    assert (named["delivered"], named["captured"], named["buffered"]) == ("1,235", "1,235", "1,234")
+    assert (named["rejected"], named["in flight"], named["balance"]) == ("1", "0", "ok")
+    told = json.loads(netmon.command_line("ledger", "--json").stdout)
+    assert (told["delivered"], told["captured"], told["buffered"], told["difference"]) == (1_235, 1_235, 1_234, 0)
+    assert (told["receiver"], told["lane"], told["listen"]) == ("test", 0, f"127.0.0.1:{netmon.port}")
+    page = StatePage(netmon.directory() / DECODE_STATE, DECODE_FIELDS)
+    page.values["buffered"] -= 7
+    page.publish()
+    unbalanced = netmon.command_line("ledger", "--json")
+    told = json.loads(unbalanced.stdout)
+    assert (unbalanced.returncode, told["balanced"], told["difference"]) == (1, False, 7)
+    table = netmon.command_line("ledger")
+    assert (table.returncode, "NOT: +7" in table.stdout) == (1, True)
+
+
+def try_line(netmon: Netmon) -> str:
+    """The `snmptrap` line of the banner."""
+    found = re.search(r"^  try +(snmptrap .*)$", netmon.output_file.read_text("utf-8"), re.MULTILINE)
+    assert found is not None, netmon.output_file.read_text("utf-8")
+    return found[1]
+
+
+def test_the_line_of_the_banner_works_as_it_stands(tmp_path: Path, require_tool: Callable[[str], str]) -> None:
+    """Copied to a shell, it shows up in `netmon traps --follow`. README has the same line with the default port."""
+    require_tool("snmptrap")
+    netmon = Netmon(tmp_path)
+    netmon.configure({"receiver": {"listen": [f"[::]:{netmon.port}"]}})
+    with netmon, Follower(netmon) as follower:
+        line = try_line(netmon)
+        assert line.replace(str(netmon.port), "1162", 1) in (REPOSITORY / "README.md").read_text("utf-8")
+        # The follower may still be starting: what it begins with counts, too.
+        subprocess.run(["/bin/sh", "-c", line], check=True, timeout=10)
+        follower.wait_shown("linkDown", 15)
+        subprocess.run(["/bin/sh", "-c", line.replace("i 7", "i 8")], check=True, timeout=10)
+        assert follower.wait_shown("1.3.6.1.2.1.2.2.1.1.7=8") < SHOWN_WITHIN_S
+        assert shlex.split(line)[0] == "snmptrap"
+
+
+@pytest.mark.parametrize("scheme", ["unix", "redis"])
+def test_receive_with_an_operators_redis(tmp_path: Path, scheme: str) -> None:
+    """A password from a file, over a Unix socket and over TCP; the password is in no output and in no process list."""
+    password = "correct-horse-battery"
+    file = tmp_path / "password"
+    file.write_text(f"{password}\n")
+    file.chmod(0o600)
+    port = str(free_port(socket.SOCK_STREAM)) if scheme == "redis" else "0"
+    with (
+        Valkey(tmp_path / "redis", requirepass=password, port=port) as server,
+        contextlib.closing(server.client()) as c,
+    ):
+        redis = {"url": f"{server.url}/3" if scheme == "redis" else f"{server.url}?db=3", "password_file": str(file)}
+        with Netmon(tmp_path / "netmon", {"redis": redis}, command="receive") as netmon:
+            assert {role for role, _ in netmon.pids()} == {"capture", "commit", "decode"}
+            netmon.send(map(netmon.trap, range(1, 101)))
+            netmon.wait_settled(captured=100)
+            shown = netmon.command_line("traps", "--json", "-n", "1000")
+            traps: list[dict[str, Any]] = [json.loads(line) for line in shown.stdout.splitlines()]
+            assert [trap["varbinds"][0]["value"] for trap in traps] == list(range(1, 101))
+            said = shown.stderr + netmon.output_file.read_text("utf-8") + netmon.log_file.read_text("utf-8")
+            pids = [netmon.supervisor_pid, *netmon.pids().values()]
+            seen = [Path(f"/proc/{pid}/{what}").read_bytes() for pid in pids for what in ("cmdline", "environ")]
+            assert password not in said
+            assert [text for text in seen if password.encode() in text] == []
+        c.select(3)
+        assert c.xlen(netmon.key()) == 100
