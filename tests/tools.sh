@@ -13,6 +13,7 @@ need snmpinform snmp
 need snmptrapd snmptrapd
 need ip iproute2
 need redis-cli redis-tools
+need openssl openssl
 
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 

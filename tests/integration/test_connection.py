@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,53 @@ def test_a_password(tmp_path: Path) -> None:
 
     assert good == [True, True]
     assert refused == [("refused", False)] * 3
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, require_tool: Callable[[str], str]) -> Path:
+    """A certificate for 127.0.0.1 that signs itself, with its key in the same file."""
+    path = tmp_path / "certificate.pem"
+    request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=test"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", tmp_path / "public.pem"]
+    subprocess.run([require_tool("openssl"), *request.split(), *names], check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + (tmp_path / "public.pem").read_bytes())
+    return path
+
+
+@contextlib.contextmanager
+def tls_in_front_of(server: Valkey, certificate: Path) -> Iterator[str]:
+    """Takes one TLS connection and passes it on to the server, which has no TLS itself; yields the URL."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError), listener.accept()[0] as accepted, socket.socket(socket.AF_UNIX) as behind:
+            behind.connect(str(server.socket_path))
+            with context.wrap_socket(accepted, server_side=True) as client:
+                while data := client.recv(65_536):
+                    behind.sendall(data)
+                    client.sendall(behind.recv(65_536))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"rediss://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+def test_tls(server: Valkey, client: redis.Redis, certificate: Path) -> None:
+    """The server is checked against the certificates that the operator names, and is let go when it is another."""
+    with tls_in_front_of(server, certificate) as url:
+        streams = Streams(RedisSettings(url=url, tls_ca_file=str(certificate)), PREFIX, "journal-1")
+        streams.connect()
+        fill(streams, 1)
+        streams.close()
+    with tls_in_front_of(server, certificate) as url, pytest.raises(UnavailableError) as refused:
+        Streams(RedisSettings(url=url), PREFIX, "journal-1").connect()
+
+    assert ids(client) == ["1000-1"]
+    assert reason_of(refused) == "connection"
+    assert "certificate" in refused.value.detail
 
 
 def test_a_database_number(server: Valkey, client: redis.Redis) -> None:
