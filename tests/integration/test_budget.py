@@ -58,7 +58,8 @@ class Consumer:
 
     def acknowledge(self, keep: int = 0) -> None:
         """Acknowledge all that was read but for the newest `keep`."""
-        done, self._pending = self._pending[: len(self._pending) - keep], self._pending[len(self._pending) - keep :]
+        count = max(0, len(self._pending) - keep)
+        done, self._pending = self._pending[:count], self._pending[count:]
         if done:
             self.client.xack(self.key, self.group, *done)
 
