@@ -189,6 +189,30 @@ def test_the_ledger_is_told_with_netmon_stopped_and_fails_when_it_does_not_balan
     assert (table.returncode, "NOT: +7" in table.stdout) == (1, True)
 
 
+def test_a_role_by_itself_says_what_it_needs(tmp_path: Path) -> None:
+    """For those who let systemd supervise: exit code 2 and the cure, instead of a role that runs and does nothing."""
+    netmon = Netmon(tmp_path)
+    for role in ("commit", "decode"):
+        found = netmon.command_line(role)
+        assert (found.returncode, "LISTEN_FDS" in found.stderr) == (2, True)
+    found = netmon.command_line("capture", "--lane", "9")
+    assert (found.returncode, "has the lanes 0 to 0" in found.stderr) == (2, True)
+
+
+def test_capture_by_itself_fills_the_journal(tmp_path: Path) -> None:
+    """It needs neither Redis nor the other roles; SIGTERM ends it with everything written."""
+    netmon = Netmon(tmp_path, command="capture")
+    netmon.start(ready=False)
+    try:
+        netmon.wait_until(lambda: netmon.socket_inodes() and netmon.ledger().capture_heartbeat_unix_ns, what="listens")
+        netmon.send(map(netmon.trap, range(1, 101)))
+        netmon.wait_until(lambda: netmon.ledger().captured == 100, what="captured")
+        assert netmon.stop() == 0
+        assert (netmon.ledger().captured, netmon.ledger().in_flight) == (100, 100)
+    finally:
+        netmon.kill()
+
+
 def try_line(netmon: Netmon) -> str:
     """The `snmptrap` line of the banner."""
     found = re.search(r"^  try +(snmptrap .*)$", netmon.output_file.read_text("utf-8"), re.MULTILINE)
