@@ -80,7 +80,8 @@ def _newest(client: Any, key: str, up_to: str, count: int) -> Iterator[tuple[byt
     while count > 0:
         entries = client.xrevrange(key, max=up_to, count=min(count, _CHUNK))
         for entry_id, fields in entries:
-            yield entry_id, _decode(fields[b"trap"])
+            if (event := _event(fields)) is not None:
+                yield entry_id, event
         count -= len(entries)
         if len(entries) < _CHUNK:
             return
@@ -93,4 +94,13 @@ def _arrived(client: Any, after: dict[str, str]) -> Iterator[tuple[str, str, Tra
         key = name.decode()
         for entry_id, fields in entries:
             after[key] = entry_id.decode()
-            yield key, after[key], _decode(fields[b"trap"])
+            if (event := _event(fields)) is not None:
+                yield key, after[key], event
+
+
+def _event(fields: dict[bytes, bytes]) -> TrapEvent | None:
+    """An entry's notification; None for an entry that is not netmon's, which decode will set aside."""
+    try:
+        return _decode(fields[b"trap"])
+    except (KeyError, msgspec.DecodeError):
+        return None

@@ -101,18 +101,23 @@ class Streams:
     def _claim(self, connection: Connection) -> bool:
         owner = connection.command("GET", self._owner_key)
         ours = owner is None or owner.decode() == self._journal_id
-        lease = connection.command("GET", self._lease_key)
-        if lease is not None and lease.decode() != self._journal_id:
-            raise UnavailableError(
-                "fenced",
-                f"another running receiver writes {self.traps}: give each receiver of a Redis its own receiver.name",
-            )
         self.renew_lease()
         connection.command("SET", self._owner_key, self._journal_id)
         return ours
 
     def renew_lease(self) -> None:
-        """Says that we live, for the next 15 s. Raises UnavailableError."""
+        """Says that we live, for the next 15 s.
+
+        Raises:
+            UnavailableError: Redis does not answer, or (`fenced`) a living receiver of the same name holds the streams.
+        """
+        lease = self._command("GET", self._lease_key)
+        if lease is not None and lease.decode() != self._journal_id:
+            self.close()
+            raise UnavailableError(
+                "fenced",
+                f"another running receiver writes {self.traps}: give each receiver of a Redis its own receiver.name",
+            )
         self._command("SET", self._lease_key, self._journal_id, "PX", _LEASE_MS)
 
     def release_lease(self) -> None:

@@ -64,8 +64,8 @@ class JournalWriter:
             path = segment_path(self._directory, first_seq)
             header = read_segment_header(path)
             if header is None:
-                # Made, but its header never reached the disk: it never held a frame.
-                path.unlink()
+                # Usually one whose header never reached the disk, so that it never held a frame. If it did, it is evidence.
+                path.rename(path.with_suffix(".damaged"))
                 continue
             self._journal_id = header.journal_id
             self._resume(path, first_seq)
