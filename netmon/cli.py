@@ -174,7 +174,13 @@ def _banner(supervisor: Supervisor) -> None:
     console.print(f"  http       http://{supervisor.http.listen}/metrics  /healthz  /readyz", markup=False)
     port = supervisor.lanes[0].bound.sock.getsockname()[1]
     console.print(f"  try        {_try_line(port)}", markup=False)
-    console.print("  watch      netmon traps --follow", markup=False)
+    console.print(f"  watch      {_own_command()} traps --follow", markup=False)
+
+
+def _own_command() -> str:
+    """How this netmon is called, for a command line to copy: `netmon` may not be on the PATH of a checkout."""
+    called = sys.argv[0]
+    return f"{sys.executable} -m netmon" if called.endswith("__main__.py") else called
 
 
 def _try_line(port: int) -> str:

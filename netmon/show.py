@@ -87,7 +87,12 @@ def trap_json(key: str, entry_id: str, event: TrapEvent) -> str:
 
 def ledger_table(lanes: Sequence[tuple[LaneSettings, LaneLedger]]) -> Table:
     """Both identities, a column a lane, so that a narrow terminal has room for all digits."""
-    table = Table(title="delivered = kernel drops + captured\ncaptured = buffered + rejected + parked + in flight")
+    table = Table(
+        title="delivered = kernel drops + captured\ncaptured  = buffered + rejected + parked + in flight",
+        title_justify="left",
+        title_style="",
+        min_width=52,
+    )
     table.add_column("")
     for settings, _ in lanes:
         table.add_column(f"lane {settings.lane}\n{settings.listen}", justify="right", no_wrap=True)

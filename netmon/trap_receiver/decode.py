@@ -20,7 +20,7 @@ from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.event import EventWriter
 from netmon.trap_receiver.feed import Batch, Feed, StreamChangedError
 from netmon.trap_receiver.inform import Responder
-from netmon.trap_receiver.journal import Frame, Position, Reader, Record, records
+from netmon.trap_receiver.journal import Frame, Position, Reader, Record, records, segments
 from netmon.trap_receiver.ledger import COMMIT_STATE, DECODE_FIELDS, DECODE_STATE, PARKED
 from netmon.trap_receiver.policy import ALLOW_LISTED, OTHER, Policy
 from netmon.trap_receiver.state import StatePage, StateReader
@@ -31,6 +31,7 @@ _BATCH_BYTES = 1 << 20
 """Bytes of journal after which a batch is sent, however few datagrams they are: in Redis they may take twice as much."""
 _LOOK_S = 0.5
 """Longest sleep without a look at the journal and the streams."""
+_FIRST_LOOK_S = 0.05
 _RETRY_MIN_S = 0.1
 _RETRY_MAX_S = 2.0
 _STOP_S = 5.0
@@ -65,6 +66,9 @@ class Decode:
 
     def run(self) -> None:
         """Decodes until `stop`."""
+        while not segments(self._directory) and not self._must_stop():
+            # The very first start: capture is about to begin the journal.
+            self._durable.wait(_FIRST_LOOK_S)
         retry_s = _RETRY_MIN_S
         while True:
             try:
