@@ -152,9 +152,13 @@ class EmbeddedValkey:
             "save": "",
             "appendonly": "yes",
             "appendfsync": "always" if self._fsync_always else "everysec",
+            # A rewrite costs a core for seconds, in a storm of all times: only when the file is twice what may be in it.
+            "auto-aof-rewrite-min-size": str(2 * self._memory_bytes),
             "aof-load-truncated": "yes",
             "maxmemory": str(self._memory_bytes),
             "maxmemory-policy": "noeviction",
+            # Measured: a tenth less of the server's CPU for a trap than with the default of 4,096; more brings nothing.
+            "stream-node-max-bytes": "16384",
             "enable-debug-command": "no",
             "enable-module-command": "no",
         }
