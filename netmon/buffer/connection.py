@@ -7,7 +7,9 @@ more than Redis itself takes; so the replies are read here, from the socket that
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import ssl
 from typing import Any
 
 import hiredis
@@ -74,17 +76,34 @@ class Connection:
         self._socket: socket.socket = self._owner._sock  # noqa: SLF001
         self._socket.settimeout(_TIMEOUT_S)
         self._reader = hiredis.Reader()
+        # TLS writes whole records: there, writing waits.
+        self._tls = isinstance(self._socket, ssl.SSLSocket)
+        self._unsent = memoryview(b"")
 
     def send(self, data: bytes) -> None:
-        """Writes encoded commands.
+        """Writes encoded commands; what the socket does not take at once goes with `pump`, or before the next `reply`.
 
         Raises:
             UnavailableError: The connection is gone.
         """
+        self._unsent = memoryview(b"".join([self._unsent, data])) if self._unsent else memoryview(data)
+        self.pump()
+
+    def pump(self) -> None:
+        """Writes more of what was sent, as much as the socket takes without waiting. Raises UnavailableError."""
         try:
-            self._socket.sendall(data)
+            while self._unsent and not self._tls:
+                # The descriptor is non-blocking, because the socket has a time-out.
+                self._unsent = self._unsent[os.write(self._socket.fileno(), self._unsent) :]
+        except BlockingIOError:
+            return
         except OSError as error:
             raise self._broken(error) from error
+
+    def _flush(self) -> None:
+        if self._unsent:
+            self._socket.sendall(self._unsent)
+            self._unsent = memoryview(b"")
 
     def reply(self, timeout_s: float | None = None) -> Any:
         """The next reply: bytes, int, None, a list of replies, or a `hiredis.ReplyError`, which is returned, not raised.
@@ -98,6 +117,7 @@ class Connection:
         try:
             if timeout_s is not None:
                 self._socket.settimeout(timeout_s)
+            self._flush()
             while reply is False:
                 data = self._socket.recv(_READ_BYTES)
                 if not data:

@@ -7,6 +7,7 @@ journal has come, and the lengths say whether somebody has taken entries out.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, NamedTuple
 
 import hiredis
@@ -72,7 +73,7 @@ class Streams:
         self._node: tuple[str, int] | None = None
         self._check = encode_command("XLEN", self.traps) + encode_command("XLEN", self.rejects)
         self._traps_head = b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n" % (len(self.traps.encode()), self.traps.encode())
-        self._sent = 0
+        self._sent: deque[int] = deque()
 
     # -- the connection
 
@@ -129,6 +130,7 @@ class Streams:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._sent.clear()
 
     def _failed(self, error: UnavailableError) -> None:
         self.close()
@@ -161,7 +163,7 @@ class Streams:
         return encode_command("XADD", self.rejects, f"{ms}-{seq}", "reject", body)
 
     def send(self, commands: list[bytes]) -> int:
-        """Writes a transaction that appends; `settle` must follow before anything else.
+        """Writes a transaction that appends; `settle` must follow for each, in order, before anything else.
 
         Returns:
             Bytes that were sent.
@@ -177,11 +179,21 @@ class Streams:
         except UnavailableError as error:
             self._failed(error)
             raise
-        self._sent = len(commands)
+        self._sent.append(len(commands))
         return len(data)
 
+    def pump(self) -> None:
+        """Lets what was sent go on its way, without waiting. Raises UnavailableError."""
+        if self._connection is None:
+            return
+        try:
+            self._connection.pump()
+        except UnavailableError as error:
+            self._failed(error)
+            raise
+
     def settle(self) -> tuple[int, int]:
-        """Reads what became of the batch that was sent. On return Redis has all of it.
+        """Reads what became of the oldest batch that was sent. On return Redis has all of it.
 
         Returns:
             Lengths of the traps and the rejects stream just before the batch.
@@ -194,7 +206,7 @@ class Streams:
             raise UnavailableError("connection", "not connected")
         try:
             # +OK for MULTI, +QUEUED for each command; a refusal there is why EXEC will fail.
-            queued = [self._connection.reply() for _ in range(self._sent + 3)]
+            queued = [self._connection.reply() for _ in range(self._sent.popleft() + 3)]
             result = self._connection.reply()
             for reply in (*queued, result):
                 if isinstance(reply, hiredis.ReplyError):

@@ -1,6 +1,6 @@
 """Decode: from the journal to the Redis streams, in order, exactly once, whatever happens in between.
 
-The loop has one batch on its way to Redis while it decodes the next. What it knows for sure is what was published when
+The loop has a batch or two on their way to Redis while it decodes the next. What it knows for sure is what was published when
 the last batch was settled; after any trouble it starts from there, and `feed` finds out what Redis really has.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import socket
 import time
+from collections import deque
 from pathlib import Path
 
 from netmon.buffer.stream import IdRefusedError
@@ -31,6 +32,8 @@ _BATCH_BYTES = 1 << 20
 """Bytes of journal after which a batch is sent, however few datagrams they are: in Redis they may take twice as much."""
 _LOOK_S = 0.5
 """Longest sleep without a look at the journal and the streams."""
+_PENDING_MAX = 2
+"""Batches that are on their way to Redis while the next is decoded."""
 _FIRST_LOOK_S = 0.05
 _RETRY_MIN_S = 0.1
 _RETRY_MAX_S = 2.0
@@ -91,27 +94,25 @@ class Decode:
 
     def _follow(self) -> None:
         """Decodes, sends and settles until it is told to stop and the journal's end is reached."""
-        pending: Batch | None = None
+        pending: deque[Batch] = deque()
         while True:
             batch = self._next_batch()
-            if pending is not None:
-                self._settle(pending)
-                pending = None
-            self._feed.tend()
-            while batch is not None and self._feed.paused:
+            keep = _PENDING_MAX - 1 if batch is not None and not self._feed.must_tend() else 0
+            while len(pending) > keep:
+                self._settle(pending.popleft())
+            if not pending:
+                self._feed.tend()
+            while batch is not None and self._feed.paused and not self._must_stop():
                 self._feed.wait_for_memory()
-                if self._must_stop():
-                    return
-            if batch is not None:
-                self._feed.send(batch)
-                pending = batch
-            elif self._stop_at is not None:
-                return
-            else:
+            if self._must_stop() or (batch is None and self._stop_at is not None):
+                break
+            if batch is None:
                 self._durable.wait(_LOOK_S)
-            if self._must_stop() and pending is not None:
-                self._settle(pending)
-                return
+            else:
+                self._feed.send(batch)
+                pending.append(batch)
+        while pending:
+            self._settle(pending.popleft())
 
     def _must_stop(self, wait_s: float = 0.0) -> bool:
         """Whether the time to stop has come, or comes within `wait_s`, backlog or not."""
@@ -152,6 +153,7 @@ class Decode:
             if frame.first_seq > seen + 1:
                 self._lose(batch, seen, frame.first_seq - 1)
             self._decode_frame(frame, batch)
+            self._feed.pump()
             size += len(frame.records)
         here = self._reader.position
         seen = max(here.seq, self._values["seq"])

@@ -95,9 +95,13 @@ class Feed:
     # -- batches
 
     def send(self, batch: Batch) -> None:
-        """Writes a batch's commands; `settle` must follow. Raises UnavailableError."""
+        """Writes a batch's commands; `settle` must follow, in order. Raises UnavailableError."""
         if batch.commands:
             self._sent_bytes += self.streams.send(batch.commands)
+
+    def pump(self) -> None:
+        """Lets what was sent go on its way while other things are done. Raises UnavailableError."""
+        self.streams.pump()
 
     def settle(self, batch: Batch) -> None:
         """Waits until Redis has a batch, then counts it.
@@ -149,16 +153,20 @@ class Feed:
 
     # -- memory
 
+    def must_tend(self) -> bool:
+        """Whether it is time to look after the streams: everything that was sent is to be settled first."""
+        budget = self._settings.redis.stream_memory_bytes_max
+        return time.monotonic() >= self._tend_due or self._sent_bytes >= budget // _TEND_SHARE
+
     def tend(self) -> None:
-        """Looks after the streams when it is time: lease, lengths, memory. Never between `send` and `settle`.
+        """Looks after the streams when it is time: lease, lengths, memory.
 
         Raises:
             UnavailableError: Redis does not answer.
             StreamChangedError: The streams are not as they had been left; `attach` mends them.
         """
-        budget = self._settings.redis.stream_memory_bytes_max
-        if time.monotonic() >= self._tend_due or self._sent_bytes >= budget // _TEND_SHARE:
-            self._tend(budget)
+        if self.must_tend():
+            self._tend(self._settings.redis.stream_memory_bytes_max)
 
     def wait_for_memory(self) -> None:
         """While a consumer group that lags fills the budget, waits a moment and looks again. Raises UnavailableError."""
