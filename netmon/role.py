@@ -23,6 +23,9 @@ from netmon.trap_receiver.bell import Bells
 
 _PR_SET_PDEATHSIG = 1
 
+_GC_THRESHOLD = 50_000
+"""Containers made and still alive before the collector looks for cycles: a batch alone has thousands, and none."""
+
 ROLES = ("capture", "commit", "decode")
 
 
@@ -81,6 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What is alive now lives as long as the process; what comes is made of tuples and bytes, without cycles.
     gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
     role.run()
     return 0
 

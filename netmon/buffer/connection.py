@@ -111,24 +111,34 @@ class Connection:
         Raises:
             UnavailableError: It did not come.
         """
-        reply = self._reader.gets()
-        if reply is not False:
-            return reply
+        if timeout_s is None:
+            return self.replies(1)[0]
+        self._socket.settimeout(timeout_s)
+        reply = self.replies(1)[0]
+        self._socket.settimeout(_TIMEOUT_S)
+        return reply
+
+    def replies(self, count: int) -> list[Any]:
+        """The next replies, each as `reply` returns it. Raises UnavailableError."""
+        found: list[Any] = []
+        gets = self._reader.gets
         try:
-            if timeout_s is not None:
-                self._socket.settimeout(timeout_s)
             self._flush()
-            while reply is False:
-                data = self._socket.recv(_READ_BYTES)
-                if not data:
-                    raise ConnectionResetError("the server closed the connection")
-                self._reader.feed(data)
-                reply = self._reader.gets()
-            if timeout_s is not None:
-                self._socket.settimeout(_TIMEOUT_S)
+            while len(found) < count:
+                reply = gets()
+                if reply is False:
+                    self._receive()
+                else:
+                    found.append(reply)
         except (OSError, hiredis.ProtocolError) as error:
             raise self._broken(error) from error
-        return reply
+        return found
+
+    def _receive(self) -> None:
+        data = self._socket.recv(_READ_BYTES)
+        if not data:
+            raise ConnectionResetError("the server closed the connection")
+        self._reader.feed(data)
 
     def command(self, *words: bytes | str | int, timeout_s: float | None = None) -> Any:
         """Sends one command and returns its reply.

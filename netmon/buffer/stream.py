@@ -206,19 +206,16 @@ class Streams:
             raise UnavailableError("connection", "not connected")
         try:
             # +OK for MULTI, +QUEUED for each command; a refusal there is why EXEC will fail.
-            queued = [self._connection.reply() for _ in range(self._sent.popleft() + 3)]
-            result = self._connection.reply()
-            for reply in (*queued, result):
-                if isinstance(reply, hiredis.ReplyError):
-                    raise self._connection.refusal(reply)
+            replies = self._connection.replies(self._sent.popleft() + 4)
+            if set(map(type, replies)) != {bytes, list}:
+                raise self._connection.refusal(next(x for x in replies if isinstance(x, hiredis.ReplyError)))
         except UnavailableError as error:
             self._failed(error)
             raise
-        traps_length, rejects_length, *ids = result
-        refused = next((reply for reply in ids if isinstance(reply, hiredis.ReplyError)), None)
-        if refused is not None:
+        traps_length, rejects_length, *ids = replies[-1]
+        if set(map(type, ids)) - {bytes}:
             self.close()
-            raise IdRefusedError(str(refused))
+            raise IdRefusedError(str(next(x for x in ids if isinstance(x, hiredis.ReplyError))))
         return traps_length, rejects_length
 
     def wait_fsync(self) -> bool:
