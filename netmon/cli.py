@@ -92,6 +92,8 @@ def _exit_codes() -> Iterator[None]:
         raise typer.Exit(USAGE) from None
     except (UnavailableError, PermissionError) as error:
         print(error, file=sys.stderr)
+        if isinstance(error, UnavailableError) and error.reason == "connection":
+            print("Is netmon running, or the Redis that redis.url names?", file=sys.stderr)
         raise typer.Exit(UNAVAILABLE) from None
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
