@@ -32,8 +32,10 @@ format: venv ## let ruff format the code and sort the imports
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/installed-bench ## measure netmon and its peers; takes minutes, see docs/benchmarks.md
+bench: $(VENV)/installed-bench ## measure the figures, then compare with the peers; a quarter of an hour, see docs/benchmarks.md
+	tests/tools.sh
 	$(BIN)/python -m loadtest bench $(ARGS)
+	$(BIN)/python -m loadtest compare
 
 clean: ## remove what make and the tests made; keeps var/, where the journal is
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
