@@ -34,8 +34,7 @@ format: venv ## let ruff format the code and sort the imports
 
 bench: $(VENV)/installed-bench ## measure the figures, then compare with the peers; a quarter of an hour, see docs/benchmarks.md
 	tests/tools.sh
-	$(BIN)/python -m loadtest bench $(ARGS)
-	$(BIN)/python -m loadtest compare
+	status=0; $(BIN)/python -m loadtest bench $(ARGS) || status=$$?; $(BIN)/python -m loadtest compare || status=$$?; exit $$status
 
 clean: ## remove what make and the tests made; keeps var/, where the journal is
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
