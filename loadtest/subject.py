@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import json
 import os
@@ -26,7 +27,7 @@ _STOP_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.05
 
 
-class Process:
+class Process(abc.ABC):
     """A receiver as a process tree, in a folder of its own that goes with it; a context manager.
 
     Attributes:
@@ -42,9 +43,9 @@ class Process:
         self.port = free_port(socket.SOCK_DGRAM)
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abc.abstractmethod
     def command(self) -> list[str]:
         """Writes what it needs into its folder; returns the command that starts it."""
-        raise NotImplementedError
 
     def is_ready(self) -> bool:
         """Whether it receives."""
