@@ -14,14 +14,14 @@ import msgspec
 
 from loadtest import lanes, proc
 from loadtest.compare import Rung, measure
-from loadtest.follow import Follower
+from loadtest.follow import Auditor, Follower
 from loadtest.peers import ComparedNetmon, Peer, Pysnmp, Snmptrapd
 from loadtest.profile import for_count
 from loadtest.reconcile import faults
 from loadtest.ring import RingPlan
 from loadtest.sampling import Sampler, slope
 from loadtest.storm import Sent, StormPlan, default_batch, new_run, run_storm
-from loadtest.subject import Netmon
+from loadtest.subject import USUAL, Netmon
 from loadtest.target import Target
 
 _SOURCES: Final = 2_000
@@ -82,15 +82,19 @@ def burst(work_dir: Path, quick: bool) -> Outcome:
 
 
 def sustained(work_dir: Path, quick: bool) -> Outcome:
-    """End to end at a constant rate: the backlog is watched, then every number is looked up."""
+    """End to end at a constant rate: the backlog is watched, while a consumer group looks every number up.
+
+    The streams have the budget that netmon has by default: what the consumer has read is trimmed, as in operation.
+    """
     rate, seconds = 61_000, 5 if quick else 120
-    with Netmon(work_dir) as netmon:
-        before, cpu_s = netmon.totals(), netmon.cpu_by_role()
+    with Netmon(work_dir, stream_bytes_max=USUAL) as netmon:
+        before, cpu_s, run = netmon.totals(), netmon.cpu_by_role(), new_run()
+        auditor = Auditor(netmon.deployment, run, rate * seconds)
         with Sampler(lambda _: netmon.totals().in_flight) as sampler:
-            sent = _storm(netmon, rate=rate, count=rate * seconds)
+            sent = _storm(netmon, rate=rate, count=rate * seconds, gso=8, run=run)
         drain = _drained(netmon, sent, before)
         cpu_s = _difference(cpu_s, netmon.cpu_by_role())
-        balance = lanes.reconcile(netmon.deployment, sent, before, drain)
+        balance = lanes.reconcile(netmon.deployment, sent, before, drain, audited=auditor.stop())
     growth = slope([(at, float(backlog)) for at, backlog in sampler.samples if at > seconds * 0.1])
     wrong = faults(balance)
     if growth > rate * 0.005:
@@ -104,6 +108,7 @@ def sustained(work_dir: Path, quick: bool) -> Outcome:
             "backlog at most": max(backlog for _, backlog in sampler.samples),
             "lag at the end s": balance.lag_s,
             "CPU µs/trap": sum(cpu_s.values()) / sent.count * 1e6,
+            "sender CPU µs/trap": sent.cpu_s / sent.count * 1e6,
         },
         faults=wrong,
         detail={"sent": sent, "balance": balance, "backlog": sampler.samples, "cpu_s": cpu_s},
@@ -167,7 +172,6 @@ def latency(work_dir: Path, quick: bool) -> Outcome:
         follower = Follower(netmon.deployment)
         sent = _storm(netmon, rate=rate, count=rate * seconds)
         drain = _drained(netmon, sent, before)
-        time.sleep(0.5)  # the follower's last read
         seen = follower.stop()
         balance = lanes.reconcile(netmon.deployment, sent, before, drain)
     wrong = faults(balance)
@@ -269,10 +273,10 @@ def _peak(samples: Sequence[tuple[float, dict[str, proc.Memory]]], role: str) ->
     return max((seen[role].rss for _, seen in samples if role in seen), default=0)
 
 
-def _storm(netmon: Netmon, *, rate: float, count: int, gso: int = 1) -> Sent:
+def _storm(netmon: Netmon, *, rate: float, count: int, gso: int = 1, run: int | None = None) -> Sent:
     """Sends the bar's trap from many sources."""
     target = Target("127.0.0.1", netmon.port)
-    ring = RingPlan(target=target, run=new_run(), sources=_SOURCES, gso=gso)
+    ring = RingPlan(target=target, run=run or new_run(), sources=_SOURCES, gso=gso)
     return run_storm(StormPlan(ring=ring, profile=for_count("step", rate, count), batch_max=default_batch(gso)))
 
 

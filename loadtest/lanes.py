@@ -11,8 +11,8 @@ import msgspec
 
 from loadtest import proc
 from loadtest.reconcile import (
-    RANGES_SHOWN_MAX,
     Audit,
+    Audited,
     Quantiles,
     Reconciliation,
     histogram_quantiles,
@@ -141,7 +141,7 @@ def entries(connection: Connection, key: str) -> Iterator[list[bytes]]:
         start = b"(" + chunk[-1][0]
 
 
-def audit_streams(deployment: Deployment, sent: Sent) -> tuple[Audit, int, int]:
+def audit_streams(deployment: Deployment, sent: Sent) -> tuple[Audited, int, int]:
     """Looks for every number of a storm in all streams.
 
     Returns:
@@ -155,7 +155,7 @@ def audit_streams(deployment: Deployment, sent: Sent) -> tuple[Audit, int, int]:
     traps = _audit_kind(connection, deployment.lanes, audit, "traps", number_in_trap)
     rejects = _audit_kind(connection, deployment.lanes, audit, "rejects", number_in_reject)
     connection.close()
-    return audit, traps, rejects
+    return audit.result(), traps, rejects
 
 
 def _audit_kind(
@@ -174,9 +174,14 @@ def _audit_kind(
 
 
 def reconcile(
-    deployment: Deployment, sent: Sent, before: Totals, drain: Drain, latency: Quantiles | None = None
+    deployment: Deployment,
+    sent: Sent,
+    before: Totals,
+    drain: Drain,
+    latency: Quantiles | None = None,
+    audited: Audited | None = None,
 ) -> Reconciliation:
-    """Looks every number of a storm up and adds up.
+    """Looks every number of a storm up, unless that was done beside the storm, and adds up.
 
     Args:
         deployment: The netmon under test.
@@ -184,12 +189,16 @@ def reconcile(
         before: `totals` before the storm.
         drain: From `await_drained`.
         latency: As a follower measured it; without it, netmon's own histogram is used.
+        audited: What an `Auditor` found in the traps streams; without it, all streams are read now.
 
     Raises:
         UnavailableError: Redis does not answer.
     """
     after = totals(deployment)
-    audit, in_traps, in_rejects = audit_streams(deployment, sent)
+    if audited is None:
+        audited, in_traps, in_rejects = audit_streams(deployment, sent)
+    else:
+        in_traps, in_rejects = audited.found + audited.repeated, 0
     histogram = [b - a for a, b in zip(before.latency_counts, after.latency_counts, strict=True)]
     captured = after.captured - before.captured
     kernel_dropped = after.kernel_drops - before.kernel_drops
@@ -201,11 +210,11 @@ def reconcile(
         unaccounted=sent.count + (sent.retransmitted or 0) - captured - kernel_dropped,
         in_traps=in_traps,
         in_rejects=in_rejects,
-        repeated=audit.repeated,
+        repeated=audited.repeated,
         retransmitted=sent.retransmitted or 0,
-        missing=sent.count - audit.found,
-        missing_ranges=audit.missing[:RANGES_SHOWN_MAX],
-        inversions=audit.inversions,
+        missing=sent.count - audited.found,
+        missing_ranges=audited.missing,
+        inversions=audited.inversions,
         trimmed=after.trimmed - before.trimmed,
         unanswered=sent.unanswered or 0,
         difference=after.difference,

@@ -23,6 +23,19 @@ _MISSING: Final = re.compile(rb"\x00+")
 _REPEATED: Final = re.compile(rb"[^\x00\x01]")
 
 
+class Audited(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit of a run's numbers found."""
+
+    found: int
+    """Different numbers found."""
+    repeated: int
+    """Numbers found more than once."""
+    missing: list[tuple[int, int]]
+    """The first ranges not found, at most `RANGES_SHOWN_MAX`."""
+    foreign: int
+    inversions: int
+
+
 class Audit:
     """Counts how often each number of a run was found."""
 
@@ -62,6 +75,16 @@ class Audit:
     def missing(self) -> list[tuple[int, int]]:
         """Positions not found, as (first, last), ascending."""
         return [(gap.start(), gap.end() - 1) for gap in _MISSING.finditer(self._seen)]
+
+    def result(self) -> Audited:
+        """All of the above, as a value."""
+        return Audited(
+            found=self.found,
+            repeated=self.repeated,
+            missing=self.missing[:RANGES_SHOWN_MAX],
+            foreign=self.foreign,
+            inversions=self.inversions,
+        )
 
 
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,9 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 _START_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.05
+KEEP_ALL: Final = 8 << 30
+USUAL: Final = 256 << 20
+"""netmon's default."""
 
 
 class Process(abc.ABC):
@@ -119,19 +122,17 @@ class Process(abc.ABC):
 class Netmon(Process):
     """`python -m netmon run` with its embedded Valkey."""
 
-    def __init__(self, work_dir: Path, overrides: dict[str, Any] | None = None) -> None:
-        """`overrides`: settings of config/netmon.yml, nested; by default the streams may use 8 GiB."""
+    def __init__(self, work_dir: Path, *, stream_bytes_max: int = KEEP_ALL) -> None:
+        """`stream_bytes_max`: Redis memory for the streams; the default keeps a whole storm, to be read afterwards."""
         super().__init__(work_dir)
         self._http_port = free_port(socket.SOCK_STREAM)
         self._config = self.folder / "netmon.json"  # JSON is YAML
         base: dict[str, Any] = {
             "data_dir": str(self.folder / "var"),
             "receiver": {"listen": [f"127.0.0.1:{self.port}"]},
-            "redis": {"stream_memory_bytes_max": 8 << 30},
+            "redis": {"stream_memory_bytes_max": stream_bytes_max},
             "http": {"listen": f"127.0.0.1:{self._http_port}"},
         }
-        for section, settings in (overrides or {}).items():
-            base[section] = {**base.get(section, {}), **settings}
         self._config.write_text(json.dumps(base))
         self.deployment = lanes.from_config(self._config)
 

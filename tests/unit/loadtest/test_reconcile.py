@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from loadtest.reconcile import (
+    RANGES_SHOWN_MAX,
     Audit,
+    Audited,
     Quantiles,
     Reconciliation,
     faults,
@@ -162,3 +164,10 @@ def test_a_storm_is_well_when_every_trap_is_there_once() -> None:
 def test_every_fault_is_told(change: dict[str, int], fault: str) -> None:
     """In a sentence."""
     assert faults(msgspec.structs.replace(WELL, **change)) == [fault]
+
+
+def test_the_result_of_an_audit_shows_the_first_gaps_only() -> None:
+    audit = Audit(RUN, 100)
+    audit.add(number(RUN, position) for position in range(0, 100, 2))
+    gaps = [(position, position) for position in range(1, 2 * RANGES_SHOWN_MAX, 2)]
+    assert audit.result() == Audited(found=50, repeated=0, missing=gaps, foreign=0, inversions=0)
