@@ -167,6 +167,7 @@ def test_every_fault_is_told(change: dict[str, int], fault: str) -> None:
 
 
 def test_the_result_of_an_audit_shows_the_first_gaps_only() -> None:
+    """A storm that was lost altogether has one gap, one that lost every other trap has a million."""
     audit = Audit(RUN, 100)
     audit.add(number(RUN, position) for position in range(0, 100, 2))
     gaps = [(position, position) for position in range(1, 2 * RANGES_SHOWN_MAX, 2)]
