@@ -47,6 +47,52 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
     """With `inform_ack: buffer`: wait until the append-only file is on disk (WAITAOF)."""
 
 
+class V3User(msgspec.Struct, frozen=True, kw_only=True):
+    """A user of the User-based Security Model (RFC 3414), with the only security level at which it is listened to."""
+
+    name: str
+    auth: Literal["md5", "sha1", "sha224", "sha256", "sha384", "sha512"] | None = None
+    auth_passphrase: str | None = None
+    """A secret, as everything that the roles are told on their standard input may be."""
+    priv: Literal["des", "aes128", "aes192", "aes256", "aes192c", "aes256c"] | None = None
+    """The `c` ones extend short keys as Cisco does (draft-reeder-snmpv3-usm-3desede), the others as
+    draft-blumenthal-aes-usm."""
+    priv_passphrase: str | None = None
+    engine_ids: tuple[str, ...] = ()
+    """Engines, in hexadecimal, at which this user exists; empty: at any. A user of the same name for the engine wins."""
+
+
+class V3Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a receiver knows of SNMPv3."""
+
+    users: tuple[V3User, ...] = ()
+    contexts: tuple[str, ...] = ()
+    """contextNames that are listened to; empty: all."""
+    boots_reset: Literal["flag", "reject"] = "flag"
+    """What becomes of a notification from an engine that has forgotten its boots: accepted, flagged and trusted as
+    `other`; or rejected, as RFC 3414 wants it."""
+    engine_id: str = ""
+    """Ours, in hexadecimal: INFORMs are sent to it."""
+    engine_starts_unix_ns: tuple[int, ...] = ()
+    """When our engine started, oldest first; its boots are counted from `engine_boots_first`."""
+    engine_boots_first: int = 1
+
+
+class SheddingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When decode is far behind: what goes first, and what waits until the storm has passed. Nothing is dropped."""
+
+    backlog_max: int = 200_000
+    """Datagrams between journal and stream from which on new ones are sorted; 0: never."""
+    source_rate_max: float = 20.0
+    """Notifications a second of one source that stay in their turn while the storm lasts."""
+    source_burst_max: int = 200
+    """Notifications that a source may send at once on top."""
+    critical: tuple[str, ...] = ()
+    """Trap OIDs that always go first; one that ends in `.` stands for all below it."""
+    express_rate_max: float = 5_000.0
+    """Notifications a second that may go first; what is beyond keeps its turn."""
+
+
 class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the roles of one lane need to know. A lane is one socket, one journal, one pair of streams."""
 
@@ -67,6 +113,10 @@ class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_relays: tuple[str, ...] = ()
     """CIDR networks whose snmpTrapAddress (RFC 3584 section 3.1) is believed."""
     limits: Limits = Limits()
+    snmpv3: V3Settings = V3Settings()
+    catalogues: tuple[str, ...] = ()
+    """Files of `netmon mib compile`, in order of precedence; the one that ships with netmon comes after them."""
+    shedding: SheddingSettings = SheddingSettings()
     segment_bytes: int = 32 << 20
     journal_bytes_max: int = 8 << 30
     journal_age_max_s: int = 7 * 86_400
@@ -92,6 +142,14 @@ class Varbind(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Numbers as numbers; OIDs and addresses dotted; octets as text when they are printable UTF-8, else hex."""
     encoding: str | None = None
     """`hex` when `value` is hexadecimal octets; None when octets are their own text, and for all other types."""
+    name: str | None = None
+    """Of the object and its instance, such as `ifOperStatus.7`; None when no MIB of the catalogue knows it."""
+    label: str | None = None
+    """Name of the number, bits or OID that `value` is, such as `down`; None when it has none."""
+    text: str | None = None
+    """`value` as its DISPLAY-HINT or textual convention writes it: a time in ISO 8601, a MAC address; None without."""
+    unit: str | None = None
+    """UNITS of the object, such as `milliseconds`; None without."""
 
 
 class TrapEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -113,11 +171,11 @@ class TrapEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     local: str
     """Our address that the datagram was sent to."""
     version: str
-    """`v1` or `v2c`."""
+    """`v1`, `v2c` or `v3`."""
     pdu: str
     """`trap` or `inform`."""
     trust: str
-    """`allow_listed` or `other`."""
+    """How sure we are of who said it, best first: `v3_auth_priv`, `v3_auth`, `allow_listed`, `other`."""
     trap_oid: str
     """snmpTrapOID.0, for SNMPv1 translated by RFC 3584 section 3.1."""
     uptime_centis: int | None
@@ -133,6 +191,14 @@ class TrapEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What the decoder forgave; see `netmon.snmp.FLAGS`."""
     duplicate_of: int | None = None
     """For a retransmitted INFORM: the `seq` of the first copy."""
+    name: str | None = None
+    """Of the notification, such as `linkDown`; None when no MIB of the catalogue knows it."""
+    user: str | None = None
+    """SNMPv3: the USM user."""
+    engine_id: str | None = None
+    """SNMPv3: the sender's contextEngineID in hexadecimal: the identity of a device whose address may change."""
+    context: str | None = None
+    """SNMPv3: contextName, None for the default context."""
 
 
 class RejectEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):

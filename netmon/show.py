@@ -88,7 +88,7 @@ def trap_json(key: str, entry_id: str, event: TrapEvent) -> str:
 def ledger_table(lanes: Sequence[tuple[LaneSettings, LaneLedger]]) -> Table:
     """Both identities, a column a lane, so that a narrow terminal has room for all digits."""
     table = Table(
-        title="delivered = kernel drops + captured\ncaptured  = buffered + rejected + parked + in flight",
+        title="delivered = kernel drops + captured\ncaptured  = buffered + express + rejected + parked + control + in flight",
         title_justify="left",
         title_style="",
         min_width=52,
@@ -103,7 +103,8 @@ def ledger_table(lanes: Sequence[tuple[LaneSettings, LaneLedger]]) -> Table:
 
 
 _ROWS: Final = (
-    "delivered", "kernel drops", "captured", "buffered", "rejected", "parked", "in flight", "lost", "balance",
+    "delivered", "kernel drops", "captured", "buffered", "express", "rejected", "parked", "of these waiting", "control",
+    "in flight", "lost", "balance",
 )  # fmt: skip
 
 
@@ -113,8 +114,11 @@ def _cells(found: LaneLedger) -> list[str | Text]:
         f"{found.kernel_drops:,}",
         f"{found.captured:,}",
         f"{found.buffered:,}",
+        f"{found.express:,}",
         _by_reason(found.rejected),
         _by_reason(found.parked),
+        f"{sum(found.waiting.values()):,}",
+        _by_reason(found.control),
         f"{found.in_flight:,}",
         f"{found.lost:,}",
     ]

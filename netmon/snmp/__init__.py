@@ -34,8 +34,18 @@ REASONS: Final[tuple[str, ...]] = (
     "nesting_too_deep",  # a constructed value deeper than Limits.nesting_max
     "too_many_varbinds",  # more than Limits.varbinds_max
     "version_unknown",  # neither SNMPv1, v2c nor v3
-    "snmpv3",  # SNMPv3, which needs keys
     "pdu_not_notification",  # a request, response or report, or a trap of the other version
+    "v3_header_invalid",  # an SNMPv3 header that breaks RFC 3412 section 6, such as privacy without authentication
+    "v3_security_model_unknown",  # another security model than USM
+    "v3_discovery",  # a question for our engine ID or time, which is answered and no notification
+    "usm_unknown_user",  # no configured user has this name
+    "usm_unknown_engine",  # users of this name are configured, but for other engines
+    "usm_wrong_key",  # the digest is wrong, and never was right with this user's key at this engine
+    "usm_wrong_digest",  # the digest is wrong, and was right before: a forgery, or damage
+    "usm_security_level",  # less or other protection than the user is configured with
+    "usm_not_in_time_window",  # said before, or by an engine whose clock we do not share
+    "usm_decryption_error",  # what was decrypted is no scoped PDU
+    "v3_unknown_context",  # a context that is not configured
 )
 """Why a datagram is not decoded: every reason of a `DecodeError` from this package."""
 

@@ -35,7 +35,7 @@ def frame(data: bytes, flags: list[str]) -> Frame:
     """Opens a message up to the contents of its PDU.
 
     Raises:
-        DecodeError: `snmpv3`, `version_unknown`, `pdu_not_notification`, and those of `netmon.snmp.ber.integer`.
+        DecodeError: `usm_unknown_user` (SNMPv3), `version_unknown`, `pdu_not_notification`, and those of `netmon.snmp.ber.integer`.
         IndexError: The datagram is truncated.
     """
     start, message_stop = expect(data, 0, len(data), SEQUENCE)
@@ -44,7 +44,7 @@ def frame(data: bytes, flags: list[str]) -> Frame:
     if version is None:
         version, pos = integer(data, start, message_stop, flags)
     if version not in (V1, V2C):
-        raise DecodeError("snmpv3" if version == V3 else "version_unknown", start)
+        raise DecodeError("usm_unknown_user" if version == V3 else "version_unknown", start)
     community_start, pdu_pos = expect(data, pos, message_stop, OCTET_STRING)
     tag = data[pdu_pos]
     if tag not in _NOTIFICATIONS[version]:

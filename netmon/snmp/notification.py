@@ -64,9 +64,10 @@ _DEFAULT_LIMITS: Final = Limits()
 class Notification(msgspec.Struct, frozen=True, gc=False):
     """One trap or inform, whatever the version it was sent in."""
 
-    version: Literal["v1", "v2c"]
+    version: Literal["v1", "v2c", "v3"]
     pdu: Literal["trap", "inform"]
     community: bytes
+    """Empty for SNMPv3."""
     request_id: int | None
     """None for SNMPv1."""
     uptime_centis: int | None
@@ -82,6 +83,16 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     """16 hexadecimal digits: BLAKE2b of the variable bindings (v2c) or of the Trap-PDU's contents (v1)."""
     flags: tuple[str, ...]
     """What was forgiven, each word of `netmon.snmp.FLAGS` at most once, in the order of discovery."""
+    name: str | None = None
+    """Of the notification, such as `linkDown`; None when no MIB of the catalogue knows it."""
+    user: str | None = None
+    """SNMPv3: the USM user."""
+    security_level: Literal["noAuthNoPriv", "authNoPriv", "authPriv"] | None = None
+    """SNMPv3: what the message was protected with (RFC 3411 section 3.4.3)."""
+    engine_id: str | None = None
+    """SNMPv3: contextEngineID in hexadecimal."""
+    context: str | None = None
+    """SNMPv3: contextName, None for the default context."""
 
 
 def decode_notification(datagram: bytes, limits: Limits = _DEFAULT_LIMITS) -> Notification:

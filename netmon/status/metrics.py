@@ -80,7 +80,7 @@ _LANE: Final = (
     _ledger(
         "netmon_trap_ledger_balanced",
         "gauge",
-        "1 when captured = buffered + rejected + parked + in flight.",
+        "1 when captured = buffered + express + rejected + parked + control + in flight.",
         lambda x: int(x.balanced),
     ),
     _ledger(

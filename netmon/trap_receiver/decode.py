@@ -16,14 +16,20 @@ from netmon.buffer.stream import IdRefusedError
 from netmon.errors import DecodeError, UnavailableError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
-from netmon.snmp import Notification, decode_notification
+from netmon.snmp import Notification
 from netmon.trap_receiver.bell import Bells
+from netmon.trap_receiver.decoder import Decoder
 from netmon.trap_receiver.event import EventWriter
 from netmon.trap_receiver.feed import Batch, Feed, StreamChangedError
 from netmon.trap_receiver.inform import Responder
 from netmon.trap_receiver.journal import Frame, Position, Reader, Record, records, segments
-from netmon.trap_receiver.ledger import COMMIT_STATE, DECODE_FIELDS, DECODE_STATE, PARKED
-from netmon.trap_receiver.policy import ALLOW_LISTED, OTHER, Policy
+from netmon.trap_receiver.ledger import (
+    COMMIT_STATE,
+    CONTROL_REASONS,
+    DECODE_FIELDS,
+    DECODE_STATE,
+    PARKED,
+)
 from netmon.trap_receiver.state import StatePage, StateReader
 
 _BATCH_MIN = 256
@@ -50,13 +56,12 @@ class Decode:
         self._directory = Path(settings.directory)
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._settings = settings
-        self._limits = settings.limits
         state = StatePage(self._directory / DECODE_STATE, DECODE_FIELDS)
         self._values = state.values
         self._feed = Feed(settings, state)
         self._commit = StateReader(self._directory / COMMIT_STATE)
-        self._policy = Policy(settings.allow, settings.trusted_relays)
-        self._events = EventWriter(settings, self._policy)
+        self._decoder = Decoder(settings)
+        self._events = EventWriter(settings, self._decoder.policy)
         self._responder = Responder(settings, sock)
         self._answers = settings.inform_ack == "buffer"
         self._reader = Reader(self._directory, Position(0, 0, 0))
@@ -172,17 +177,14 @@ class Decode:
 
     def _decode_frame(self, frame: Frame, batch: Batch) -> None:
         ms = frame.id_ms
+        decode = self._decoder.decode
         for seq, record in enumerate(records(frame), frame.first_seq):
             try:
-                notification = decode_notification(record.payload, self._limits)
+                notification, trust = decode(record)
             except DecodeError as error:
                 self._refuse(ms, seq, record, error.reason, error.offset, batch)
                 continue
-            trust = self._policy.judge(record.peer, notification.community)
-            if trust is OTHER or trust is ALLOW_LISTED:
-                self._accept(ms, seq, record, notification, trust, batch)
-            else:
-                self._refuse(ms, seq, record, trust, 0, batch)
+            self._accept(ms, seq, record, notification, trust, batch)
         batch.datagrams += len(frame.lengths)
         batch.after = frame.after
 
@@ -209,13 +211,13 @@ class Decode:
     def _refuse(self, ms: int, seq: int, record: Record, reason: str, offset: int, batch: Batch) -> None:
         """An entry for the rejects stream, or nothing for what is parked; and what is counted of it."""
         feed = self._feed
-        parked = PARKED.get(reason)
-        if parked is None:
+        kind = "parked" if reason in PARKED else "control" if reason in CONTROL_REASONS else "rejected"
+        if kind == "rejected":
             batch.last_ms, batch.last_seq = ms, seq
             if seq > feed.present_seq:
                 batch.commands.append(feed.encode_reject(ms, seq, self._events.reject(seq, record, reason, offset)))
             if seq > feed.sent_seq:
                 batch.rejects += 1
         if seq > feed.counted_seq:
-            batch.counts[f"parked_{parked}" if parked else f"rejected_{reason}"] += 1
+            batch.counts[f"{kind}_{reason}"] += 1
             log.warning("decode.datagram_refused", reason=reason, peer=record.peer)

@@ -54,6 +54,10 @@ class EventWriter:
                 None if self._redact else notification.community.decode("utf-8", "backslashreplace"),
                 notification.flags,
                 first_copy,
+                notification.name,
+                notification.user,
+                notification.engine_id,
+                notification.context,
             )
         )
         return body, first_copy

@@ -3,7 +3,9 @@
 Two identities, checked whenever somebody looks:
 
     delivered = kernel_drops + captured
-    captured  = buffered + rejected{reason} + parked{reason} + in_flight
+    captured  = buffered + express + rejected{reason} + parked{reason} + control{reason} + in_flight
+
+What is parked has a book of its own: `parked = waiting + late + late_rejected + expired`, for each reason.
 
 `captured` is what capture has counted into the journal; `in_flight` is the distance from the journal's end to where
 decode stands; the other terms are what decode has counted. The three are counted by different processes at different
@@ -23,13 +25,18 @@ CAPTURE_STATE = "capture.state"
 COMMIT_STATE = "commit.state"
 DECODE_STATE = "decode.state"
 
-PARKED = {"snmpv3": "snmpv3_not_configured"}
-"""What a datagram that waits in the journal for a configuration that can read it is called, by why it is not decoded."""
+LATE_STATE = "late.state"
 
-PARK_REASONS = tuple(PARKED.values())
+SHED = "shed"
+"""Parked because its source sent more than its share while decode was far behind."""
+PARKED = ("usm_unknown_user", "usm_unknown_engine", "usm_wrong_key", "v3_unknown_context")
+"""Of `netmon.snmp.REASONS`: the datagram waits in the journal for a configuration that can read it."""
+PARK_REASONS = (SHED, *PARKED)
+CONTROL_REASONS = ("v3_discovery",)
+"""Of `netmon.snmp.REASONS`: the datagram is part of the protocol, and no notification."""
 
 REJECT_REASONS = (
-    *(reason for reason in REASONS if reason not in PARKED),
+    *(reason for reason in REASONS if reason not in (*PARKED, *CONTROL_REASONS)),
     "source_not_allowed",
     "community_not_allowed",
 )
@@ -74,8 +81,19 @@ COMMIT_FIELDS = (
     "journal_segments",
     "journal_oldest_unix_ns",
     "segments_deleted",
+    *(f"expired_{reason}" for reason in PARK_REASONS),
     "heartbeat_unix_ns",
 )
+LATE_FIELDS = (
+    "pass_ms",
+    "sent_seq",
+    *(f"late_{reason}" for reason in PARK_REASONS),
+    *(f"late_rejected_{reason}" for reason in PARK_REASONS),
+    "replayed",
+    "redis_up",
+    "heartbeat_unix_ns",
+)
+"""`late_` and `late_rejected_` by the reason for which the datagram had been parked."""
 DECODE_FIELDS = (
     "segment",
     "offset",
@@ -89,6 +107,19 @@ DECODE_FIELDS = (
     "lost",
     *(f"rejected_{reason}" for reason in REJECT_REASONS),
     *(f"parked_{reason}" for reason in PARK_REASONS),
+    *(f"control_{reason}" for reason in CONTROL_REASONS),
+    "express",
+    "express_sent",
+    "express_seq",
+    "express_length",
+    "express_floor_seq",
+    "express_refused",
+    "late_length",
+    "head_segment",
+    "head_offset",
+    "head_seq",
+    "shedding",
+    "sheddings",
     "refilled",
     "trimmed",
     "rebuilds",
@@ -124,7 +155,31 @@ class LaneLedger(msgspec.Struct, frozen=True, kw_only=True):
     rejected: dict[str, int]
     """In the rejects stream, by reason; every reason is present."""
     parked: dict[str, int]
-    """Raw in the journal, by reason; every reason is present."""
+    """Not decoded in their turn, raw in the journal, by reason; every reason is present. Only grows."""
+    control: dict[str, int]
+    """Part of the protocol and no notification, by reason; every reason is present."""
+    express: int
+    """In the express stream, decoded before their turn, which has come meanwhile."""
+    waiting: dict[str, int]
+    """Of the parked, those that still wait, by reason."""
+    late: dict[str, int]
+    """Of the parked, those decoded since and in the late stream, by the reason for which they had been parked."""
+    late_rejected: dict[str, int]
+    """Of the parked, those that turned out to be worth a rejection, and stand in the late stream as such."""
+    expired: dict[str, int]
+    """Of the parked, those that the journal let go of before anybody could read them."""
+    express_sent: int
+    """In the express stream, whether their turn has come or not."""
+    express_refused: int
+    """Worth going first, but beyond what may: they keep their turn."""
+    express_entries: int
+    late_entries: int
+    replayed: int
+    """Entries that `netmon replay` has put into the late stream for what had been decoded otherwise before."""
+    shedding: bool
+    """Decode is far behind, and sorts what comes."""
+    sheddings: int
+    """Times that it was."""
     in_flight: int
     """In the journal, decode has not come to them yet."""
     lost: int
@@ -196,14 +251,20 @@ def read(directory: Path) -> LaneLedger:
     decode = read_state(directory / DECODE_STATE)
     commit = read_state(directory / COMMIT_STATE)
     capture = read_state(directory / CAPTURE_STATE)
-    return _ledger(capture, commit, decode)
+    return _ledger(capture, commit, decode, read_state(directory / LATE_STATE))
 
 
-def _ledger(capture: dict[str, int], commit: dict[str, int], decode: dict[str, int]) -> LaneLedger:
+def _ledger(
+    capture: dict[str, int], commit: dict[str, int], decode: dict[str, int], late: dict[str, int]
+) -> LaneLedger:
     captured = capture.get("captured", 0)
     rejected = {reason: decode.get(f"rejected_{reason}", 0) for reason in REJECT_REASONS}
     parked = {reason: decode.get(f"parked_{reason}", 0) for reason in PARK_REASONS}
-    buffered = decode.get("buffered", 0)
+    control = {reason: decode.get(f"control_{reason}", 0) for reason in CONTROL_REASONS}
+    decoded_late = {reason: late.get(f"late_{reason}", 0) for reason in PARK_REASONS}
+    late_rejected = {reason: late.get(f"late_rejected_{reason}", 0) for reason in PARK_REASONS}
+    expired = {reason: commit.get(f"expired_{reason}", 0) for reason in PARK_REASONS}
+    buffered, express = decode.get("buffered", 0), decode.get("express", 0)
     in_flight = captured - decode.get("seq", 0)
     return LaneLedger(
         delivered=capture.get("kernel_drops", 0) + captured,
@@ -212,9 +273,29 @@ def _ledger(capture: dict[str, int], commit: dict[str, int], decode: dict[str, i
         buffered=buffered,
         rejected=rejected,
         parked=parked,
+        control=control,
+        express=express,
+        waiting={
+            reason: parked[reason] - decoded_late[reason] - late_rejected[reason] - expired[reason]
+            for reason in PARK_REASONS
+        },
+        late=decoded_late,
+        late_rejected=late_rejected,
+        expired=expired,
+        express_sent=decode.get("express_sent", 0),
+        express_refused=decode.get("express_refused", 0),
+        express_entries=decode.get("express_length", 0),
+        late_entries=decode.get("late_length", 0),
+        replayed=late.get("replayed", 0),
+        shedding=bool(decode.get("shedding", 0)),
+        sheddings=decode.get("sheddings", 0),
         in_flight=in_flight,
         lost=decode.get("lost", 0),
-        difference=captured - buffered - sum(rejected.values()) - sum(parked.values()) - in_flight,
+        difference=captured
+        - buffered
+        - express
+        - sum(map(sum, (rejected.values(), parked.values(), control.values())))
+        - in_flight,
         captured_bytes=capture.get("captured_bytes", 0),
         socket_queue_bytes=capture.get("socket_queue_bytes", 0),
         receive_buffer_bytes=capture.get("receive_buffer_bytes", 0),

@@ -103,13 +103,13 @@ def send_and_account(
     after = netmon.wait_settled(before.captured + len(datagrams))
     assert (after.kernel_drops, after.lost, after.difference) == (0, 0, 0), after
     assert after.captured == before.captured + len(datagrams)
-    traps, rejects, counts = [], [], dict.fromkeys(["", *after.rejected, "snmpv3"], 0)
+    traps, rejects, counts = [], [], dict.fromkeys(["", *after.rejected, "usm_unknown_user"], 0)
     for seq, datagram in enumerate(datagrams, before.captured + 1):
         found = outcome(datagram, limits or Limits())
         counts[found[0] if found else ""] += 1
         if found is None:
             traps.append(seq)
-        elif found[0] != "snmpv3":
+        elif found[0] != "usm_unknown_user":
             rejects.append((seq, *found, (mask_community(datagram) if redact else datagram).hex()))
     assert [event.seq for _, event in netmon.entries() if event.seq > before.captured] == traps
     kept = [(event.seq, event.reason, event.offset, event.raw) for _, event in netmon.rejects()]
@@ -118,7 +118,7 @@ def send_and_account(
     assert {reason: n - before.rejected[reason] for reason, n in after.rejected.items()} == {
         reason: counts[reason] for reason in after.rejected
     }
-    assert sum(after.parked.values()) - sum(before.parked.values()) == counts["snmpv3"]
+    assert sum(after.parked.values()) - sum(before.parked.values()) == counts["usm_unknown_user"]
     return counts
 
 

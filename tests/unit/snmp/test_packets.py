@@ -240,7 +240,7 @@ REFUSED: dict[str, list[bytes]] = {
     "nesting_too_deep": [with_value(DEEP)],
     "too_many_varbinds": [v2c(UPTIME * 1_001), v2c(tlv(0x30, NAME + b"\x05\x00") * 2_000)],
     "version_unknown": [tlv(0x30, b"\x02\x01\x02\x04\x00"), tlv(0x30, b"\x02\x01\xff\x04\x00")],
-    "snmpv3": [tlv(0x30, b"\x02\x01\x03\x30\x00")],
+    "usm_unknown_user": [tlv(0x30, b"\x02\x01\x03\x30\x00")],
     "pdu_not_notification": [
         LINK_DOWN_V2C.replace(b"\xa7\x47", b"\xa2\x47"),
         LINK_DOWN_V2C.replace(b"\xa7\x47", b"\xa4\x47"),

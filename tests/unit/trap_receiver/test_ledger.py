@@ -57,7 +57,7 @@ def test_both_identities(tmp_path: Path) -> None:
             "buffered": 700,
             "rejected_truncated": 120,
             "rejected_source_not_allowed": 30,
-            "parked_snmpv3_not_configured": 50,
+            "parked_usm_unknown_user": 50,
         },
         {"seq": 950},
     )

@@ -7,8 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -19,9 +18,9 @@ from rich.live import Live
 
 from netmon import __version__, show, sockets
 from netmon import config as configuration
-from netmon.buffer import embedded
+from netmon.cli.common import NOT_WELL, USAGE, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of
 from netmon.config import EMBEDDED, Config
-from netmon.errors import ConfigError, UnavailableError
+from netmon.errors import ConfigError
 from netmon.log import log, set_up
 from netmon.model import LaneSettings
 from netmon.supervisor import lane
@@ -31,12 +30,6 @@ from netmon.trap_receiver.ledger import LaneLedger
 if TYPE_CHECKING:
     from netmon.supervisor.supervisor import Supervisor
 
-NOT_WELL: Final = 1
-USAGE: Final = 2
-UNAVAILABLE: Final = 3
-
-CONFIG_ENV: Final = "NETMON_CONFIG"
-CONFIG_PATHS: Final = (Path("config/netmon.yml"), Path("/etc/netmon/netmon.yml"))
 WATCH_INTERVAL_S: Final = 1.0
 
 app = typer.Typer(
@@ -48,64 +41,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "-c",
-        "--config",
-        help=f"Configuration file; else ${CONFIG_ENV}, else {CONFIG_PATHS[0]}, else {CONFIG_PATHS[1]}.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line, for programs.")]
-
 
 def main() -> None:
     """Entry point of `netmon` and `python -m netmon`."""
     app()
-
-
-def config_path(given: Path | None) -> Path:
-    """The configuration file that a command uses."""
-    if given is not None:
-        return given
-    if os.environ.get(CONFIG_ENV):
-        return Path(os.environ[CONFIG_ENV])
-    return next((path for path in CONFIG_PATHS if path.exists()), CONFIG_PATHS[0])
-
-
-class _LineConsole(Console):
-    """A console that leaves a closed pipe to `_exit_codes`: `netmon traps | head -1` is no failure."""
-
-    def on_broken_pipe(self) -> None:
-        """Called by rich while it handles the BrokenPipeError."""
-        raise BrokenPipeError
-
-
-@contextmanager
-def _exit_codes() -> Iterator[None]:
-    """Turn what may go wrong into a message for a person and an exit code."""
-    try:
-        yield
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            print(mistake, file=sys.stderr)
-        raise typer.Exit(USAGE) from None
-    except (UnavailableError, PermissionError) as error:
-        print(error, file=sys.stderr)
-        if isinstance(error, UnavailableError) and error.reason == "connection":
-            print("Is netmon running, or the Redis that redis.url names?", file=sys.stderr)
-        raise typer.Exit(UNAVAILABLE) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
-    except BrokenPipeError:
-        # Python flushes standard output once more at exit: let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
-
-
-def _lanes(config: Config) -> list[LaneSettings]:
-    url = embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url
-    return configuration.lane_settings(config, redis_url=url)
 
 
 def _print_version(wanted: bool) -> None:
@@ -129,7 +68,7 @@ def _options(
 @app.command()
 def run(config: ConfigFile = None) -> None:
     """Run everything on this machine: receiver, embedded Valkey (unless redis.url names another), HTTP."""
-    with _exit_codes():
+    with exit_codes():
         path = config_path(config)
         _supervise(path, configuration.load(path))
 
@@ -137,7 +76,7 @@ def run(config: ConfigFile = None) -> None:
 @app.command()
 def receive(config: ConfigFile = None) -> None:
     """Run the trap receiver against a Redis that somebody else runs: `run` without the embedded server."""
-    with _exit_codes():
+    with exit_codes():
         path = config_path(config)
         loaded = configuration.load(path)
         if loaded.redis.url == EMBEDDED:
@@ -171,7 +110,7 @@ def _banner(supervisor: Supervisor) -> None:
         console.print(f"  listening  {text}", style="yellow" if bound.sysctl else None, markup=False)
     console.print(f"  data       {config.data_dir}", markup=False)
     console.print(
-        f"  buffer     {'embedded Valkey, ' if redis == EMBEDDED else ''}{_lanes(config)[0].redis.url}", markup=False
+        f"  buffer     {'embedded Valkey, ' if redis == EMBEDDED else ''}{lanes_of(config)[0].redis.url}", markup=False
     )
     console.print(f"  http       http://{supervisor.http.listen}/metrics  /healthz  /readyz", markup=False)
     port = supervisor.lanes[0].bound.sock.getsockname()[1]
@@ -201,7 +140,7 @@ def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
     lanes: list[LaneSettings] = []
     try:
         loaded = configuration.load(path)
-        lanes, doubts = _lanes(loaded), configuration.warnings(loaded)
+        lanes, doubts = lanes_of(loaded), configuration.warnings(loaded)
     except ConfigError as error:
         mistakes = error.mistakes
     if as_json:
@@ -237,9 +176,9 @@ def traps(
     """Show decoded traps from the stream, oldest first."""
     from netmon.buffer import consumer  # noqa: PLC0415 - redis-py is slow to import
 
-    with _exit_codes():
-        lanes = _lanes(configuration.load(config_path(config)))
-        console = _LineConsole(highlight=False, markup=False, emoji=False)
+    with exit_codes():
+        lanes = lanes_of(configuration.load(config_path(config)))
+        console = LineConsole(highlight=False, markup=False, emoji=False)
         client = consumer.open(lanes[0].redis)
         for key, entry_id, event in consumer.tail(client, [f"{x.key_prefix}:traps" for x in lanes], last, follow):
             if as_json:
@@ -256,8 +195,8 @@ def ledger(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second.")] = False,
 ) -> None:
     """Show where every datagram is. Reads files only: works with netmon and Redis down. Exit 1: it does not balance."""
-    with _exit_codes():
-        lanes = _lanes(configuration.load(config_path(config)))
+    with exit_codes():
+        lanes = lanes_of(configuration.load(config_path(config)))
         found = _read_ledgers(lanes)
         _watch_ledgers(lanes, as_json) if watch else _print_ledgers(found, as_json)
         raise typer.Exit(0 if all(x.balanced for _, x in found) else NOT_WELL)
@@ -272,7 +211,7 @@ def _print_ledgers(found: Sequence[tuple[LaneSettings, LaneLedger]], as_json: bo
         for settings, values in found:
             print(msgspec.json.encode(show.ledger_values(settings, values)).decode(), flush=True)
     else:
-        _LineConsole().print(show.ledger_table(found))
+        LineConsole().print(show.ledger_table(found))
 
 
 def _watch_ledgers(lanes: Sequence[LaneSettings], as_json: bool) -> None:
@@ -295,27 +234,27 @@ LaneNumber = Annotated[int, typer.Option("--lane", min=0, help="Number of the la
 @app.command()
 def capture(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
     """Run capture of one lane by itself, on a socket from systemd (LISTEN_FDS) or its own."""
-    with _exit_codes():
+    with exit_codes():
         _become_role("capture", config_path(config), lane_number)
 
 
 @app.command()
 def commit(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
     """Run commit of one lane by itself, with capture's socket from systemd (LISTEN_FDS)."""
-    with _exit_codes():
+    with exit_codes():
         _become_role("commit", config_path(config), lane_number)
 
 
 @app.command()
 def decode(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
     """Run decode of one lane by itself, with capture's socket from systemd (LISTEN_FDS)."""
-    with _exit_codes():
+    with exit_codes():
         _become_role("decode", config_path(config), lane_number)
 
 
 def _become_role(role: str, path: Path, number: int) -> None:
     """Replace this process by the role's."""
-    lanes = _lanes(configuration.load(path))
+    lanes = lanes_of(configuration.load(path))
     if number >= len(lanes):
         raise ConfigError([f"--lane {number}: {path} has the lanes 0 to {len(lanes) - 1}"])
     settings = lanes[number]

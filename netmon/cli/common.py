@@ -1,0 +1,81 @@
+"""What all commands share: the configuration option, exit codes, and how a broken pipe ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from netmon import config as configuration
+from netmon.buffer import embedded
+from netmon.config import EMBEDDED, Config
+from netmon.errors import ConfigError, UnavailableError
+from netmon.model import LaneSettings
+
+NOT_WELL: Final = 1
+USAGE: Final = 2
+UNAVAILABLE: Final = 3
+
+CONFIG_ENV: Final = "NETMON_CONFIG"
+CONFIG_PATHS: Final = (Path("config/netmon.yml"), Path("/etc/netmon/netmon.yml"))
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "-c",
+        "--config",
+        help=f"Configuration file; else ${CONFIG_ENV}, else {CONFIG_PATHS[0]}, else {CONFIG_PATHS[1]}.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line, for programs.")]
+
+
+def config_path(given: Path | None) -> Path:
+    """The configuration file that a command uses."""
+    if given is not None:
+        return given
+    if os.environ.get(CONFIG_ENV):
+        return Path(os.environ[CONFIG_ENV])
+    return next((path for path in CONFIG_PATHS if path.exists()), CONFIG_PATHS[0])
+
+
+class LineConsole(Console):
+    """A console that leaves a closed pipe to `exit_codes`: `netmon traps | head -1` is no failure."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich while it handles the BrokenPipeError."""
+        raise BrokenPipeError
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn what may go wrong into a message for a person and an exit code."""
+    try:
+        yield
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            print(mistake, file=sys.stderr)
+        raise typer.Exit(USAGE) from None
+    except (UnavailableError, PermissionError) as error:
+        print(error, file=sys.stderr)
+        if isinstance(error, UnavailableError) and error.reason == "connection":
+            print("Is netmon running, or the Redis that redis.url names?", file=sys.stderr)
+        raise typer.Exit(UNAVAILABLE) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+    except BrokenPipeError:
+        # Python flushes standard output once more at exit: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+
+
+def lanes_of(config: Config) -> list[LaneSettings]:
+    """The lanes of a configuration, with the URL at which its Redis is. Raises ConfigError."""
+    url = embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url
+    return configuration.lane_settings(config, redis_url=url)
