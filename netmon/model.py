@@ -83,9 +83,10 @@ class SheddingSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     backlog_max: int = 200_000
     """Datagrams between journal and stream from which on new ones are sorted; 0: never."""
-    source_rate_max: float = 20.0
-    """Notifications a second of one source that stay in their turn while the storm lasts."""
-    source_burst_max: int = 200
+    source_rate_max: float = 50.0
+    """Notifications a second of one source that stay in their turn while the storm lasts: many devices that each say
+    what has happened to them are not shed, a few that babble are."""
+    source_burst_max: int = 1_000
     """Notifications that a source may send at once on top."""
     critical: tuple[str, ...] = ()
     """Trap OIDs that always go first; one that ends in `.` stands for all below it."""
