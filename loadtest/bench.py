@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from loadtest import proc
-from loadtest.figures import FIGURES, Outcome
+from loadtest.figures import FIGURES
+from loadtest.outcome import Outcome
 from netmon.buffer import embedded
 
 

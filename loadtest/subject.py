@@ -122,8 +122,14 @@ class Process(abc.ABC):
 class Netmon(Process):
     """`python -m netmon run` with its embedded Valkey."""
 
-    def __init__(self, work_dir: Path, *, stream_bytes_max: int = KEEP_ALL) -> None:
-        """`stream_bytes_max`: Redis memory for the streams; the default keeps a whole storm, to be read afterwards."""
+    def __init__(self, work_dir: Path, *, stream_bytes_max: int = KEEP_ALL, **sections: dict[str, Any]) -> None:
+        """Writes its configuration.
+
+        Args:
+            work_dir: Where its folder is made.
+            stream_bytes_max: Redis memory for the streams; the default keeps a whole storm, to be read afterwards.
+            **sections: Other settings, such as `shedding={"backlog_max": 0}`.
+        """
         super().__init__(work_dir)
         self._http_port = free_port(socket.SOCK_STREAM)
         self._config = self.folder / "netmon.json"  # JSON is YAML
@@ -133,7 +139,7 @@ class Netmon(Process):
             "redis": {"stream_memory_bytes_max": stream_bytes_max},
             "http": {"listen": f"127.0.0.1:{self._http_port}"},
         }
-        self._config.write_text(json.dumps(base))
+        self._config.write_text(json.dumps(base | sections))
         self.deployment = lanes.from_config(self._config)
 
     def command(self) -> list[str]:
