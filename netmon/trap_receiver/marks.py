@@ -2,18 +2,21 @@
 
 A segment `N.nmj` has a file `N.marks` as soon as one of its datagrams is marked: byte `seq - N` is the mark of `seq`, a
 hole or what lies behind the file's end is `UNSEEN`. Writers write different bytes, each with one system call, so decode, late and
-replay need no lock for that; who may go from which mark to which is in docs/architecture.md. The file goes with its segment.
+replay need no lock for that; who may go from which mark to which is in docs/architecture.md. The file goes with its segment,
+and so does `N.digests`: what was put into the late stream, 8 bytes for each datagram, zero for none.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from netmon.trap_receiver.journal import segments
-from netmon.trap_receiver.ledger import PARK_REASONS
+from netmon.trap_receiver.ledger import PARK_REASONS, SHED
 
 UNSEEN: Final = 0
 """Nothing out of the ordinary: decoded in its turn."""
@@ -21,14 +24,22 @@ TURN: Final = 1
 """Decode has looked at it ahead of time, and left it its turn."""
 EXPRESS: Final = 2
 """Decoded ahead of time: its entry is, or is about to be, in the express stream."""
-LATE_PENDING: Final = 3
-"""Was parked; its entry is about to be in the late stream. On restart, the stream's last ID says whether it is."""
 LATE_DONE: Final = 4
 """Was parked; its entry, or its rejection, is in the late stream."""
 _PARKED_FIRST: Final = 16
+_PENDING_FIRST: Final = 32
 PARKED_MARKS: Final = {reason: _PARKED_FIRST + index for index, reason in enumerate(PARK_REASONS)}
 """Waits in the journal, by reason."""
-REASON_OF: Final = {mark: reason for reason, mark in PARKED_MARKS.items()}
+PENDING_MARKS: Final = {reason: _PENDING_FIRST + index for index, reason in enumerate(PARK_REASONS)}
+"""Waits, and is about to be in the late stream; the intents of late.log say whether it is. By the reason why it waited."""
+REASON_OF: Final = {mark: reason for marks in (PARKED_MARKS, PENDING_MARKS) for reason, mark in marks.items()}
+"""The marks of all that waits, and why."""
+ELSEWHERE: Final = frozenset({EXPRESS, LATE_DONE, *REASON_OF})
+"""Neither in the traps nor in the rejects stream, and not to be put there when they are filled again."""
+_KEPT: Final = frozenset({PARKED_MARKS[SHED], *PENDING_MARKS.values()})
+"""Nothing but time keeps them from the late stream: their segment is not to be deleted before."""
+
+DIGEST_BYTES: Final = 8
 
 
 def marks_path(directory: Path, segment: int) -> Path:
@@ -36,34 +47,47 @@ def marks_path(directory: Path, segment: int) -> Path:
     return directory / f"{segment:020d}.marks"
 
 
-class Marks:
-    """The marks of one lane's journal, to be read and written."""
+def digests_path(directory: Path, segment: int) -> Path:
+    """The file of what was put into the late stream of a segment; most segments have none."""
+    return directory / f"{segment:020d}.digests"
 
-    def __init__(self, directory: Path) -> None:
+
+def side_files(directory: Path, segment: int) -> tuple[Path, ...]:
+    """The files that go with a segment when it is deleted; some or all may not exist."""
+    return marks_path(directory, segment), digests_path(directory, segment)
+
+
+class _SideFiles:
+    """One file beside each segment, a value of fixed size for each datagram."""
+
+    def __init__(self, directory: Path, suffix: str, width: int) -> None:
         self._directory = directory
+        self._suffix = suffix
+        self._width = width
         self._fds: dict[int, int] = {}
         self._dirty: set[int] = set()
 
     def has(self, segment: int) -> bool:
-        """Whether any datagram of a segment was ever marked."""
-        return segment in self._fds or marks_path(self._directory, segment).exists()
+        """Whether a segment has the file."""
+        return segment in self._fds or self._path(segment).exists()
 
     def read(self, segment: int, first_seq: int, count: int) -> bytes:
-        """The marks of successive datagrams of one segment, `count` bytes."""
+        """The values of successive datagrams of one segment, end to end."""
         fd = self._fd(segment, create=False)
-        found = b"" if fd is None else os.pread(fd, count, first_seq - segment)
-        return found.ljust(count, b"\0")
+        size = count * self._width
+        found = b"" if fd is None else os.pread(fd, size, (first_seq - segment) * self._width)
+        return found.ljust(size, b"\0")
 
-    def write(self, segment: int, first_seq: int, marks: bytes) -> None:
-        """Marks successive datagrams of one segment; durable after `sync`.
+    def write(self, segment: int, first_seq: int, values: bytes) -> None:
+        """Sets the values of successive datagrams of one segment; durable after `sync`.
 
         Raises:
             OSError: The disk is full.
         """
         fd = self._fd(segment, create=True)
         assert fd is not None
-        written = os.pwrite(fd, marks, first_seq - segment)
-        assert written == len(marks), "a regular file takes all or fails"
+        written = os.pwrite(fd, values, (first_seq - segment) * self._width)
+        assert written == len(values), "a regular file takes all or fails"
         self._dirty.add(segment)
 
     def sync(self) -> None:
@@ -74,23 +98,8 @@ class Marks:
                 os.fdatasync(fd)
         self._dirty.clear()
 
-    def find(self, segment: int, wanted: Iterable[int], after_seq: int = 0) -> Iterator[tuple[int, int]]:
-        """The datagrams of a segment behind `after_seq` that have one of these marks: seq and mark, ascending."""
-        start = max(after_seq + 1, segment)
-        fd = self._fd(segment, create=False)
-        if fd is None:
-            return
-        table, at = frozenset(wanted), start - segment
-        for seq, mark in enumerate(os.pread(fd, max(0, os.fstat(fd).st_size - at), at), start):
-            if mark in table:
-                yield seq, mark
-
-    def segments(self) -> list[int]:
-        """First seqs of the segments that have marks, ascending."""
-        return [segment for segment in segments(self._directory) if self.has(segment)]
-
     def forget(self, segment: int) -> None:
-        """Closes a segment's file, if it is open: the segment is gone."""
+        """Closes a segment's file, if it is open: the segment is gone, or done with."""
         fd = self._fds.pop(segment, None)
         self._dirty.discard(segment)
         if fd is not None:
@@ -101,13 +110,84 @@ class Marks:
         for segment in list(self._fds):
             self.forget(segment)
 
+    def _path(self, segment: int) -> Path:
+        return self._directory / f"{segment:020d}{self._suffix}"
+
     def _fd(self, segment: int, *, create: bool) -> int | None:
         fd = self._fds.get(segment)
         if fd is None:
             flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
             try:
-                fd = os.open(marks_path(self._directory, segment), flags, 0o640)
+                fd = os.open(self._path(segment), flags, 0o640)
             except FileNotFoundError:
                 return None
             self._fds[segment] = fd
         return fd
+
+
+class Marks(_SideFiles):
+    """The marks of one lane's journal, to be read and written."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, ".marks", 1)
+
+    def read_all(self, segment: int) -> bytes:
+        """All marks of a segment, from its first datagram to the last one that was marked; may be empty."""
+        fd = self._fd(segment, create=False)
+        return b"" if fd is None else os.pread(fd, os.fstat(fd).st_size, 0)
+
+    def find(self, segment: int, wanted: Iterable[int], after_seq: int = 0) -> Iterator[tuple[int, int]]:
+        """The datagrams of a segment behind `after_seq` that have one of these marks: seq and mark, ascending."""
+        start = max(after_seq + 1, segment)
+        table = frozenset(wanted)
+        for seq, mark in enumerate(self.read_all(segment)[start - segment :], start):
+            if mark in table:
+                yield seq, mark
+
+    def segments(self) -> list[int]:
+        """First seqs of the segments that have marks, ascending."""
+        return [segment for segment in segments(self._directory) if self.has(segment)]
+
+    def hold(self, segment: int) -> bool:
+        """Keeps a segment with marks from being deleted, until `forget`, `let_go` or our end; False: it is gone."""
+        fd = self._fd(segment, create=False)
+        if fd is None:
+            return False
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        if os.fstat(fd).st_nlink == 0:
+            self.forget(segment)
+            return False
+        return True
+
+    def let_go(self, segment: int) -> None:
+        """Ends what `hold` has begun."""
+        if segment in self._fds:
+            fcntl.flock(self._fds[segment], fcntl.LOCK_UN)
+
+    def expire(self, segment: int) -> Counter[str] | None:
+        """For commit, before it deletes a segment: the datagrams that wait in it and will be gone, by reason.
+
+        Nobody else begins to decode them until `forget`, which is to follow when the files are deleted, or are kept.
+
+        Returns:
+            None when the segment is to stay: something in it is on its way to the late stream, or is sure to be soon.
+        """
+        fd = self._fd(segment, create=False)
+        if fd is None:
+            return Counter()
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        found = Counter(self.read_all(segment))
+        if found.keys() & _KEPT:
+            self.forget(segment)
+            return None
+        return Counter({reason: found[mark] for mark, reason in REASON_OF.items() if found[mark]})
+
+
+class Digests(_SideFiles):
+    """What of one lane's journal was put into the late stream last, as digests of its entries."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, ".digests", DIGEST_BYTES)
