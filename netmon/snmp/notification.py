@@ -27,6 +27,7 @@ from netmon.snmp.ber import (
     overrun,
 )
 from netmon.snmp.message import INFORM_REQUEST, V1, Frame, frame
+from netmon.snmp.names import Names
 from netmon.snmp.value import READERS, dotted, unnamed
 
 SYS_UPTIME: Final = "1.3.6.1.2.1.1.3.0"
@@ -57,7 +58,8 @@ _UPTIME_END: Final = 1 << 31
 _REPEATING: Final = frozenset((0x02, 0x04, 0x05, 0x06, 0x40))
 """Tags of values that come again: indexes, states, names; not counters and times."""
 _VARBIND_CACHE: Final[dict[bytes, Varbind]] = {}
-"""Whole flawless bindings by their octets; bounded like `netmon.snmp.ber.OID_CACHE`."""
+"""Whole flawless bindings by their octets, without names; bounded like `netmon.snmp.ber.OID_CACHE`. Named ones are in
+`Names.cache`."""
 _DEFAULT_LIMITS: Final = Limits()
 
 
@@ -95,12 +97,13 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     """SNMPv3: contextName, None for the default context."""
 
 
-def decode_notification(datagram: bytes, limits: Limits = _DEFAULT_LIMITS) -> Notification:
+def decode_notification(datagram: bytes, limits: Limits = _DEFAULT_LIMITS, names: Names | None = None) -> Notification:
     """Decodes one SNMPv1 or SNMPv2c notification, forgiving what has one sensible reading.
 
     Args:
         datagram: Payload of one UDP datagram, any bytes.
         limits: Beyond them the datagram is rejected.
+        names: Fill in what they know: `name`, and of each binding `name`, `label`, `text` and `unit`.
 
     Raises:
         DecodeError: With a reason of `netmon.snmp.REASONS`. Nothing else is raised, whatever the bytes.
@@ -111,13 +114,15 @@ def decode_notification(datagram: bytes, limits: Limits = _DEFAULT_LIMITS) -> No
     try:
         opened = frame(datagram, flags)
         if opened[0] == V1:
-            return _trap_v1(datagram, opened, limits, flags)
-        return _notification_v2c(datagram, opened, limits, flags)
+            return _trap_v1(datagram, opened, limits, flags, names)
+        return _notification_v2c(datagram, opened, limits, flags, names)
     except IndexError:
         raise DecodeError("truncated", len(datagram)) from None
 
 
-def _notification_v2c(data: bytes, opened: Frame, limits: Limits, flags: list[str]) -> Notification:
+def _notification_v2c(
+    data: bytes, opened: Frame, limits: Limits, flags: list[str], names: Names | None
+) -> Notification:
     _, community, pdu, _, start, end = opened
     request_id, pos = integer(data, start, end, flags)
     list_pos = pos + len(_NO_ERROR)
@@ -127,7 +132,7 @@ def _notification_v2c(data: bytes, opened: Frame, limits: Limits, flags: list[st
     list_start, list_stop = expect(data, list_pos, end, SEQUENCE)
     if list_stop != end:
         flags.append("trailing_bytes")
-    varbinds = _varbinds(data, list_start, list_stop, limits, flags)
+    varbinds = _varbinds(data, list_start, list_stop, limits, flags, names)
     uptime_centis, trap_oid = _take_heads(varbinds, flags)
     return Notification(
         "v2c",
@@ -140,10 +145,11 @@ def _notification_v2c(data: bytes, opened: Frame, limits: Limits, flags: list[st
         _trap_address(varbinds),
         blake2b(data[list_pos:list_stop], digest_size=8).hexdigest(),
         tuple(dict.fromkeys(flags)) if flags else (),
+        None if names is None else names.notification(trap_oid),
     )
 
 
-def _trap_v1(data: bytes, opened: Frame, limits: Limits, flags: list[str]) -> Notification:
+def _trap_v1(data: bytes, opened: Frame, limits: Limits, flags: list[str], names: Names | None) -> Notification:
     _, community, _, _, start, end = opened
     enterprise_start, pos = expect(data, start, end, OBJECT_IDENTIFIER)
     enterprise = oid_text(data[enterprise_start:pos], enterprise_start, limits.oid_arcs_max, flags)
@@ -155,23 +161,27 @@ def _trap_v1(data: bytes, opened: Frame, limits: Limits, flags: list[str]) -> No
     list_start, list_stop = expect(data, pos, end, SEQUENCE)
     if list_stop != end:
         flags.append("trailing_bytes")
-    varbinds = _varbinds(data, list_start, list_stop, limits, flags)
+    varbinds = _varbinds(data, list_start, list_stop, limits, flags, names)
     present = {varbind.oid for varbind in varbinds}
+    added: list[Varbind] = []
     if SNMP_TRAP_ADDRESS not in present:
-        varbinds.append(Varbind(SNMP_TRAP_ADDRESS, "IpAddress", agent_addr))
+        added.append(Varbind(SNMP_TRAP_ADDRESS, "IpAddress", agent_addr))
     if SNMP_TRAP_ENTERPRISE not in present:
-        varbinds.append(Varbind(SNMP_TRAP_ENTERPRISE, "ObjectIdentifier", enterprise))
+        added.append(Varbind(SNMP_TRAP_ENTERPRISE, "ObjectIdentifier", enterprise))
+    varbinds.extend(added if names is None else map(names.varbind, added))
+    trap_oid = _translated_trap_oid(enterprise, generic, specific, flags)
     return Notification(
         "v1",
         "trap",
         community,
         None,
         uptime_centis,
-        _translated_trap_oid(enterprise, generic, specific, flags),
+        trap_oid,
         varbinds,
         agent_addr if agent_addr != _UNSPECIFIED else _trap_address(varbinds),
         blake2b(data[start:end], digest_size=8).hexdigest(),
         tuple(dict.fromkeys(flags)) if flags else (),
+        None if names is None else names.notification(trap_oid),
     )
 
 
@@ -207,15 +217,16 @@ def _translated_trap_oid(enterprise: str, generic: int, specific: int, flags: li
     return f"{enterprise}.0.{specific}"
 
 
-def _varbinds(data: bytes, pos: int, end: int, limits: Limits, flags: list[str]) -> list[Varbind]:
-    """Reads the contents of a VarBindList.
+def _varbinds(data: bytes, pos: int, end: int, limits: Limits, flags: list[str], names: Names | None) -> list[Varbind]:
+    """Reads the contents of a VarBindList, and names what it knows.
 
     Most bindings of a storm were seen before, octet for octet. A binding that is in the cache was read without flaw
     once: only its length octet is looked at, to cut it out.
     """
     varbinds: list[Varbind] = []
     append = varbinds.append
-    cached = _VARBIND_CACHE.get
+    cache = _VARBIND_CACHE if names is None else names.cache
+    cached = cache.get
     if limits.oid_arcs_max < CACHE_OCTETS_MAX:
         # What is cached has at most one arc more than octets; under a tighter limit every binding is read and checked.
         cached = _NOTHING_CACHED.get
@@ -231,7 +242,7 @@ def _varbinds(data: bytes, pos: int, end: int, limits: Limits, flags: list[str])
         if varbind is None or stop > end:
             if len(varbinds) >= limits.varbinds_max:
                 break
-            varbind, stop = _varbind(data, pos, end, limits, flags)
+            varbind, stop = _varbind(data, pos, end, limits, flags, names, cache)
         append(varbind)
         pos = stop
     if len(varbinds) > limits.varbinds_max or pos < end:
@@ -239,7 +250,15 @@ def _varbinds(data: bytes, pos: int, end: int, limits: Limits, flags: list[str])
     return varbinds
 
 
-def _varbind(data: bytes, pos: int, end: int, limits: Limits, flags: list[str]) -> tuple[Varbind, int]:
+def _varbind(
+    data: bytes,
+    pos: int,
+    end: int,
+    limits: Limits,
+    flags: list[str],
+    names: Names | None,
+    cache: dict[bytes, Varbind],
+) -> tuple[Varbind, int]:
     """Reads one variable binding; returns it and where it stops.
 
     It is `expect(SEQUENCE)`, `expect(OBJECT IDENTIFIER)`, `expect(any)`, written out: calls cost half as much again.
@@ -278,12 +297,14 @@ def _varbind(data: bytes, pos: int, end: int, limits: Limits, flags: list[str]) 
         if value_stop > stop:
             raise overrun(value_pos)
         varbind = reader(oid, data[start:value_stop], flags)
+    if names is not None:
+        varbind = names.varbind(varbind)
     if value_stop != stop:
         flags.append("trailing_bytes")
     elif tag in _REPEATING and not flags and stop - pos <= CACHE_OCTETS_MAX:
-        if len(_VARBIND_CACHE) >= CACHE_ENTRIES_MAX:
-            _VARBIND_CACHE.clear()
-        _VARBIND_CACHE[data[pos:stop]] = varbind
+        if len(cache) >= CACHE_ENTRIES_MAX:
+            cache.clear()
+        cache[data[pos:stop]] = varbind
     return varbind, stop
 
 
