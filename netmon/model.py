@@ -62,6 +62,17 @@ class V3User(msgspec.Struct, frozen=True, kw_only=True):
     """Engines, in hexadecimal, at which this user exists; empty: at any. A user of the same name for the engine wins."""
 
 
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """Our SNMP engine (RFC 3414 section 2.2): who we are, and since when."""
+
+    engine_id: str = ""
+    """In hexadecimal; empty where nobody asks for it."""
+    starts_unix_ns: tuple[int, ...] = ()
+    """The last starts, oldest first. snmpEngineBoots at a time is `boots_first` plus the starts before it, less one."""
+    boots_first: int = 1
+    """snmpEngineBoots of the first of these starts."""
+
+
 class V3Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a receiver knows of SNMPv3."""
 

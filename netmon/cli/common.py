@@ -16,7 +16,7 @@ from netmon import config as configuration
 from netmon.buffer import embedded
 from netmon.config import EMBEDDED, Config
 from netmon.errors import ConfigError, UnavailableError
-from netmon.model import LaneSettings
+from netmon.model import Engine, LaneSettings
 
 NOT_WELL: Final = 1
 USAGE: Final = 2
@@ -75,7 +75,7 @@ def exit_codes() -> Iterator[None]:
         raise typer.Exit(0) from None
 
 
-def lanes_of(config: Config) -> list[LaneSettings]:
+def lanes_of(config: Config, engine: Engine | None = None) -> list[LaneSettings]:
     """The lanes of a configuration, with the URL at which its Redis is. Raises ConfigError."""
     url = embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url
-    return configuration.lane_settings(config, redis_url=url)
+    return configuration.lane_settings(config, redis_url=url, engine=engine)

@@ -24,6 +24,7 @@ from netmon.errors import ConfigError
 from netmon.log import log, set_up
 from netmon.model import LaneSettings
 from netmon.supervisor import lane
+from netmon.trap_receiver import engine
 from netmon.trap_receiver import ledger as ledgers
 from netmon.trap_receiver.ledger import LaneLedger
 
@@ -254,7 +255,9 @@ def decode(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
 
 def _become_role(role: str, path: Path, number: int) -> None:
     """Replace this process by the role's."""
-    lanes = lanes_of(configuration.load(path))
+    loaded = configuration.load(path)
+    own = engine.join(loaded.data_dir / loaded.receiver.name, loaded.snmpv3.engine_id)
+    lanes = lanes_of(loaded, own)
     if number >= len(lanes):
         raise ConfigError([f"--lane {number}: {path} has the lanes 0 to {len(lanes) - 1}"])
     settings = lanes[number]

@@ -22,7 +22,9 @@ from pydantic_core import ErrorDetails
 
 from netmon import model, sockets
 from netmon.config import source as config_source
-from netmon.config.settings import EMBEDDED, MIB, AllowRule, Config, Section, lines_of, names, section_of, shown, sized
+from netmon.config.kinds import MIB, Section, lines_of, shown, sized
+from netmon.config.settings import EMBEDDED, AllowRule, Config, names, section_of
+from netmon.config.snmpv3 import User, weaknesses
 from netmon.config.source import Mistake, Source, dotted
 from netmon.errors import ConfigError
 
@@ -153,18 +155,20 @@ def _section_at(path: config_source.Path) -> type[Section]:
 # --- From settings to what the processes are told. ---
 
 
-def lane_settings(config: Config, *, redis_url: str) -> list[model.LaneSettings]:
+def lane_settings(config: Config, *, redis_url: str, engine: model.Engine | None = None) -> list[model.LaneSettings]:
     """What the roles of each lane are told: the lanes of the first listener, then those of the next.
 
     Args:
         config: From `load`.
         redis_url: The URL that is really used, never `embedded`.
+        engine: Of `netmon.trap_receiver.engine`; commands that answer no INFORM need none.
 
     Raises:
         ConfigError: A file with a password or communities is not what it was when `load` looked at it.
     """
     receiver, journal = config.receiver, config.journal
     redis = redis_settings(config, redis_url=redis_url)
+    snmpv3 = _v3_settings(config, engine)
     allow = tuple(_allow_rule(rule) for rule in receiver.allow)
     listens = [listen for listen in receiver.listen for _ in range(receiver.lanes_per_listener)]
     return [
@@ -180,6 +184,7 @@ def lane_settings(config: Config, *, redis_url: str) -> list[model.LaneSettings]
             allow=allow,
             trusted_relays=receiver.trusted_relays,
             limits=model.Limits(**receiver.limits.model_dump()),
+            snmpv3=snmpv3,
             segment_bytes=journal.segment_bytes,
             journal_bytes_max=journal.size_bytes_max,
             journal_age_max_s=journal.age_s_max,
@@ -240,6 +245,10 @@ def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
     secrets: dict[config_source.Path, Path | None] = {("redis", "password_file"): redis.password_file}
     for index, rule in enumerate(receiver.allow):
         secrets["receiver", "allow", index, "communities_file"] = rule.communities_file
+    for index, user in enumerate(config.snmpv3.users):
+        yield from ((("snmpv3", "users", index, name), text) for name, text in weaknesses(user))
+        secrets["snmpv3", "users", index, "auth_passphrase_file"] = user.auth_passphrase_file
+        secrets["snmpv3", "users", index, "priv_passphrase_file"] = user.priv_passphrase_file
     for path, file in secrets.items():
         if file is not None and file.stat().st_mode & stat.S_IROTH:
             # Not refused: in a container such files are often 0644, and no other user exists.
@@ -256,6 +265,29 @@ def _is_loopback(host: str) -> bool:
 def _allow_rule(rule: AllowRule) -> model.AllowRule:
     communities = None if rule.communities_file is None else tuple(_secrets(rule.communities_file))
     return model.AllowRule(sources=rule.sources, communities=communities)
+
+
+def _v3_settings(config: Config, engine: model.Engine | None) -> model.V3Settings:
+    known = engine or model.Engine()
+    return model.V3Settings(
+        users=tuple(_v3_user(user) for user in config.snmpv3.users),
+        contexts=config.snmpv3.contexts,
+        boots_reset=config.snmpv3.boots_reset,
+        engine_id=known.engine_id,
+        engine_starts_unix_ns=known.starts_unix_ns,
+        engine_boots_first=known.boots_first,
+    )
+
+
+def _v3_user(user: User) -> model.V3User:
+    return model.V3User(
+        name=user.name,
+        auth=user.auth,
+        auth_passphrase=None if user.auth_passphrase_file is None else _secrets(user.auth_passphrase_file)[0],
+        priv=user.priv,
+        priv_passphrase=None if user.priv_passphrase_file is None else _secrets(user.priv_passphrase_file)[0],
+        engine_ids=user.engine_ids,
+    )
 
 
 def _secrets(file: Path) -> list[str]:

@@ -9,79 +9,42 @@ A validator's ValueError is the whole text of the mistake: what was found; what 
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    field_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, field_validator
 from pydantic import ValidationInfo as Info
 
 from netmon import sockets
-from netmon.errors import ConfigError
+from netmon.config.kinds import (
+    GIB,
+    KIB,
+    MIB,
+    TIB,
+    Address,
+    Bytes,
+    FilePath,
+    Network,
+    PasswordFile,
+    SecretFile,
+    Section,
+    section_or_defaults,
+    shown,
+    sized,
+    some,
+)
+from netmon.config.snmpv3 import SnmpV3
 
-KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
-
-_SIZE = re.compile(r"(\d{1,15}) ?(KiB|MiB|GiB|TiB)", re.ASCII)
-_UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
-
-_FILE_BYTES_MAX = MIB
-"""All the certificates of the world are a quarter of this; a file with more in it was named by mistake."""
 
 EMBEDDED = "embedded"
 """The `redis.url` that starts a Valkey of our own."""
 
 
-# --- How values are shown in a mistake. ---
-
-
-def shown(value: Any) -> str:
-    """A value from YAML as it is named in a mistake; short, and never what is inside lists and sections."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return str(value).lower()
-        case str():
-            return repr(value if len(value) <= 60 else f"{value[:57]}...")
-        case list() | tuple():
-            return "a list"
-        case dict():
-            return "settings"
-    return str(value)
-
-
-def sized(number: int) -> str:
-    """A number of bytes as a person writes it, when it is a round one: `64MiB`."""
-    for unit, size in reversed(_UNITS.items()):
-        if number and number % size == 0:
-            return f"{number // size}{unit}"
-    return str(number)
-
-
 # --- Kinds of values. ---
-
-
-def _size(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError(f"found {shown(value)}; expected bytes, such as 65536 or 64MiB (KiB, MiB, GiB, TiB)")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def _receiver_name(value: str) -> str:
@@ -90,31 +53,6 @@ def _receiver_name(value: str) -> str:
             f"found {shown(value)}; expected 1 to 32 small letters, digits and hyphens, no hyphen first or last"
         )
     return value
-
-
-def _address(value: str) -> str:
-    """Accept `ADDRESS:PORT`; `*` becomes the dual-stack wildcard."""
-    listen = f"[::]{value[1:]}" if value.startswith("*:") else value
-    try:
-        sockets.parse_address(listen)
-    except ConfigError:
-        # A name is refused on purpose: a disaster that takes the name server must not take the receiver.
-        raise ValueError(
-            f"found {shown(value)}; expected IP-ADDRESS:PORT, such as 192.0.2.1:162, *:1162 or (quoted) [::1]:1162"
-        ) from None
-    return listen
-
-
-def _network(value: str) -> str:
-    try:
-        network = ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        raise ValueError(f"found {shown(value)}; expected a network, such as 192.0.2.0/24 or 2001:db8::/32") from None
-    if "/" in value and str(network.network_address) != str(ipaddress.ip_address(value.partition("/")[0])):
-        raise ValueError(f"found {shown(value)}, which has bits after its prefix; expected {network}")
-    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped:
-        raise ValueError(f"found {shown(value)}; expected an IPv4 network written as such: 192.0.2.0/24")
-    return str(network)
 
 
 def _redis_url(value: str) -> str:
@@ -146,52 +84,6 @@ def _is_redis_url(url: SplitResult) -> bool:
     return url.scheme in {"redis", "rediss"} and bool(url.hostname) and url.port != 0 and database and not url.query
 
 
-def _from_folder(path: Path, info: Info) -> Path:
-    """Make a path absolute from the configuration file's folder; symbolic links stay as they are."""
-    folder = (info.context or {}).get("folder", Path.cwd())
-    return Path(os.path.normpath(folder / path))
-
-
-def _filled(path: Path) -> Path:
-    lines_of(path)
-    return path
-
-
-def _one_line(path: Path) -> Path:
-    count = len(lines_of(path))
-    if count > 1:
-        raise ValueError(f"{path} has {count} lines; expected one, the password")
-    return path
-
-
-def lines_of(file: Path) -> list[str]:
-    """The lines of a file that are not empty, at least one.
-
-    Raises:
-        ValueError: It cannot be read, has nothing in it, is not text, or is too large; the message says which.
-    """
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(_FILE_BYTES_MAX + 1)
-        text = content.decode()
-    except OSError as error:
-        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{file} is not UTF-8 text") from None
-    if len(content) > _FILE_BYTES_MAX:
-        raise ValueError(f"{file} has more than {sized(_FILE_BYTES_MAX)}")
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise ValueError(f"{file} is empty")
-    return lines
-
-
-def _some(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value:
-        raise ValueError("found an empty list; expected at least one")
-    return value
-
-
 def _side_by_side(listens: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse addresses of which a later one could not be bound beside an earlier one."""
     for index, listen in enumerate(listens):
@@ -199,11 +91,6 @@ def _side_by_side(listens: tuple[str, ...]) -> tuple[str, ...]:
             if _overlap(sockets.parse_address(listen), sockets.parse_address(earlier)):
                 raise ValueError(f"found {shown(listen)} after {shown(earlier)}, which takes it already")
     return listens
-
-
-def _section(value: Any) -> Any:
-    """A section of which every line is commented out is null in YAML; it means the defaults."""
-    return {} if value is None else value
 
 
 def _overlap(one: sockets.Address, other: sockets.Address) -> bool:
@@ -214,20 +101,6 @@ def _overlap(one: sockets.Address, other: sockets.Address) -> bool:
         return True
     wildcard = one.ip.is_unspecified or other.ip.is_unspecified
     return one.ip == other.ip or (wildcard and one.ip.version == other.ip.version)
-
-
-Bytes = Annotated[StrictInt, BeforeValidator(_size)]
-Address = Annotated[str, AfterValidator(_address)]
-Network = Annotated[str, AfterValidator(_network)]
-FilePath = Annotated[Path, AfterValidator(_from_folder)]
-SecretFile = Annotated[FilePath, AfterValidator(_filled)]
-PasswordFile = Annotated[FilePath, AfterValidator(_one_line)]
-
-
-class Section(BaseModel):
-    """What all groups of settings have in common: frozen, and nothing unknown in them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 # --- The settings. ---
@@ -249,7 +122,7 @@ class Limits(Section):
 class AllowRule(Section):
     """Who may send."""
 
-    sources: Annotated[tuple[Network, ...], AfterValidator(_some)]
+    sources: Annotated[tuple[Network, ...], AfterValidator(some)]
     """Networks that the datagram's peer address must be in. No default: a rule without sources would allow all."""
     communities_file: SecretFile | None = None
     """File with one accepted community a line; null accepts any, for networks where the address is the whole check."""
@@ -260,7 +133,7 @@ class Receiver(Section):
 
     name: Annotated[str, AfterValidator(_receiver_name)] = "trap1"
     """Part of the stream's key, so unique among the receivers that share a Redis."""
-    listen: Annotated[tuple[Address, ...], AfterValidator(_some), AfterValidator(_side_by_side)] = ("[::]:1162",)
+    listen: Annotated[tuple[Address, ...], AfterValidator(some), AfterValidator(_side_by_side)] = ("[::]:1162",)
     """One socket each (times lanes). `[::]` takes IPv4 and IPv6; 1162 needs no root, 162 does."""
     lanes_per_listener: Annotated[StrictInt, Field(ge=1, le=64)] = 1
     """Lanes that share a port. A lane needs about 3 cores under full load, and one takes 60,000 traps/s."""
@@ -275,7 +148,7 @@ class Receiver(Section):
     """Empty accepts every source: in a disaster, a trap from a device that nobody listed is still a trap."""
     trusted_relays: tuple[Network, ...] = ()
     """Whose snmpTrapAddress (RFC 3584) is believed. Empty: anyone could claim to be any device."""
-    limits: Annotated[Limits, BeforeValidator(_section)] = Limits()
+    limits: Annotated[Limits, BeforeValidator(section_or_defaults)] = Limits()
 
 
 class Journal(Section):
@@ -359,11 +232,12 @@ class Config(Section):
     data_dir: FilePath = Path("../var")
     """Folder of the journal, the counters and the embedded Valkey. Beside the configuration's folder, which is the
     checkout's `var/` for `make run`; packages set /var/lib/netmon."""
-    receiver: Annotated[Receiver, BeforeValidator(_section)] = Receiver()
-    journal: Annotated[Journal, BeforeValidator(_section)] = Journal()
-    redis: Annotated[Redis, BeforeValidator(_section)] = Redis()
-    http: Annotated[Http, BeforeValidator(_section)] = Http()
-    log: Annotated[Log, BeforeValidator(_section)] = Log()
+    receiver: Annotated[Receiver, BeforeValidator(section_or_defaults)] = Receiver()
+    snmpv3: Annotated[SnmpV3, BeforeValidator(section_or_defaults)] = SnmpV3()
+    journal: Annotated[Journal, BeforeValidator(section_or_defaults)] = Journal()
+    redis: Annotated[Redis, BeforeValidator(section_or_defaults)] = Redis()
+    http: Annotated[Http, BeforeValidator(section_or_defaults)] = Http()
+    log: Annotated[Log, BeforeValidator(section_or_defaults)] = Log()
 
 
 def names(section: type[Section] = Config, prefix: str = "") -> Iterator[str]:

@@ -28,7 +28,7 @@ from netmon.buffer import embedded
 from netmon.config import EMBEDDED, Config
 from netmon.errors import ConfigError
 from netmon.log import log, set_up
-from netmon.model import LaneSettings
+from netmon.model import Engine, LaneSettings
 from netmon.sockets import BoundSocket
 from netmon.status.health import LaneSample, ProcessSample, Snapshot
 from netmon.status.http import HttpServer
@@ -36,7 +36,7 @@ from netmon.supervisor import service
 from netmon.supervisor.child import Child
 from netmon.supervisor.lane import ROLES, Lane, new_landing
 from netmon.supervisor.reload import Change, Plan, plan
-from netmon.trap_receiver import ledger
+from netmon.trap_receiver import engine, ledger
 
 STOP_GRACE_S: Final = 10.0
 """What each role, and then Valkey, gets to finish."""
@@ -73,6 +73,7 @@ class Supervisor:
         self._tasks = asyncio.TaskGroup()
         self._lock_fd = -1
         self._inherited = False
+        self._engines: dict[tuple[str, str | None], Engine] = {}
         self._reloads = {"applied": 0, "refused": 0}
 
     # --- Life.
@@ -150,7 +151,14 @@ class Supervisor:
 
     def _settings(self, config: Config) -> list[LaneSettings]:
         url = embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url
-        return configuration.lane_settings(config, redis_url=url)
+        return configuration.lane_settings(config, redis_url=url, engine=self._engine(config))
+
+    def _engine(self, config: Config) -> Engine:
+        """Our SNMP engine of a receiver; it starts once in each run, so that a reload changes nothing about it."""
+        name, engine_id = config.receiver.name, config.snmpv3.engine_id
+        if (name, engine_id) not in self._engines:
+            self._engines[name, engine_id] = engine.start(config.data_dir / name, engine_id)
+        return self._engines[name, engine_id]
 
     def _sockets(self) -> list[BoundSocket]:
         """The sockets of all lanes, in order: handed down to us, or bound now."""

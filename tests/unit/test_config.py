@@ -163,6 +163,61 @@ def test_everything_reaches_the_lane(tmp_path: Path) -> None:
     ]
 
 
+def test_snmpv3_reaches_the_lane(tmp_path: Path) -> None:
+    """Users with their passphrases read from their files, engine IDs in one way of writing, and our own engine."""
+    for name in ("auth", "priv"):
+        (tmp_path / name).write_text(f"pass phrase of {name} \n")
+    file = written(
+        tmp_path,
+        """
+        snmpv3:
+          users:
+            - {name: lift, auth: sha256, auth_passphrase_file: auth, priv: aes256c, priv_passphrase_file: priv}
+            - {name: 電話, engine_ids: ["0x80001F8804AB", "80:00:1f:88:04:ac"]}
+          contexts: ["", bridge1]
+          boots_reset: reject
+          engine_id: "8000000005aa"
+        """,
+    )
+    engine = model.Engine(engine_id="8000000005aa", starts_unix_ns=(1, 2), boots_first=7)
+
+    [lane] = config.lane_settings(config.load(file), redis_url="redis://127.0.0.1", engine=engine)
+
+    assert lane.snmpv3 == model.V3Settings(
+        users=(
+            model.V3User(
+                name="lift",
+                auth="sha256",
+                auth_passphrase="pass phrase of auth ",
+                priv="aes256c",
+                priv_passphrase="pass phrase of priv ",
+            ),
+            model.V3User(name="電話", engine_ids=("80001f8804ab", "80001f8804ac")),
+        ),
+        contexts=("", "bridge1"),
+        boots_reset="reject",
+        engine_id="8000000005aa",
+        engine_starts_unix_ns=(1, 2),
+        engine_boots_first=7,
+    )
+
+
+def test_weak_snmpv3_is_warned_of(tmp_path: Path) -> None:
+    """Old devices know nothing better, so it is allowed; a passphrase that everybody can read is, too."""
+    (tmp_path / "phrase").write_text("geheimgeheim\n")
+    (tmp_path / "phrase").chmod(0o644)
+    user = "{name: old, auth: md5, auth_passphrase_file: phrase, priv: des, priv_passphrase_file: phrase}"
+
+    doubts = config.warnings(config.load(written(tmp_path, f"snmpv3: {{users: [{user}]}}")))
+
+    assert [doubt.partition(";")[0] for doubt in doubts] == [
+        "snmpv3.users[0].auth: md5 is kept for devices that know nothing better",
+        "snmpv3.users[0].priv: des can be broken by trying all keys",
+        f"snmpv3.users[0].auth_passphrase_file: {tmp_path}/phrase can be read by every user",
+        f"snmpv3.users[0].priv_passphrase_file: {tmp_path}/phrase can be read by every user",
+    ]
+
+
 def test_section_with_every_line_commented_out_is_the_default(tmp_path: Path) -> None:
     """`receiver:` with nothing below is null to YAML, and what is left after commenting out."""
     assert config.load(written(tmp_path, "receiver:\n  limits:\njournal:\n")).receiver.limits.nesting_max == 8

@@ -1,0 +1,153 @@
+"""What the settings are made of: kinds of values, how they are shown in a mistake, and what all sections share."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StrictInt
+from pydantic import ValidationInfo as Info
+
+from netmon import sockets
+from netmon.errors import ConfigError
+
+KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+
+_SIZE = re.compile(r"(\d{1,15}) ?(KiB|MiB|GiB|TiB)", re.ASCII)
+_UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
+
+_FILE_BYTES_MAX = MIB
+"""All the certificates of the world are a quarter of this; a file with more in it was named by mistake."""
+
+
+# --- How values are shown in a mistake. ---
+
+
+def shown(value: Any) -> str:
+    """A value from YAML as it is named in a mistake; short, and never what is inside lists and sections."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case str():
+            return repr(value if len(value) <= 60 else f"{value[:57]}...")
+        case list() | tuple():
+            return "a list"
+        case dict():
+            return "settings"
+    return str(value)
+
+
+def sized(number: int) -> str:
+    """A number of bytes as a person writes it, when it is a round one: `64MiB`."""
+    for unit, size in reversed(_UNITS.items()):
+        if number and number % size == 0:
+            return f"{number // size}{unit}"
+    return str(number)
+
+
+# --- Kinds of values. ---
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"found {shown(value)}; expected bytes, such as 65536 or 64MiB (KiB, MiB, GiB, TiB)")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _address(value: str) -> str:
+    """Accept `ADDRESS:PORT`; `*` becomes the dual-stack wildcard."""
+    listen = f"[::]{value[1:]}" if value.startswith("*:") else value
+    try:
+        sockets.parse_address(listen)
+    except ConfigError:
+        # A name is refused on purpose: a disaster that takes the name server must not take the receiver.
+        raise ValueError(
+            f"found {shown(value)}; expected IP-ADDRESS:PORT, such as 192.0.2.1:162, *:1162 or (quoted) [::1]:1162"
+        ) from None
+    return listen
+
+
+def _network(value: str) -> str:
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(f"found {shown(value)}; expected a network, such as 192.0.2.0/24 or 2001:db8::/32") from None
+    if "/" in value and str(network.network_address) != str(ipaddress.ip_address(value.partition("/")[0])):
+        raise ValueError(f"found {shown(value)}, which has bits after its prefix; expected {network}")
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped:
+        raise ValueError(f"found {shown(value)}; expected an IPv4 network written as such: 192.0.2.0/24")
+    return str(network)
+
+
+def _from_folder(path: Path, info: Info) -> Path:
+    """Make a path absolute from the configuration file's folder; symbolic links stay as they are."""
+    folder = (info.context or {}).get("folder", Path.cwd())
+    return Path(os.path.normpath(folder / path))
+
+
+def _filled(path: Path) -> Path:
+    lines_of(path)
+    return path
+
+
+def _one_line(path: Path) -> Path:
+    count = len(lines_of(path))
+    if count > 1:
+        raise ValueError(f"{path} has {count} lines; expected one, the password")
+    return path
+
+
+def lines_of(file: Path) -> list[str]:
+    """The lines of a file that are not empty, at least one.
+
+    Raises:
+        ValueError: It cannot be read, has nothing in it, is not text, or is too large; the message says which.
+    """
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_FILE_BYTES_MAX + 1)
+        text = content.decode()
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not UTF-8 text") from None
+    if len(content) > _FILE_BYTES_MAX:
+        raise ValueError(f"{file} has more than {sized(_FILE_BYTES_MAX)}")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f"{file} is empty")
+    return lines
+
+
+def some(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse an empty list."""
+    if not value:
+        raise ValueError("found an empty list; expected at least one")
+    return value
+
+
+def section_or_defaults(value: Any) -> Any:
+    """A section of which every line is commented out is null in YAML; it means the defaults."""
+    return {} if value is None else value
+
+
+Bytes = Annotated[StrictInt, BeforeValidator(_size)]
+Address = Annotated[str, AfterValidator(_address)]
+Network = Annotated[str, AfterValidator(_network)]
+FilePath = Annotated[Path, AfterValidator(_from_folder)]
+SecretFile = Annotated[FilePath, AfterValidator(_filled)]
+PasswordFile = Annotated[FilePath, AfterValidator(_one_line)]
+
+
+class Section(BaseModel):
+    """What all groups of settings have in common: frozen, and nothing unknown in them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
