@@ -86,7 +86,10 @@ COMMIT_FIELDS = (
 )
 LATE_FIELDS = (
     "pass_ms",
+    "sent_ms",
     "sent_seq",
+    "floor_ms",
+    "floor_seq",
     *(f"late_{reason}" for reason in PARK_REASONS),
     *(f"late_rejected_{reason}" for reason in PARK_REASONS),
     "replayed",

@@ -26,13 +26,18 @@ EXPRESS: Final = 2
 """Decoded ahead of time: its entry is, or is about to be, in the express stream."""
 LATE_DONE: Final = 4
 """Was parked; its entry, or its rejection, is in the late stream."""
+SHED_TRIED: Final = 5
+"""Was shed, and cannot be read with what is configured now: waits for that, as those do that were parked for want of it."""
 _PARKED_FIRST: Final = 16
 _PENDING_FIRST: Final = 32
 PARKED_MARKS: Final = {reason: _PARKED_FIRST + index for index, reason in enumerate(PARK_REASONS)}
 """Waits in the journal, by reason."""
 PENDING_MARKS: Final = {reason: _PENDING_FIRST + index for index, reason in enumerate(PARK_REASONS)}
 """Waits, and is about to be in the late stream; the intents of late.log say whether it is. By the reason why it waited."""
-REASON_OF: Final = {mark: reason for marks in (PARKED_MARKS, PENDING_MARKS) for reason, mark in marks.items()}
+REASON_OF: Final = {
+    SHED_TRIED: SHED,
+    **{mark: reason for marks in (PARKED_MARKS, PENDING_MARKS) for reason, mark in marks.items()},
+}
 """The marks of all that waits, and why."""
 ELSEWHERE: Final = frozenset({EXPRESS, LATE_DONE, *REASON_OF})
 """Neither in the traps nor in the rejects stream, and not to be put there when they are filled again."""
@@ -183,7 +188,10 @@ class Marks(_SideFiles):
         if found.keys() & _KEPT:
             self.forget(segment)
             return None
-        return Counter({reason: found[mark] for mark, reason in REASON_OF.items() if found[mark]})
+        waiting: Counter[str] = Counter()
+        for mark, reason in REASON_OF.items():
+            waiting[reason] += found[mark]
+        return waiting
 
 
 class Digests(_SideFiles):
