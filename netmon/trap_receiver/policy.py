@@ -1,7 +1,7 @@
 """Whom we listen to, and how far we trust what is said. Pure.
 
 SNMPv1 and v2c carry no proof of who sent a message: an allow-list says which networks and communities are expected, and
-that is all that the trust tier `allow_listed` claims.
+that is all that the trust tier `allow_listed` claims. SNMPv3 has proofs of its own, so of a rule only the networks matter.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class Policy:
             for rule in allow
         ]
         self._relays = _networks(trusted_relays)
-        self._verdicts: dict[tuple[str, bytes], str] = {}
+        self._verdicts: dict[tuple[str, bytes | None], str] = {}
         self._relay_verdicts: dict[str, bool] = {}
 
-    def judge(self, peer: str, community: bytes) -> str:
+    def judge(self, peer: str, community: bytes | None) -> str:
         """The trust tier of a message, `allow_listed` or `other`; or why it is refused: `source_not_allowed`,
         `community_not_allowed`.
 
         Args:
             peer: Address that the datagram came from.
-            community: As in the message.
+            community: As in the message; None for SNMPv3, which has none.
         """
         if not self._rules:
             return OTHER
@@ -51,12 +51,12 @@ class Policy:
             verdict = self._verdicts[peer, community] = self._judge(peer, community)
         return verdict
 
-    def _judge(self, peer: str, community: bytes) -> str:
+    def _judge(self, peer: str, community: bytes | None) -> str:
         verdict = SOURCE_NOT_ALLOWED
         for networks, communities in self._rules:
             if not _contains(networks, peer):
                 continue
-            if communities is None or community in communities:
+            if community is None or communities is None or community in communities:
                 return ALLOW_LISTED
             verdict = COMMUNITY_NOT_ALLOWED
         return verdict

@@ -38,9 +38,12 @@ RULES = (
         ("fe80::1%eth0", b"x", ALLOW_LISTED),
         ("fec0::1%2", b"x", SOURCE_NOT_ALLOWED),
         ("203.0.113.1", b"x", COMMUNITY_NOT_ALLOWED),
+        ("203.0.113.1", None, ALLOW_LISTED),
+        ("192.0.2.1", None, ALLOW_LISTED),
+        ("192.0.3.0", None, SOURCE_NOT_ALLOWED),
     ],
 )
-def test_verdict(peer: str, community: bytes, verdict: str) -> None:
+def test_verdict(peer: str, community: bytes | None, verdict: str) -> None:
     """Any rule with the source and the community allows; twice the same answer."""
     policy = Policy(RULES, ())
 
