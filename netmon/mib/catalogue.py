@@ -30,7 +30,7 @@ INFLATED_BYTES_MAX: Final = 512 << 20
 _HEAD: Final = b"netmon MIB catalogue "
 _CURE: Final = "make it again with `netmon mib compile`"
 _decode: Final = msgspec.json.Decoder(Catalogue).decode
-_encode: Final = msgspec.json.Encoder(order="deterministic").encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def write(path: Path, catalogue: Catalogue) -> None:
