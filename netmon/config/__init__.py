@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails
 from netmon import model, sockets
 from netmon.config import source as config_source
 from netmon.config.kinds import MIB, Section, lines_of, shown, sized
-from netmon.config.settings import EMBEDDED, AllowRule, Config, names, section_of
+from netmon.config.settings import EMBEDDED, AllowRule, Config, Peer, names, section_of
 from netmon.config.snmpv3 import User, weaknesses
 from netmon.config.source import Mistake, Source, dotted
 from netmon.errors import ConfigError
@@ -35,6 +35,7 @@ __all__ = [
     "lane_settings",
     "load",
     "log_format",
+    "peers",
     "redis_settings",
     "warnings",
 ]
@@ -213,6 +214,30 @@ def redis_settings(config: Config, *, redis_url: str) -> model.RedisSettings:
     )
 
 
+def peers(config: Config, *, redis_url: str) -> list[tuple[str, model.RedisSettings]]:
+    """The other receivers of a union: name, and how to reach the Redis that each writes to.
+
+    Args:
+        config: From `load`.
+        redis_url: The URL of our own, never `embedded`.
+
+    Raises:
+        ConfigError: The password's file cannot be used any more.
+    """
+    own = redis_settings(config, redis_url=redis_url)
+    return [(peer.receiver, own if peer.url is None else _peer_redis(peer)) for peer in config.union.peers]
+
+
+def _peer_redis(peer: Peer) -> model.RedisSettings:
+    assert peer.url is not None
+    return model.RedisSettings(
+        url=peer.url,
+        username=peer.username,
+        password=None if peer.password_file is None else _secrets(peer.password_file)[0],
+        tls_ca_file=None if peer.tls_ca_file is None else str(peer.tls_ca_file),
+    )
+
+
 def embedded_memory_bytes_max(config: Config) -> int:
     """`maxmemory` for an embedded Valkey, so far above the streams' budgets that decode, not Valkey, says when to stop.
 
@@ -249,6 +274,8 @@ def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
         yield from ((("snmpv3", "users", index, name), text) for name, text in weaknesses(user))
         secrets["snmpv3", "users", index, "auth_passphrase_file"] = user.auth_passphrase_file
         secrets["snmpv3", "users", index, "priv_passphrase_file"] = user.priv_passphrase_file
+    for index, peer in enumerate(config.union.peers):
+        secrets["union", "peers", index, "password_file"] = peer.password_file
     for path, file in secrets.items():
         if file is not None and file.stat().st_mode & stat.S_IROTH:
             # Not refused: in a container such files are often 0644, and no other user exists.

@@ -40,6 +40,9 @@ from netmon.config.snmpv3 import SnmpV3
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
 
+PEERS_MAX = 3
+"""With us, as many receivers as a union can have."""
+
 EMBEDDED = "embedded"
 """The `redis.url` that starts a Valkey of our own."""
 
@@ -210,6 +213,62 @@ class Redis(Section):
         return value
 
 
+class Peer(Section):
+    """Another receiver that gets the same traps."""
+
+    receiver: Annotated[str, AfterValidator(_receiver_name)]
+    """Its `receiver.name`. No default: it is what tells the two apart."""
+    url: Annotated[str, AfterValidator(_redis_url)] | None = None
+    """The Redis that it writes to; null: the same as ours."""
+    username: Annotated[str, Field(min_length=1)] | None = None
+    """ACL user; null is Redis' user `default`."""
+    password_file: PasswordFile | None = None
+    """File with the password; null sends none."""
+    tls_ca_file: SecretFile | None = None
+    """Certificates (PEM) that a `rediss://` server is checked against; null takes the system's."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_reached(cls, value: str | None) -> str | None:
+        if value == EMBEDDED:
+            raise ValueError("found embedded, which only its owner can reach; expected the URL of a Redis, or null")
+        return value
+
+    @field_validator("username", "password_file", "tls_ca_file")
+    @classmethod
+    def _has_a_server(cls, value: str | Path | None, info: Info) -> str | Path | None:
+        if value is not None and info.data.get("url", "") is None:
+            raise ValueError("has no meaning without a url, since the settings of redis are used; expected null")
+        return value
+
+
+def _once(peers: tuple[Peer, ...]) -> tuple[Peer, ...]:
+    for index, peer in enumerate(peers):
+        if peer.receiver in [earlier.receiver for earlier in peers[:index]]:
+            raise ValueError(f"found {shown(peer.receiver)} twice; expected each receiver once")
+    if len(peers) > PEERS_MAX:
+        raise ValueError(f"found {len(peers)} receivers; expected at most {PEERS_MAX}")
+    return peers
+
+
+class Union(Section):
+    """Whose traps are one with ours: `netmon traps --union`, `netmon ledger --union`."""
+
+    peers: Annotated[tuple[Peer, ...], AfterValidator(_once)] = ()
+    """The other receivers; each device sends to all of them and to us."""
+
+
+class Canary(Section):
+    """Notifications that we send to ourselves, to measure loss without trusting our own books."""
+
+    enabled: StrictBool = True
+    """On: two small traps a second for each listener say more about a receiver than all of its counters."""
+    interval_ms: Annotated[StrictInt, Field(ge=100, le=3_600_000)] = 1_000
+    """Time between two pairs of INFORM and TRAP."""
+    timeout_s: Annotated[StrictInt, Field(ge=1, le=3_600)] = 30
+    """When one that is not in the stream counts as lost. Longer than a restart of Redis takes."""
+
+
 class Http(Section):
     """/metrics, /healthz and /readyz of the whole process tree."""
 
@@ -236,8 +295,18 @@ class Config(Section):
     snmpv3: Annotated[SnmpV3, BeforeValidator(section_or_defaults)] = SnmpV3()
     journal: Annotated[Journal, BeforeValidator(section_or_defaults)] = Journal()
     redis: Annotated[Redis, BeforeValidator(section_or_defaults)] = Redis()
+    union: Annotated[Union, BeforeValidator(section_or_defaults)] = Union()
+    canary: Annotated[Canary, BeforeValidator(section_or_defaults)] = Canary()
     http: Annotated[Http, BeforeValidator(section_or_defaults)] = Http()
     log: Annotated[Log, BeforeValidator(section_or_defaults)] = Log()
+
+    @field_validator("union")
+    @classmethod
+    def _others(cls, value: Union, info: Info) -> Union:
+        own = getattr(info.data.get("receiver"), "name", None)
+        if own in [peer.receiver for peer in value.peers]:
+            raise ValueError(f"found {shown(own)} among the peers, which is our own receiver.name; expected others")
+        return value
 
 
 def names(section: type[Section] = Config, prefix: str = "") -> Iterator[str]:
