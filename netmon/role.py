@@ -1,4 +1,4 @@
-"""One role of one lane as a process: `python -m netmon.role capture|commit|decode`, settings as JSON on standard input.
+"""One role of one lane as a process: `python -m netmon.role capture|commit|decode|late`, settings as JSON on standard input.
 
 The supervisor starts it and hands it the lane's socket and landing. It imports only what the role needs: it is started
 again after a crash, and must be back within a tenth of a second.
@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG = 1
 _GC_THRESHOLD = 50_000
 """Containers made and still alive before the collector looks for cycles: a batch alone has thousands, and none."""
 
-ROLES = ("capture", "commit", "decode")
+ROLES = ("capture", "commit", "decode", "late")
 
 
 class Role(Protocol):
@@ -39,8 +39,15 @@ class Role(Protocol):
         """Makes `run` return soon; called from a signal handler."""
 
 
-def make_role(name: str, settings: LaneSettings, sock: socket.socket, bells: Bells, landing_fd: int | None) -> Role:
+def make_role(
+    name: str, settings: LaneSettings, sock: socket.socket | None, bells: Bells, landing_fd: int | None
+) -> Role:
     """The role by its name; each imports what it needs, and nothing of the others."""
+    if name == "late":
+        from netmon.trap_receiver.late import LateRole  # noqa: PLC0415
+
+        return LateRole(settings)
+    assert sock is not None, "--socket-fd is missing"
     if name == "capture":
         from netmon.trap_receiver.capture import Capture  # noqa: PLC0415
 
@@ -67,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the role that the arguments name; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m netmon.role", description=__doc__)
     parser.add_argument("role", choices=ROLES)
-    parser.add_argument("--socket-fd", type=int, required=True)
+    parser.add_argument("--socket-fd", type=int, help="the lane's UDP socket; only late needs none")
     parser.add_argument("--parent-pid", type=int, help="the supervisor; the role ends when that process does")
     parser.add_argument("--landing-fd", type=int, help="memory for capture; without it, a crash loses a batch")
     parser.add_argument("--captured-fd", type=int, help="eventfd from capture to commit; without it, commit polls")
@@ -78,7 +85,8 @@ def main(argv: list[str] | None = None) -> int:
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=LaneSettings)
     log.set_up(settings.log_level, settings.log_format, role=options.role, lane=settings.lane)
     bells = Bells(options.captured_fd, options.durable_fd)
-    role = make_role(options.role, settings, socket.socket(fileno=options.socket_fd), bells, options.landing_fd)
+    sock = None if options.socket_fd is None else socket.socket(fileno=options.socket_fd)
+    role = make_role(options.role, settings, sock, bells, options.landing_fd)
     signal.signal(signal.SIGTERM, lambda *_: role.stop())
     # Ctrl-C goes to the whole terminal; the supervisor says in which order to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

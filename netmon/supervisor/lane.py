@@ -1,4 +1,4 @@
-"""One lane as the supervisor holds it: the socket, the landing memory and the three role processes.
+"""One lane as the supervisor holds it: the socket, the landing memory and the role processes.
 
 Socket and landing memory belong to the supervisor, so that `kill -9` of a role loses nothing that waits in them.
 """
@@ -17,7 +17,7 @@ from netmon.model import LaneSettings
 from netmon.sockets import BoundSocket
 from netmon.supervisor.child import Child
 
-ROLES: Final = ("capture", "commit", "decode")
+ROLES: Final = ("capture", "commit", "decode", "late")
 """In the order in which they stop: what feeds the others first."""
 
 
@@ -111,6 +111,9 @@ class Lane:
         fds = {"socket": self.bound.sock.fileno(), "captured": self._captured_fd, "durable": self._durable_fd}
         if role == "capture":
             fds["landing"] = self.landing_fd
+        if role == "late":
+            # It answers nobody and is woken by nobody.
+            fds = {}
         stdin = settings_fd(self.settings)
         try:
             return subprocess.Popen(

@@ -371,7 +371,7 @@ class Supervisor:
         log.info("supervisor.upgrade_begun")
         service.notify_reloading(os.environ)
         # Capture last: while it runs, nothing waits in the kernel only.
-        await self._stop_lanes(self.lanes, ("decode", "commit"))
+        await self._stop_lanes(self.lanes, ("late", "decode", "commit"))
         if self._valkey is not None:
             await self._valkey.child.stop(STOP_GRACE_S)
         await self.http.stop()

@@ -66,7 +66,7 @@ class _SideFiles:
     """One file beside each segment, a value of fixed size for each datagram."""
 
     def __init__(self, directory: Path, suffix: str, width: int) -> None:
-        self._directory = directory
+        self.directory = directory
         self._suffix = suffix
         self._width = width
         self._fds: dict[int, int] = {}
@@ -116,7 +116,7 @@ class _SideFiles:
             self.forget(segment)
 
     def _path(self, segment: int) -> Path:
-        return self._directory / f"{segment:020d}{self._suffix}"
+        return self.directory / f"{segment:020d}{self._suffix}"
 
     def _fd(self, segment: int, *, create: bool) -> int | None:
         fd = self._fds.get(segment)
@@ -151,7 +151,7 @@ class Marks(_SideFiles):
 
     def segments(self) -> list[int]:
         """First seqs of the segments that have marks, ascending."""
-        return [segment for segment in segments(self._directory) if self.has(segment)]
+        return [segment for segment in segments(self.directory) if self.has(segment)]
 
     def hold(self, segment: int) -> bool:
         """Keeps a segment with marks from being deleted, until `forget`, `let_go` or our end; False: it is gone."""

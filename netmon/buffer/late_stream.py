@@ -1,0 +1,147 @@
+"""The late stream of a lane: what was decoded out of its turn, appended exactly once by whoever holds the lane's late log.
+
+Decode makes the claim on the lane's keys and keeps the budget; who writes here joins it. A batch is one transaction, as in
+`netmon.buffer.stream`, and begins with a look at what the stream was just before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import hiredis
+
+from netmon.buffer.connection import Connection, MovedError, encode_command, moved_to
+from netmon.buffer.stream import EntryId, IdRefusedError, Streams, parse_id
+from netmon.errors import UnavailableError
+from netmon.model import RedisSettings
+
+_NO_ID = EntryId(0, 0)
+_PAGE = 2_000
+"""Entries of one reply of XRANGE."""
+
+
+class LateFacts(NamedTuple):
+    """What Redis says of the late stream; all zero when there is none."""
+
+    length: int
+    first: EntryId
+    """ID of its oldest entry; 0-0 when it is empty."""
+    last: EntryId
+    """ID of the last entry that was ever added."""
+    deleted: EntryId
+    """Greatest ID that was deleted out of the middle (XDEL); trimming does not count."""
+
+
+class LateStream(Streams):
+    """The late stream of one lane, over one connection that is made when it is needed."""
+
+    def __init__(self, settings: RedisSettings, prefix: str, journal_id: str) -> None:
+        super().__init__(settings, prefix, journal_id)
+        self.key = f"{prefix}:late"
+        self._check = encode_command("XINFO", "STREAM", self.key)
+
+    def _claim(self, connection: Connection) -> bool:
+        """Claims nothing: joins the decode of the same journal."""
+        owner = connection.command("GET", self._owner_key)
+        if owner is not None and owner.decode() != self._journal_id:
+            raise UnavailableError("fenced", f"the streams beside {self.key} are made from another journal")
+        return True
+
+    def encode(self, entry_id: EntryId, field: str, body: bytes) -> bytes:
+        """The command that appends an entry, for `send`."""
+        return encode_command("XADD", self.key, str(entry_id), field, body)
+
+    def settle_late(self) -> LateFacts:
+        """Reads what became of the oldest batch that was sent. On return Redis has all of it.
+
+        Returns:
+            What the stream was just before the batch.
+
+        Raises:
+            UnavailableError: Redis has taken nothing of it, or (connection lost) that is unknown.
+            IdRefusedError: The stream holds something of it, or something newer.
+        """
+        if self._connection is None:
+            raise UnavailableError("connection", "not connected")
+        try:
+            replies = self._connection.replies(self._sent.popleft() + 3)
+            if set(map(type, replies)) != {bytes, list}:
+                raise self._connection.refusal(next(x for x in replies if isinstance(x, hiredis.ReplyError)))
+            facts, *ids = replies[-1]
+            found = _late_facts(facts, self._connection)
+        except UnavailableError as error:
+            self._failed(error)
+            raise
+        if set(map(type, ids)) - {bytes}:
+            self.close()
+            raise IdRefusedError(str(next(x for x in ids if isinstance(x, hiredis.ReplyError))))
+        return found
+
+    def look(self) -> LateFacts:
+        """What the stream is. Raises UnavailableError."""
+        if not self._command("EXISTS", self.key):
+            return LateFacts(0, _NO_ID, _NO_ID, _NO_ID)
+        assert self._connection is not None
+        return _late_facts(self._command("XINFO", "STREAM", self.key), self._connection)
+
+    def late_memory_bytes(self) -> int:
+        """Redis memory of the stream, estimated by Redis from a few samples. Raises UnavailableError."""
+        return int(self._command("MEMORY", "USAGE", self.key) or 0)
+
+
+def _late_facts(reply: Any, connection: Connection) -> LateFacts:
+    if isinstance(reply, hiredis.ReplyError):
+        if "no such key" in str(reply):
+            return LateFacts(0, _NO_ID, _NO_ID, _NO_ID)
+        raise connection.refusal(reply)
+    found = {reply[i].decode(): reply[i + 1] for i in range(0, len(reply), 2)}
+    first = found["first-entry"]
+    return LateFacts(
+        found["length"],
+        parse_id(first[0]) if first else _NO_ID,
+        parse_id(found["last-generated-id"]),
+        # Redis before 7.0 does not tell.
+        parse_id(found.get("max-deleted-entry-id", b"0-0")),
+    )
+
+
+def read_range(settings: RedisSettings, key: str, first: EntryId, last: EntryId) -> Iterator[tuple[EntryId, bytes]]:
+    """The entries of a stream from one ID to another, oldest first: ID and body of the only field.
+
+    Asks for the next page while the one before is worked on.
+
+    Raises:
+        UnavailableError: Redis does not answer, or refuses.
+    """
+    connection = _connect(settings, key)
+    try:
+        connection.send(encode_command("XRANGE", key, str(first), str(last), "COUNT", _PAGE))
+        while page := _reply(connection):
+            if len(page) == _PAGE:
+                start = f"({page[-1][0].decode()}"
+                connection.send(encode_command("XRANGE", key, start, str(last), "COUNT", _PAGE))
+            for entry_id, fields in page:
+                yield parse_id(entry_id), fields[1]
+            if len(page) < _PAGE:
+                return
+    finally:
+        connection.close()
+
+
+def _connect(settings: RedisSettings, key: str) -> Connection:
+    """A connection to the node that has the key."""
+    connection = Connection(settings)
+    try:
+        connection.command("EXISTS", key)
+    except MovedError as error:
+        connection = Connection(settings, moved_to(error))
+    return connection
+
+
+def _reply(connection: Connection) -> list[Any]:
+    reply = connection.reply()
+    if isinstance(reply, hiredis.ReplyError):
+        raise connection.refusal(reply)
+    found: list[Any] = reply
+    return found

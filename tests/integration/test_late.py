@@ -1,0 +1,157 @@
+"""What was parked reaches the late stream exactly once, whatever dies on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from netmon.trap_receiver.ledger import PARK_REASONS
+from tests.integration.harness import Netmon
+from tests.integration.parking import late_entries, late_numbers, park
+
+REASON = "usm_unknown_user"
+
+
+def parked(tmp_path: Path, count: int, *, reason: str = REASON, junk: int = 0) -> Netmon:
+    """A stopped netmon with so many traps that wait, and some that turn out to be no SNMP."""
+    netmon = Netmon(tmp_path)
+    with netmon:
+        netmon.send(map(netmon.trap, range(1, count + 1)), rate=20_000)
+        netmon.wait_settled(captured=count)
+        netmon.send([b"junk"] * junk)
+        netmon.wait_settled(captured=count + junk)
+    park(netmon, range(1, count + 1), reason)
+    return netmon
+
+
+def test_what_waits_is_decoded_at_the_next_start(tmp_path: Path) -> None:
+    """As after a reload that adds a user: in the late stream, in order, under IDs of one pass, and in the books."""
+    netmon = parked(tmp_path, 1_000)
+    assert netmon.ledger().waiting[REASON] == 1_000
+    with netmon:
+        netmon.wait_until(lambda: netmon.ledger().late[REASON] == 1_000, what="decoded late")
+        entries = late_entries(netmon)
+        assert late_numbers(netmon) == list(range(1, 1_001))
+        assert len({entry_id.partition("-")[0] for entry_id, _ in entries}) == 1
+        assert [entry_id.rpartition("-")[2] for entry_id, _ in entries] == [str(event.seq) for _, event in entries]
+        found = netmon.ledger()
+        assert (found.waiting[REASON], found.late_rejected[REASON], found.balanced) == (0, 0, True)
+
+
+def test_a_reload_is_a_start(tmp_path: Path) -> None:
+    """A trap that was sent before its user was configured appears after SIGHUP: the late role is started anew."""
+    with Netmon(tmp_path) as netmon:
+        netmon.send(map(netmon.trap, range(1, 101)))
+        netmon.wait_settled(captured=100)
+        assert netmon.stop() == 0
+        park(netmon, range(1, 51))
+        # One at which nothing is tried: late has no Redis yet when it looks first.
+        netmon.start()
+        netmon.wait_until(lambda: len(late_entries(netmon)) == 50, what="decoded late")
+        assert netmon.stop() == 0
+        park(netmon, range(51, 101))
+        netmon.start()
+        netmon.wait_until(lambda: len(late_entries(netmon)) == 100, what="decoded late")
+        former = netmon.pid("late")
+        netmon.configure({"receiver": {"redact_community": False}})
+        netmon.signal(signal.SIGHUP)
+        netmon.wait_restarted("late", former)
+        assert late_numbers(netmon) == list(range(1, 101))
+
+
+def test_what_was_shed_comes_when_the_storm_has_passed(tmp_path: Path) -> None:
+    """It waits for time only, so no start is needed."""
+    netmon = parked(tmp_path, 300, reason="shed")
+    with netmon:
+        netmon.wait_until(lambda: netmon.ledger().late["shed"] == 300, what="decoded late")
+        assert late_numbers(netmon) == list(range(1, 301))
+
+
+def test_what_is_refused_now_stands_in_the_late_stream_as_a_rejection(tmp_path: Path) -> None:
+    """It was worth waiting for, and is worth an answer."""
+    netmon = parked(tmp_path, 10)
+    netmon.configure({"receiver": {"allow": [{"sources": ["192.0.2.0/24"]}]}})
+    with netmon:
+        netmon.wait_until(lambda: netmon.ledger().late_rejected[REASON] == 10, what="rejected late")
+        assert [getattr(event, "reason", "") for _, event in late_entries(netmon)] == ["source_not_allowed"] * 10
+        assert (netmon.ledger().waiting[REASON], netmon.ledger().late[REASON]) == (0, 0)
+
+
+def settled(netmon: Netmon, count: int, timeout_s: float = 60.0) -> None:
+    """Until the books say that all are late, and the stream has each once, in some order of passes."""
+    netmon.wait_until(lambda: netmon.ledger().late[REASON] == count, timeout_s, "decoded late")
+    assert sorted(late_numbers(netmon)) == list(range(1, count + 1))
+    found = netmon.ledger()
+    assert (found.waiting, found.late[REASON], found.balanced) == (dict.fromkeys(PARK_REASONS, 0), count, True)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_in_the_middle_of_a_pass(tmp_path: Path) -> None:
+    """kill -9 at any moment: nothing twice, nothing missing, the books exact."""
+    count, kills = 40_000, 12
+    netmon = parked(tmp_path, count)
+    with netmon:
+        for kill in range(kills):
+            time.sleep(0.35 + 0.02 * kill)
+            with contextlib.suppress(KeyError, ProcessLookupError):
+                netmon.wait_restarted("late", netmon.signal(signal.SIGKILL, "late"))
+        settled(netmon, count)
+
+
+@pytest.mark.slow
+def test_valkey_killed_in_the_middle_of_a_pass(tmp_path: Path) -> None:
+    """What its file has lost comes again, under the same IDs."""
+    count = 40_000
+    netmon = parked(tmp_path, count)
+    with netmon:
+        for _ in range(3):
+            netmon.wait_restarted("valkey", netmon.signal(signal.SIGKILL, "valkey"))
+            netmon.wait_ready()
+            time.sleep(0.3)
+        settled(netmon, count)
+        with contextlib.closing(netmon.redis()) as client:
+            ids = [entry_id for entry_id, _ in late_entries(netmon)]
+            assert client.xlen(netmon.key("late")) == len(set(ids))
+
+
+@pytest.mark.parametrize("harm", ["flushall", "del", "xdel", "foreign"])
+def test_a_stream_that_somebody_changed_is_made_anew(tmp_path: Path, harm: str) -> None:
+    """FLUSHALL, DEL, XDEL, an entry that is not ours: same IDs and content afterwards, groups where they were."""
+    netmon = parked(tmp_path, 2_000)
+    with netmon, contextlib.closing(netmon.redis()) as client:
+        settled(netmon, 2_000)
+        key, before = netmon.key("late"), late_entries(netmon)
+        client.xgroup_create(key, "consumer", id=before[499][0])
+        time.sleep(2.5)
+        if harm == "flushall":
+            client.flushall()
+        elif harm == "del":
+            client.delete(key)
+        elif harm == "xdel":
+            client.xdel(key, before[700][0])
+        else:
+            client.xadd(key, {"trap": "{}"})
+        netmon.wait_until(lambda: late_entries(netmon) == before, 20, "made anew")
+        groups = client.xinfo_groups(key)
+        assert [(group["name"], group["last-delivered-id"].decode()) for group in groups] == [
+            ("consumer", before[499][0])
+        ]
+        assert netmon.ledger().late[REASON] == 2_000
+        displaced = [name for name in client.keys("*late:displaced*")]
+        assert len(displaced) == (harm == "foreign")
+
+
+def test_a_pass_waits_while_redis_takes_nothing(tmp_path: Path) -> None:
+    """Memory full, then not: it goes on by itself."""
+    netmon = parked(tmp_path, 5_000)
+    with netmon, contextlib.closing(netmon.redis()) as client:
+        client.config_set("maxmemory", 1)
+        netmon.send([netmon.trap(5_001)])
+        time.sleep(2)
+        assert netmon.ledger().late[REASON] < 5_000
+        client.config_set("maxmemory", 0)
+        settled(netmon, 5_000)
