@@ -162,8 +162,8 @@ class LateFeed:
 
     @property
     def _last_meant(self) -> EntryId:
-        found = self._log.read(len(self._log) - 1, 1)
-        return found[0].id if found else _NO_ID
+        """ID of the newest intent."""
+        return self._log.read(len(self._log) - 1, 1)[0].id if len(self._log) else _NO_ID
 
     def _connected(self) -> LateStream:
         if self._stream is None:
