@@ -128,6 +128,8 @@ class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
     snmpv3: V3Settings = V3Settings()
     catalogues: tuple[str, ...] = ()
     """Files of `netmon mib compile`, in order of precedence; the one that ships with netmon comes after them."""
+    catalogue_digests: tuple[str, ...] = ()
+    """Of their contents: a file that was made again is another setting, so that a reload notices it."""
     shedding: SheddingSettings = SheddingSettings()
     segment_bytes: int = 32 << 20
     journal_bytes_max: int = 8 << 30

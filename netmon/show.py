@@ -53,7 +53,7 @@ def trap_line(event: TrapEvent, zone: tzinfo | None = None) -> Text:
         zone: Of the time shown; None is the machine's.
     """
     received = datetime.fromtimestamp(event.received_unix_ns / 1e9, tz=zone).astimezone(zone)
-    name = GENERIC_TRAPS.get(event.trap_oid, printable(event.trap_oid))
+    name = printable(event.name or GENERIC_TRAPS.get(event.trap_oid, event.trap_oid))
     line = Text()
     line.append(f"{received:%Y-%m-%d %H:%M:%S}.{received.microsecond // 1_000:03}", style="dim")
     line.append(f"  {printable(event.source):<15}", style="cyan")
@@ -70,14 +70,25 @@ def trap_line(event: TrapEvent, zone: tzinfo | None = None) -> Text:
 
 
 def _varbind(varbind: Varbind) -> str:
-    value = "" if varbind.value is None else printable(str(varbind.value))
-    if len(value) > VALUE_LENGTH_MAX:
-        value = value[: VALUE_LENGTH_MAX - 1] + "…"
+    unit = f" {_cut(varbind.unit)}" if varbind.unit and varbind.value is not None else ""
+    return f"{printable(varbind.name or varbind.oid)}={_value(varbind)}{unit}"
+
+
+def _value(varbind: Varbind) -> str:
+    """What is known of a value, in the order of what a person wants to see."""
     if varbind.value is None:
-        value = varbind.type
-    elif varbind.encoding == "hex":
-        value = f"0x{value}"
-    return f"{printable(varbind.oid)}={value}"
+        return varbind.type
+    if varbind.text is not None:
+        return _cut(varbind.text)
+    value = f"{'0x' if varbind.encoding == 'hex' else ''}{_cut(str(varbind.value))}"
+    if varbind.label is None:
+        return value
+    return _cut(varbind.label) if varbind.type == "ObjectIdentifier" else f"{_cut(varbind.label)}({value})"
+
+
+def _cut(text: str) -> str:
+    shown = printable(text)
+    return shown if len(shown) <= VALUE_LENGTH_MAX else shown[: VALUE_LENGTH_MAX - 1] + "…"
 
 
 def trap_json(key: str, entry_id: str, event: TrapEvent) -> str:

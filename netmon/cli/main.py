@@ -18,6 +18,7 @@ from rich.live import Live
 
 from netmon import __version__, show, sockets
 from netmon import config as configuration
+from netmon.cli import mib
 from netmon.cli.common import NOT_WELL, USAGE, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of
 from netmon.config import EMBEDDED, Config
 from netmon.errors import ConfigError
@@ -41,6 +42,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(mib.app)
 
 
 def main() -> None:
@@ -140,7 +143,7 @@ def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
     doubts: list[str] = []
     lanes: list[LaneSettings] = []
     try:
-        loaded = configuration.load(path)
+        loaded = configuration.load(path, thorough=True)
         lanes, doubts = lanes_of(loaded), configuration.warnings(loaded)
     except ConfigError as error:
         mistakes = error.mistakes
@@ -167,26 +170,31 @@ def _print_check(path: Path, mistakes: Sequence[str], doubts: Sequence[str], lan
         print(f"when they are in the {first.inform_ack}.")
 
 
+UnionOfAll = Annotated[
+    bool, typer.Option("--union", help="With the other receivers of the same traps: each notification once.")
+]
+Receivers = Annotated[
+    list[str] | None,
+    typer.Option("--receiver", help="With --union: another receiver that writes to the same Redis; may be repeated."),
+]
+
+
 @app.command()
 def traps(
     config: ConfigFile = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what arrives.")] = False,
     as_json: AsJson = False,
     last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many of the newest to begin with.")] = 10,
+    union: UnionOfAll = False,
+    receivers: Receivers = None,
+    canary: Annotated[bool, typer.Option("--canary", help="Show netmon's own canaries, too.")] = False,
 ) -> None:
-    """Show decoded traps from the stream, oldest first."""
-    from netmon.buffer import consumer  # noqa: PLC0415 - redis-py is slow to import
+    """Show decoded traps from the streams, in the order of their arrival there."""
+    from netmon.cli.union import paths_of, show_traps  # noqa: PLC0415 - redis-py is slow to import
 
     with exit_codes():
-        lanes = lanes_of(configuration.load(config_path(config)))
-        console = LineConsole(highlight=False, markup=False, emoji=False)
-        client = consumer.open(lanes[0].redis)
-        for key, entry_id, event in consumer.tail(client, [f"{x.key_prefix}:traps" for x in lanes], last, follow):
-            if as_json:
-                print(show.trap_json(key, entry_id, event), flush=True)
-            else:
-                console.print(show.trap_line(event), soft_wrap=True)
-        sys.stdout.flush()
+        paths = paths_of(configuration.load(config_path(config)), receivers or [], union=union)
+        show_traps(paths, last=last, follow=follow, canaries=canary, as_json=as_json)
 
 
 @app.command()
@@ -194,13 +202,29 @@ def ledger(
     config: ConfigFile = None,
     as_json: AsJson = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second.")] = False,
+    union: UnionOfAll = False,
+    receivers: Receivers = None,
+    since: Annotated[str, typer.Option("--since", help="With --union: how far to look back: 90s, 15m, 1h, 2d.")] = "1h",
 ) -> None:
-    """Show where every datagram is. Reads files only: works with netmon and Redis down. Exit 1: it does not balance."""
+    """Show where every datagram is. Exit 1: it does not balance, or with --union: a receiver missed something.
+
+    Reads files only, and works with netmon and Redis down; --union reads the streams.
+    """
     with exit_codes():
-        lanes = lanes_of(configuration.load(config_path(config)))
+        loaded = configuration.load(config_path(config))
+        if union:
+            raise typer.Exit(0 if _union_ledger(loaded, receivers or [], since, as_json) else NOT_WELL)
+        lanes = lanes_of(loaded)
         found = _read_ledgers(lanes)
         _watch_ledgers(lanes, as_json) if watch else _print_ledgers(found, as_json)
         raise typer.Exit(0 if all(x.balanced for _, x in found) else NOT_WELL)
+
+
+def _union_ledger(config: Config, receivers: Sequence[str], since: str, as_json: bool) -> bool:
+    """Whether no receiver missed anything."""
+    from netmon.cli.union import paths_of, seconds_of, show_union  # noqa: PLC0415 - redis-py is slow to import
+
+    return show_union(paths_of(config, receivers, union=True), since_s=seconds_of(since), as_json=as_json)
 
 
 def _read_ledgers(lanes: Sequence[LaneSettings]) -> list[tuple[LaneSettings, LaneLedger]]:
@@ -253,6 +277,13 @@ def decode(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
         _become_role("decode", config_path(config), lane_number)
 
 
+@app.command()
+def late(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
+    """Run late decoding of one lane by itself; it needs no socket."""
+    with exit_codes():
+        _become_role("late", config_path(config), lane_number)
+
+
 def _become_role(role: str, path: Path, number: int) -> None:
     """Replace this process by the role's."""
     loaded = configuration.load(path)
@@ -262,7 +293,7 @@ def _become_role(role: str, path: Path, number: int) -> None:
         raise ConfigError([f"--lane {number}: {path} has the lanes 0 to {len(lanes) - 1}"])
     settings = lanes[number]
     Path(settings.directory).mkdir(mode=0o750, parents=True, exist_ok=True)
-    fds = {"socket": _role_socket(role, lanes, number)}
+    fds = {} if role == "late" else {"socket": _role_socket(role, lanes, number)}
     if role == "capture":
         fds["landing"] = lane.new_landing(settings)
     for fd in fds.values():

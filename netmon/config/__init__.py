@@ -23,13 +23,15 @@ from pydantic_core import ErrorDetails
 from netmon import model, sockets
 from netmon.config import source as config_source
 from netmon.config.kinds import MIB, Section, lines_of, shown, sized
-from netmon.config.settings import EMBEDDED, AllowRule, Config, Peer, names, section_of
+from netmon.config.settings import EMBEDDED, PEERS_MAX, AllowRule, Config, Peer, names, section_of
 from netmon.config.snmpv3 import User, weaknesses
 from netmon.config.source import Mistake, Source, dotted
 from netmon.errors import ConfigError
+from netmon.mib import catalogue
 
 __all__ = [
     "EMBEDDED",
+    "PEERS_MAX",
     "Config",
     "embedded_memory_bytes_max",
     "lane_settings",
@@ -54,8 +56,12 @@ _EXPECTED = {
 # --- From a file to settings. ---
 
 
-def load(path: Path) -> Config:
+def load(path: Path, *, thorough: bool = False) -> Config:
     """Read and check a configuration; relative paths in it start at its folder.
+
+    Args:
+        path: Of the YAML.
+        thorough: Look into catalogues of names, too. A receiver runs without one that is damaged; `netmon check` tells.
 
     Raises:
         ConfigError: The file cannot be read, or is wrong; `mistakes` has all there is to say, by line.
@@ -67,7 +73,7 @@ def load(path: Path) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 text at byte {error.start}"]) from None
     source = config_source.parse(text)
-    config, mistakes = _checked(source, (Path.cwd() / path).parent)
+    config, mistakes = _checked(source, (Path.cwd() / path).parent, thorough)
     if config is None or mistakes:
         raise ConfigError([_line(path, mistake) for mistake in sorted(set(mistakes))])
     return config
@@ -78,13 +84,13 @@ def _line(path: Path, mistake: Mistake) -> str:
     return f"{where}{mistake.path}: {mistake.text}" if mistake.path else f"{where}{mistake.text}"
 
 
-def _checked(source: Source, folder: Path) -> tuple[Config | None, list[Mistake]]:
+def _checked(source: Source, folder: Path, thorough: bool) -> tuple[Config | None, list[Mistake]]:
     """The settings, None when they cannot be made, and everything that is wrong."""
     values = source.values if source.values is not None else {}
     if not isinstance(values, dict):
         return None, [*source.mistakes, source.mistake((), f"found {_kind(values)}; expected settings, name: value")]
     try:
-        return Config.model_validate(values, context={"folder": folder}), source.mistakes
+        return Config.model_validate(values, context={"folder": folder, "thorough": thorough}), source.mistakes
     except ValidationError as invalid:
         told = {mistake.path for mistake in source.mistakes}
         errors = (
@@ -170,6 +176,7 @@ def lane_settings(config: Config, *, redis_url: str, engine: model.Engine | None
     receiver, journal = config.receiver, config.journal
     redis = redis_settings(config, redis_url=redis_url)
     snmpv3 = _v3_settings(config, engine)
+    catalogue_digests = tuple(map(catalogue.digest, config.mibs.catalogues))
     allow = tuple(_allow_rule(rule) for rule in receiver.allow)
     listens = [listen for listen in receiver.listen for _ in range(receiver.lanes_per_listener)]
     return [
@@ -186,6 +193,8 @@ def lane_settings(config: Config, *, redis_url: str, engine: model.Engine | None
             trusted_relays=receiver.trusted_relays,
             limits=model.Limits(**receiver.limits.model_dump()),
             snmpv3=snmpv3,
+            catalogues=tuple(map(str, config.mibs.catalogues)),
+            catalogue_digests=catalogue_digests,
             segment_bytes=journal.segment_bytes,
             journal_bytes_max=journal.size_bytes_max,
             journal_age_max_s=journal.age_s_max,

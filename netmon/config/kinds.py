@@ -13,6 +13,7 @@ from pydantic import ValidationInfo as Info
 
 from netmon import sockets
 from netmon.errors import ConfigError
+from netmon.mib import catalogue
 
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
@@ -105,6 +106,16 @@ def _one_line(path: Path) -> Path:
     return path
 
 
+def _readable_catalogue(path: Path, info: Info) -> Path:
+    """Refuse what cannot be read, but only in a thorough check: names are not worth a receiver that does not start."""
+    if (info.context or {}).get("thorough"):
+        try:
+            catalogue.read(path)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+    return path
+
+
 def lines_of(file: Path) -> list[str]:
     """The lines of a file that are not empty, at least one.
 
@@ -145,6 +156,7 @@ Network = Annotated[str, AfterValidator(_network)]
 FilePath = Annotated[Path, AfterValidator(_from_folder)]
 SecretFile = Annotated[FilePath, AfterValidator(_filled)]
 PasswordFile = Annotated[FilePath, AfterValidator(_one_line)]
+CatalogueFile = Annotated[FilePath, AfterValidator(_readable_catalogue)]
 
 
 class Section(BaseModel):

@@ -26,6 +26,7 @@ from netmon.config.kinds import (
     TIB,
     Address,
     Bytes,
+    CatalogueFile,
     FilePath,
     Network,
     PasswordFile,
@@ -181,6 +182,14 @@ class Journal(Section):
         return value
 
 
+class Mibs(Section):
+    """Names for what traps hold."""
+
+    catalogues: tuple[CatalogueFile, ...] = ()
+    """Files of `netmon mib compile`; the first that knows an OID is right. The standard modules of IETF and IANA, which
+    ship with netmon, come after them."""
+
+
 class Redis(Section):
     """The buffer."""
 
@@ -293,6 +302,7 @@ class Config(Section):
     checkout's `var/` for `make run`; packages set /var/lib/netmon."""
     receiver: Annotated[Receiver, BeforeValidator(section_or_defaults)] = Receiver()
     snmpv3: Annotated[SnmpV3, BeforeValidator(section_or_defaults)] = SnmpV3()
+    mibs: Annotated[Mibs, BeforeValidator(section_or_defaults)] = Mibs()
     journal: Annotated[Journal, BeforeValidator(section_or_defaults)] = Journal()
     redis: Annotated[Redis, BeforeValidator(section_or_defaults)] = Redis()
     union: Annotated[Union, BeforeValidator(section_or_defaults)] = Union()

@@ -32,6 +32,10 @@ _FAULTS = (PySmiError, LookupError, TypeError, ValueError, AttributeError, Arith
 """What pysmi raises for files that are odd enough: the others are compiled all the same."""
 
 
+Report = Callable[[str, str, int], None]
+"""(what is done next, with which module, how many such steps there are in all)."""
+
+
 class Compiled(msgspec.Struct, frozen=True):
     """What one run found."""
 
@@ -63,14 +67,14 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
 
 
 def compile_files(
-    files: Sequence[Path], known: Sequence[Catalogue], progress: Callable[[str], None] = lambda _module: None
+    files: Sequence[Path], known: Sequence[Catalogue], progress: Report = lambda _step, _module, _total: None
 ) -> Compiled:
     """Compile all modules in these files.
 
     Args:
         files: From `files_of`; which module is in a file stands in its text, not in its name.
         known: Catalogues that modules may import from, in order of precedence.
-        progress: Is told each module when pysmi has read it, and again when it is compiled.
+        progress: Is told before each step, of which there are two a module.
     """
     problems: list[Problem] = []
     sources: dict[str, Source] = {}
@@ -112,7 +116,7 @@ def _add(source: Source, sources: dict[str, Source], problems: list[Problem]) ->
 
 
 def _compiled(
-    sources: dict[str, Source], known: Sequence[Catalogue], problems: list[Problem], progress: Callable[[str], None]
+    sources: dict[str, Source], known: Sequence[Catalogue], problems: list[Problem], progress: Report
 ) -> dict[str, Document]:
     """What pysmi makes of the modules, by name; those that it refuses are missing, and told in `problems`."""
     origins = {module.name: catalogue for catalogue in reversed(known) for module in catalogue.modules}
@@ -125,7 +129,7 @@ def _compiled(
     )
     pysmi = _Pysmi()
     for name, source in sources.items():
-        progress(name)
+        progress("reading", name, 2 * len(sources))
         if (problem := pysmi.read(source, wanted[name].text)) is not None:
             problems.append(problem)
     while absent := pysmi.absent():
@@ -135,7 +139,7 @@ def _compiled(
             pysmi.supply(name, known_text or texts.placeholder(name, imported))
     documents: dict[str, Document] = {}
     for name in pysmi.complete(sources):
-        progress(name)
+        progress("compiling", name, 2 * len(sources))
         found = pysmi.document(sources[name])
         if isinstance(found, Problem):
             problems.append(found)

@@ -63,6 +63,10 @@ class Catalogue(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where two of them name the same OID, the first is right."""
     syntaxes: tuple[Syntax, ...] = ()
 
+    def count(self, *kinds: Kind) -> int:
+        """How many nodes are of one of these kinds."""
+        return sum(node.kind in kinds for module in self.modules for node in module.nodes)
+
 
 def sort_key(oid: str) -> tuple[int, ...]:
     """The place of an OID among others: 1.10 comes after 1.9."""

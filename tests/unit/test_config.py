@@ -34,7 +34,7 @@ def written(folder: Path, text: str) -> Path:
 def mistakes_in(file: Path) -> list[str]:
     """What `load` says about a file, without the file's name."""
     with pytest.raises(ConfigError) as caught:
-        config.load(file)
+        config.load(file, thorough=True)
     return [mistake.removeprefix(f"{file}:") for mistake in caught.value.mistakes]
 
 
@@ -280,6 +280,18 @@ def test_open_doors_are_warned_of(tmp_path: Path) -> None:
         f"redis.password_file: {tmp_path}/password can be read by every user; chmod 640 would do",
         f"receiver.allow[0].communities_file: {tmp_path}/communities can be read by every user; chmod 640 would do",
     ]
+
+
+def test_catalogues_reach_the_lane_with_what_is_in_them(tmp_path: Path) -> None:
+    """A catalogue made again under its name is another setting, which a reload notices; a lost one stops nobody."""
+    file = written(tmp_path, "mibs: {catalogues: [vendor.cat, lost.cat]}")
+    lanes = []
+    for content in (b"one", b"another"):
+        (tmp_path / "vendor.cat").write_bytes(content)
+        lanes += config.lane_settings(config.load(file), redis_url="redis://127.0.0.1")
+
+    assert {lane.catalogues for lane in lanes} == {(str(tmp_path / "vendor.cat"), str(tmp_path / "lost.cat"))}
+    assert len({lane.catalogue_digests for lane in lanes}) == 2
 
 
 # --- Files that are wrong. ---

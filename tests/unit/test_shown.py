@@ -218,6 +218,28 @@ def test_what_a_device_sends_cannot_drive_the_terminal() -> None:
     assert show.trap_line(event(varbinds=[nasty]), UTC).plain.endswith(r"  1.3.6=a\x1b[2Jb\nc\u202ed")
 
 
+def test_names_are_shown_in_place_of_numbers() -> None:
+    """Names and labels where a catalogue had them, the number beside its label, the unit behind its value."""
+    varbinds = [
+        Varbind("1.3.6.1.2.1.2.2.1.8.7", "Integer32", 2, None, "ifOperStatus.7", "down"),
+        Varbind("1.3.6.1.2.1.2.2.1.6.7", "OctetString", "02005e1000ff", "hex", "ifPhysAddress.7", None, "02:00:5e:10:00:ff"),
+        Varbind("1.4", "OctetString", "c0", "hex", "b.0", "one,two"),
+        Varbind("1.5", "ObjectIdentifier", "1.3.6.1.6.3.1.1.5.3", None, None, "linkDown"),
+        Varbind("1.6", "Gauge32", 5, None, "wait.0", None, None, "seconds"),
+    ]  # fmt: skip
+    assert show.trap_line(event(name="linkDown", trap_oid="1.2", varbinds=varbinds), UTC).plain.endswith(
+        "  linkDown  ifOperStatus.7=down(2)  ifPhysAddress.7=02:00:5e:10:00:ff  b.0=one,two(0xc0)  1.5=linkDown"
+        "  wait.0=5 seconds"
+    )
+
+
+def test_names_cannot_drive_the_terminal() -> None:
+    """A catalogue, too, comes from somewhere."""
+    nasty = Varbind("1.3", "Integer32", 1, None, "a\x1b", "b\x1b", "c\x1b", "d\x1b")
+    line = show.trap_line(event(name="e\x1b", varbinds=[nasty]), UTC).plain
+    assert line.endswith(r"  e\x1b  a\x1b=c\x1b d\x1b")
+
+
 def test_long_traps_are_cut_and_say_so() -> None:
     """Hexadecimal is marked, long values end in an ellipsis, further varbinds are counted."""
     varbinds = [Varbind("1.3", "OctetString", "ab" * 50, "hex"), *[Varbind("1.4", "Null", None)] * 7]
