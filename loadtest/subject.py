@@ -138,6 +138,7 @@ class Netmon(Process):
             "receiver": {"listen": [f"127.0.0.1:{self.port}"]},
             "redis": {"stream_memory_bytes_max": stream_bytes_max},
             "http": {"listen": f"127.0.0.1:{self._http_port}"},
+            "canary": {"enabled": False},  # every trap is counted
         }
         self._config.write_text(json.dumps(base | sections))
         self.deployment = lanes.from_config(self._config)

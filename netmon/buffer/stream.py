@@ -1,4 +1,4 @@
-"""The two streams of a lane: appended exactly once, compared with what they should be, trimmed within a budget.
+"""The streams of a lane: appended exactly once, compared with what they should be, trimmed within a budget.
 
 A batch is one transaction, so that Redis takes all of it or nothing, whatever it runs out of in between. An entry's ID is
 made from the journal and only grows: what Redis has, it refuses to take again. The last IDs therefore say how far the
@@ -55,7 +55,14 @@ class IdRefusedError(NetmonError):
 
 
 class Streams:
-    """The traps and the rejects stream of one lane, over one connection that is made when it is needed."""
+    """The streams of one lane that decode fills, over one connection that is made when it is needed.
+
+    Attributes:
+        traps: Key of the stream of accepted notifications, in their turn.
+        rejects: Key of the stream of refused datagrams.
+        express: Key of the stream of what was decoded before its turn.
+        late: Key of the stream of what was decoded after its turn; others append to it.
+    """
 
     def __init__(self, settings: RedisSettings, prefix: str, journal_id: str) -> None:
         """Args:
@@ -65,14 +72,17 @@ class Streams:
         """
         self.traps = f"{prefix}:traps"
         self.rejects = f"{prefix}:rejects"
+        self.express = f"{prefix}:express"
+        self.late = f"{prefix}:late"
         self._settings = settings
         self._owner_key = f"{prefix}:owner"
         self._lease_key = f"{prefix}:lease"
         self._journal_id = journal_id
         self._connection: Connection | None = None
         self._node: tuple[str, int] | None = None
-        self._check = encode_command("XLEN", self.traps) + encode_command("XLEN", self.rejects)
-        self._traps_head = b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n" % (len(self.traps.encode()), self.traps.encode())
+        self._check = b"".join(encode_command("XLEN", key) for key in (self.traps, self.rejects, self.express))
+        self._traps_head = _xadd_head(self.traps)
+        self._express_head = _xadd_head(self.express)
         self._sent: deque[int] = deque()
 
     # -- the connection
@@ -158,6 +168,17 @@ class Streams:
             body,
         )
 
+    def encode_express(self, ms: int, seq: int, body: bytes) -> bytes:
+        """The command that appends an entry with the field `trap` to the express stream, for `send`."""
+        entry_id = b"%d-%d" % (ms, seq)
+        return b"%b$%d\r\n%b\r\n$4\r\ntrap\r\n$%d\r\n%b\r\n" % (
+            self._express_head,
+            len(entry_id),
+            entry_id,
+            len(body),
+            body,
+        )
+
     def encode_reject(self, ms: int, seq: int, body: bytes) -> bytes:
         """The command that appends an entry with the field `reject`, for `send`."""
         return encode_command("XADD", self.rejects, f"{ms}-{seq}", "reject", body)
@@ -192,11 +213,11 @@ class Streams:
             self._failed(error)
             raise
 
-    def settle(self) -> tuple[int, int]:
+    def settle(self) -> tuple[int, int, int]:
         """Reads what became of the oldest batch that was sent. On return Redis has all of it.
 
         Returns:
-            Lengths of the traps and the rejects stream just before the batch.
+            Lengths of the traps, the rejects and the express stream just before the batch.
 
         Raises:
             UnavailableError: Redis has taken nothing of it, or (connection lost) that is unknown.
@@ -206,17 +227,17 @@ class Streams:
             raise UnavailableError("connection", "not connected")
         try:
             # +OK for MULTI, +QUEUED for each command; a refusal there is why EXEC will fail.
-            replies = self._connection.replies(self._sent.popleft() + 4)
+            replies = self._connection.replies(self._sent.popleft() + 5)
             if set(map(type, replies)) != {bytes, list}:
                 raise self._connection.refusal(next(x for x in replies if isinstance(x, hiredis.ReplyError)))
         except UnavailableError as error:
             self._failed(error)
             raise
-        traps_length, rejects_length, *ids = replies[-1]
+        traps_length, rejects_length, express_length, *ids = replies[-1]
         if set(map(type, ids)) - {bytes}:
             self.close()
             raise IdRefusedError(str(next(x for x in ids if isinstance(x, hiredis.ReplyError))))
-        return traps_length, rejects_length
+        return traps_length, rejects_length, express_length
 
     def wait_fsync(self) -> bool:
         """Whether all that was appended is on the server's disk now (WAITAOF). Raises UnavailableError."""
@@ -225,9 +246,14 @@ class Streams:
 
     # -- looking
 
-    def lengths(self) -> tuple[int, int]:
-        """Entries in the traps and in the rejects stream. Raises UnavailableError."""
-        return self._command("XLEN", self.traps), self._command("XLEN", self.rejects)
+    def lengths(self) -> tuple[int, int, int]:
+        """Entries in the traps, the rejects and the express stream. Raises UnavailableError."""
+        return self.length(self.traps), self.length(self.rejects), self.length(self.express)
+
+    def length(self, key: str) -> int:
+        """Entries in a stream. Raises UnavailableError."""
+        entries: int = self._command("XLEN", key)
+        return entries
 
     def facts(self, key: str) -> StreamFacts:
         """Length and last ID of a stream. Raises UnavailableError."""
@@ -236,9 +262,9 @@ class Streams:
         found = _pairs(self._command("XINFO", "STREAM", key))
         return StreamFacts(found["length"], parse_id(found["last-generated-id"]))
 
-    def memory_bytes(self) -> int:
-        """Redis memory of both streams, estimated by Redis from a few samples. Raises UnavailableError."""
-        return sum(self._command("MEMORY", "USAGE", key) or 0 for key in (self.traps, self.rejects))
+    def memory_bytes(self, *keys: str) -> int:
+        """Redis memory of some streams, estimated by Redis from a few samples. Raises UnavailableError."""
+        return sum(self._command("MEMORY", "USAGE", key) or 0 for key in keys)
 
     def groups(self, key: str) -> list[GroupFacts]:
         """The consumer groups of a stream and how far each has acknowledged; may be empty. Raises UnavailableError."""
@@ -297,6 +323,11 @@ class Streams:
         for group in groups:
             if group.name not in existing:
                 self._command("XGROUP", "CREATE", key, group.name, str(group.floor), "MKSTREAM")
+
+
+def _xadd_head(key: str) -> bytes:
+    """The command XADD with one field, up to the ID."""
+    return b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n" % (len(key.encode()), key.encode())
 
 
 def parse_id(text: bytes) -> EntryId:

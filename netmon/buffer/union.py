@@ -30,6 +30,18 @@ SAME_MAX: Final = 1_000
 _SOURCES_MAX: Final = 1_000
 """Sources that a comparison names; what others said is counted without them."""
 
+
+class Said(msgspec.Struct, frozen=True, gc=False):
+    """Of a `TrapEvent` what tells it from others: for readers that need no more."""
+
+    digest: str
+    source: str
+    trap_oid: str
+    received_unix_ns: int
+    engine_id: str | None = None
+    duplicate_of: int | None = None
+
+
 Key = tuple[str, str, str]
 """Digest, device, trap OID."""
 
@@ -102,7 +114,7 @@ class Union:
         """Notifications that some path lacks, and still may tell."""
         return len(self._waiting)
 
-    def tell(self, path: str, event: TrapEvent, lane: int | None = None) -> bool:
+    def tell(self, path: str, event: TrapEvent | Said, lane: int | None = None) -> bool:
         """Takes a notification that a path has; whether it is the first to tell it. Feed each stream entry once.
 
         Args:

@@ -86,6 +86,7 @@ class Netmon:
             "journal": {"segment_bytes": "4MiB", "size_bytes_max": "256MiB"},
             "redis": {"stream_memory_bytes_max": "64MiB"},
             "http": {"listen": f"127.0.0.1:{self.http_port}"},
+            "canary": {"enabled": False},  # tests count every trap
             "log": {"format": "json"},
         }
         self.configure(overrides or {})
