@@ -18,6 +18,7 @@ from netmon.snmp.notification import (
     SYS_UPTIME,
     Notification,
     decode_notification,
+    decode_notification_v3,
 )
 from netmon.snmp.response import encode_response
 
@@ -67,6 +68,7 @@ FLAGS: Final[tuple[str, ...]] = (
     "agent_addr_malformed",  # an SNMPv1 agent-addr that is not 4 octets, read as 0.0.0.0
     "generic_trap_unknown",  # a generic-trap outside 0 to 6, read as enterpriseSpecific
     "specific_trap_wrapped",  # a specific-trap outside 0 to 2^32 - 1, read modulo 2^32
+    "engine_boots_reset",  # an SNMPv3 engine that has lost its boots: what it says may have been recorded long ago
 )
 """What a notification was forgiven; each word is at most once in `Notification.flags`."""
 
@@ -80,6 +82,7 @@ __all__ = [
     "SYS_UPTIME",
     "Notification",
     "decode_notification",
+    "decode_notification_v3",
     "encode_response",
     "find_inform",
     "mask_community",

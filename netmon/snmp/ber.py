@@ -1,9 +1,10 @@
 """Basic Encoding Rules, as much as SNMP uses: a tag, a length, contents.
 
-Owns how lengths, integers and object identifiers are read (X.690 section 8, narrowed by RFC 3417 section 8), and the
-bounded cache of OIDs. Pure. A position is a number of bytes from the start of the datagram; every reader is told where
-the enclosing value stops and refuses to read a value that goes past it. A read past the end of the datagram raises
-`IndexError`: the decoder catches it once, as `truncated`, instead of asking before each byte.
+Owns how lengths, integers and object identifiers are read (X.690 section 8, narrowed by RFC 3417 section 8), the
+bounded cache of OIDs, and how lengths and integers are written. Pure. A position is a number of bytes from the start of
+the datagram; every reader is told where the enclosing value stops and refuses to read a value that goes past it. A read
+past the end of the datagram raises `IndexError`: the decoder catches it once, as `truncated`, instead of asking before
+each byte.
 """
 
 from __future__ import annotations
@@ -170,3 +171,23 @@ def _arcs(contents: bytes, pos: int) -> tuple[list[int], bool]:
     root = min(arcs[0] // 40, 2)
     arcs[:1] = (root, arcs[0] - 40 * root)
     return arcs, padded
+
+
+def tlv(tag: int, contents: bytes) -> bytes:
+    """Returns tag, shortest definite length (X.690 section 10.1) and contents."""
+    length = len(contents)
+    if length < 0x80:
+        return bytes((tag, length)) + contents
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(octets))) + octets + contents
+
+
+def encode_integer(value: int) -> bytes:
+    """Returns an INTEGER."""
+    return tlv(INTEGER, integer_contents(value))
+
+
+def integer_contents(value: int) -> bytes:
+    """Returns two's complement in the fewest octets; an unsigned value with its high bit set gets a leading zero."""
+    magnitude = value if value >= 0 else ~value
+    return value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True)

@@ -26,8 +26,9 @@ from netmon.snmp.ber import (
     oid_text,
     overrun,
 )
-from netmon.snmp.message import INFORM_REQUEST, V1, Frame, frame
+from netmon.snmp.message import INFORM_REQUEST, TRAP_V2, V1, V3, Frame, frame
 from netmon.snmp.names import Names
+from netmon.snmp.v3 import Opened
 from netmon.snmp.value import READERS, dotted, unnamed
 
 SYS_UPTIME: Final = "1.3.6.1.2.1.1.3.0"
@@ -118,6 +119,35 @@ def decode_notification(datagram: bytes, limits: Limits = _DEFAULT_LIMITS, names
         return _notification_v2c(datagram, opened, limits, flags, names)
     except IndexError:
         raise DecodeError("truncated", len(datagram)) from None
+
+
+def decode_notification_v3(opened: Opened, limits: Limits = _DEFAULT_LIMITS, names: Names | None = None) -> Notification:
+    """Decodes the notification in an SNMPv3 message that `netmon.snmp.usm.Usm.open` has opened.
+
+    Args:
+        opened: The message.
+        limits: As for `decode_notification`.
+        names: As for `decode_notification`.
+
+    Raises:
+        DecodeError: With a reason of `netmon.snmp.REASONS`. Nothing else is raised, whatever the bytes.
+    """
+    tag = opened.pdu_tag
+    if tag not in (TRAP_V2, INFORM_REQUEST):
+        raise DecodeError("pdu_not_notification", opened.pdu_pos)
+    body = (V3, b"", tag, opened.pdu_pos, opened.pdu_start, opened.pdu_stop)
+    try:
+        notification = _notification_v2c(opened.scoped, body, limits, list(opened.flags), names)
+    except IndexError:
+        raise DecodeError("truncated", opened.pdu_stop) from None
+    return msgspec.structs.replace(
+        notification,
+        version="v3",
+        user=opened.user,
+        security_level=opened.security_level,
+        engine_id=opened.context_engine_id or opened.engine_id,
+        context=opened.context or None,
+    )
 
 
 def _notification_v2c(

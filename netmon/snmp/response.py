@@ -9,8 +9,7 @@ from typing import Final
 
 from netmon.errors import DecodeError
 from netmon.model import Limits
-from netmon.snmp.ber import OCTET_STRING, SEQUENCE, expect, integer
-from netmon.snmp.encode import tlv
+from netmon.snmp.ber import OCTET_STRING, SEQUENCE, expect, integer, tlv
 from netmon.snmp.message import INFORM_REQUEST, frame
 from netmon.snmp.notification import decode_notification
 
@@ -29,9 +28,14 @@ def encode_response(datagram: bytes, limits: Limits) -> bytes:
     _, _, tag, pos, start, end = frame(datagram, [])
     if tag != INFORM_REQUEST:
         raise DecodeError("pdu_not_notification", pos)
-    _, request_id_stop = integer(datagram, start, end, [])
-    _, pos = integer(datagram, request_id_stop, end, [])
-    _, list_pos = integer(datagram, pos, end, [])
-    _, list_stop = expect(datagram, list_pos, end, SEQUENCE)
-    pdu = datagram[start:request_id_stop] + _NO_ERROR + datagram[list_pos:list_stop]
-    return tlv(SEQUENCE, _V2C + tlv(OCTET_STRING, notification.community) + tlv(_RESPONSE, pdu))
+    pdu = response_pdu(datagram, start, end)
+    return tlv(SEQUENCE, _V2C + tlv(OCTET_STRING, notification.community) + pdu)
+
+
+def response_pdu(data: bytes, start: int, end: int) -> bytes:
+    """Returns the Response-PDU to an InformRequest-PDU that was decoded, whose contents are at `start` to `end`."""
+    _, request_id_stop = integer(data, start, end, [])
+    _, pos = integer(data, request_id_stop, end, [])
+    _, list_pos = integer(data, pos, end, [])
+    _, list_stop = expect(data, list_pos, end, SEQUENCE)
+    return tlv(_RESPONSE, data[start:request_id_stop] + _NO_ERROR + data[list_pos:list_stop])
