@@ -63,7 +63,7 @@ def make_role(
     return Decode(settings, sock, bells)
 
 
-def _die_with_parent(parent_pid: int) -> None:
+def die_with_parent(parent_pid: int) -> None:
     """Asks for SIGTERM when the supervisor is gone: two supervisors must not find each other's roles at work."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent_pid:
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--durable-fd", type=int, help="eventfd from commit to decode; without it, decode polls")
     options = parser.parse_args(argv)
     if options.parent_pid is not None:
-        _die_with_parent(options.parent_pid)
+        die_with_parent(options.parent_pid)
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=LaneSettings)
     log.set_up(settings.log_level, settings.log_format, role=options.role, lane=settings.lane)
     bells = Bells(options.captured_fd, options.durable_fd)
