@@ -119,6 +119,8 @@ _LANE: Final = (
     _ledger("netmon_inform_answered_total", "counter", "INFORMs answered.", lambda x: x.informs_answered),
     _ledger("netmon_inform_withheld_total", "counter", "INFORMs not answered, because they were not stored.", lambda x: x.informs_withheld),
     _ledger("netmon_inform_send_failures_total", "counter", "Answers that the kernel refused to send.", lambda x: x.inform_send_failures),
+    _ledger("netmon_inform_reports_total", "counter", "SNMPv3 Reports sent: our engine ID and time, or why not.", lambda x: x.reports_sent),
+    _ledger("netmon_inform_reports_withheld_total", "counter", "SNMPv3 Reports beyond the safe rate.", lambda x: x.reports_withheld),
     _ledger("netmon_redis_up", "gauge", "1 when the lane's decode reaches Redis.", lambda x: int(x.redis_up)),
     _ledger("netmon_redis_stream_memory_bytes", "gauge", "Redis memory of the lane's streams.", lambda x: x.stream_bytes),
     _OfLane(

@@ -12,15 +12,16 @@ import socket
 import time
 from pathlib import Path
 
+from netmon.errors import DecodeError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
-from netmon.snmp import find_inform
 from netmon.trap_receiver.bell import Bells
-from netmon.trap_receiver.inform import Responder
+from netmon.trap_receiver.inform import Responder, may_want_answer
 from netmon.trap_receiver.journal import (
     Frame,
     Position,
     Reader,
+    Record,
     read_segment_header,
     records,
     segment_path,
@@ -34,7 +35,6 @@ _HELD_HOUSEKEEPING_S = 0.1
 """How often to look for what may be deleted while capture waits for room."""
 _UNHEARD_S = 0.02
 """How often to look for a first word of capture."""
-_INFORM_TAG = b"\xa6"
 
 
 class Commit:
@@ -99,8 +99,7 @@ class Commit:
         self._values["syncs"] += 1
         self._values["sync_ns"] += time.monotonic_ns() - began
         self._release(end)
-        if self._answers:
-            self._answer_informs(end, durable=durable)
+        self._answer_informs(end, durable=durable)
 
     def _release(self, end: Position) -> None:
         self._durable = end
@@ -139,22 +138,26 @@ class Commit:
 
     def _answer_informs(self, end: Position, *, durable: bool) -> None:
         while isinstance(frame := self._reader.next(end), Frame):
-            # A glance at the whole frame first: most hold no INFORM.
-            if _INFORM_TAG not in frame.records:
-                continue
-            for record in records(frame):
-                if not find_inform(record.payload):
-                    continue
-                if durable:
-                    self._responder.answer(record)
-                else:
-                    self._values["informs_withheld"] += 1
-        answered, failures = self._responder.answered, self._responder.failures
-        if answered or failures:
-            self._values["informs_answered"] += answered
-            self._values["inform_send_failures"] += failures
-            self._responder.answered = self._responder.failures = 0
+            # A glance at the whole frame first: most hold nothing that wants an answer.
+            if may_want_answer(frame.records):
+                for record in records(frame):
+                    self._answer(record, durable=durable)
+        if self._responder.count_into(self._values):
             self._state.publish()
+
+    def _answer(self, record: Record, *, durable: bool) -> None:
+        """Reports, which promise nothing, are sent in any case; with `inform_ack: buffer`, decode answers INFORMs."""
+        try:
+            response = self._responder.response(record)
+        except DecodeError:
+            self._responder.report(record)
+            return
+        if response is None or not self._answers:
+            return
+        if durable:
+            self._responder.send(response, record)
+        else:
+            self._values["informs_withheld"] += 1
 
     def _housekeep(self, held: bool) -> None:
         """Deletes what is too old or too much, and measures what is left."""

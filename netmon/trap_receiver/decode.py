@@ -95,12 +95,14 @@ class Decode:
                     break
                 time.sleep(retry_s * random.uniform(0.5, 1.0))  # noqa: S311 - a jitter, not a secret
                 retry_s = min(2 * retry_s, _RETRY_MAX_S)
+        self._decoder.remember(at_once=True)
         self._reader.close()
 
     def _follow(self) -> None:
         """Decodes, sends and settles until it is told to stop and the journal's end is reached."""
         pending: deque[Batch] = deque()
         while True:
+            self._decoder.remember()
             batch = self._next_batch()
             keep = _PENDING_MAX - 1 if batch is not None and not self._feed.must_tend() else 0
             while len(pending) > keep:
@@ -135,9 +137,7 @@ class Decode:
             return
         for record in informs:
             self._responder.answer(record)
-        self._values["informs_answered"] += self._responder.answered
-        self._values["inform_send_failures"] += self._responder.failures
-        self._responder.answered = self._responder.failures = 0
+        self._responder.count_into(self._values)
         self._feed.publish()
 
     def _limit(self) -> Position:

@@ -1,16 +1,35 @@
 """From a record of the journal to a notification and how far it is trusted; the one place where both are decided.
 
-Decode, late and replay all ask here, so that a datagram is read in the same way whenever its turn comes.
+Decode, late and replay all ask here, so that a datagram is read in the same way whenever its turn comes. All of them know
+the clocks of other SNMP engines that decode has learnt; decode alone keeps what it learns, in a file beside the journal.
 """
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+from typing import Final
+
 from netmon.errors import DecodeError
+from netmon.log import limited as log
 from netmon.mib.catalogue import load_names
 from netmon.model import LaneSettings
 from netmon.snmp import Notification, decode_notification
+from netmon.snmp.engines import EngineTable
+from netmon.snmp.notification import decode_notification_v3
+from netmon.snmp.usm import Usm
 from netmon.trap_receiver.journal import Record
 from netmon.trap_receiver.policy import ALLOW_LISTED, OTHER, Policy
+
+ENGINES_FILE: Final = "engines.bin"
+BOOTS_RESET: Final = "engine_boots_reset"
+"""The flag of a message that may be a recorded one: an engine that has forgotten its boots proves nothing by them."""
+
+_VERSION_3: Final = b"\x02\x01\x03"
+"""Behind the message's tag and length. In SNMPv1 and v2c, the first eight octets of a message never hold these."""
+_TIERS: Final = {"authPriv": "v3_auth_priv", "authNoPriv": "v3_auth"}
+_REMEMBER_S: Final = 1.0
 
 
 class Decoder:
@@ -24,6 +43,10 @@ class Decoder:
         self.policy = Policy(settings.allow, settings.trusted_relays)
         self._limits = settings.limits
         self._names = load_names(settings.catalogues)
+        self._engines_file = Path(settings.directory) / ENGINES_FILE
+        self._usm = Usm(settings.snmpv3, _read_engines(self._engines_file), salt=0)  # it answers nothing
+        self._remembered = self._usm.engines.changes
+        self._remember_due = 0.0
 
     def decode(self, record: Record) -> tuple[Notification, str]:
         """The notification in a datagram, and its trust tier (`TrapEvent.trust`).
@@ -31,8 +54,52 @@ class Decoder:
         Raises:
             DecodeError: With a reason of `netmon.snmp.REASONS`, `source_not_allowed` or `community_not_allowed`.
         """
+        if _VERSION_3 in record.payload[2:8]:
+            return self._decode_v3(record)
         notification = decode_notification(record.payload, self._limits, self._names)
         trust = self.policy.judge(record.peer, notification.community)
         if trust is OTHER or trust is ALLOW_LISTED:
             return notification, trust
         raise DecodeError(trust, 0)
+
+    def _decode_v3(self, record: Record) -> tuple[Notification, str]:
+        trust = self.policy.judge(record.peer, None)
+        if trust is not OTHER and trust is not ALLOW_LISTED:
+            # Before anything is computed for a stranger.
+            raise DecodeError(trust, 0)
+        opened = self._usm.open(record.payload, record.received_unix_ns, self._limits)
+        notification = decode_notification_v3(opened, self._limits, self._names)
+        if BOOTS_RESET in notification.flags:
+            return notification, OTHER
+        return notification, _TIERS.get(opened.security_level, trust)
+
+    def remember(self, *, at_once: bool = False) -> None:
+        """Keeps what was learnt of other engines, at most once a second or `at_once`; for decode alone.
+
+        A disk that is full costs what is in the file no more than its freshness.
+        """
+        changes = self._usm.engines.changes
+        if changes == self._remembered or (time.monotonic() < self._remember_due and not at_once):
+            return
+        self._remember_due = time.monotonic() + _REMEMBER_S
+        try:
+            _write_engines(self._engines_file, self._usm.engines)
+        except OSError as error:
+            log.warning("decode.engines_not_kept", file=str(self._engines_file), reason=error.strerror)
+            return
+        self._remembered = changes
+
+
+def _read_engines(file: Path) -> EngineTable:
+    try:
+        return EngineTable.from_bytes(file.read_bytes())
+    except FileNotFoundError:
+        return EngineTable()
+
+
+def _write_engines(file: Path, engines: EngineTable) -> None:
+    # Not brought to the disk: what a power cut takes of it, the engines' next messages tell again.
+    fresh = file.with_suffix(".new")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as stream:
+        stream.write(engines.to_bytes())
+    fresh.rename(file)

@@ -1,64 +1,193 @@
-"""Answers INFORMs: the sender may forget a notification when we have said that we keep it (RFC 3416 section 4.2.7)."""
+"""Answers INFORMs: the sender may forget a notification when we have said that we keep it (RFC 3416 section 4.2.7).
+
+And the questions that SNMPv3 puts before one: who and when we are (RFC 3414 section 4), or why a message was refused. Those
+are answered by Reports, which promise nothing, but are sent before anybody has proved who he is; so to anyone whose address
+somebody has forged, too. Hence their rate is limited.
+"""
 
 from __future__ import annotations
 
+import re
+import secrets
 import socket
 import struct
+import time
+from collections import Counter
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
 
 from netmon.errors import DecodeError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
-from netmon.snmp import decode_notification, encode_response
+from netmon.snmp import decode_notification, encode_response, find_inform
+from netmon.snmp.notification import decode_notification_v3
+from netmon.snmp.response import response_pdu
+from netmon.snmp.usm import Usm
+from netmon.snmp.v3 import is_v3
 from netmon.trap_receiver.journal import Record
 from netmon.trap_receiver.policy import ALLOW_LISTED, OTHER, Policy
+
+REPORTS_RATE_MAX: Final = 1_000.0
+"""Reports a second, to all together: a hundred kilobytes."""
+PEER_REPORTS_RATE_MAX: Final = 50.0
+"""Reports a second to one address; behind one there may be a whole site."""
+PEERS_MAX: Final = 4_096
+"""Addresses whose Reports are counted; when so many ask in one second, the one that asked first is counted anew."""
 
 _IP_PKTINFO = 8
 """linux/in.h; Python's socket module has no name for it before 3.14."""
 _IPV4_PKTINFO = struct.Struct("=I4s4s")
 _IPV6_PKTINFO = struct.Struct("=16sI")
 
+_V2C_INFORM = b"\xa6"
+_V3_REPORTABLE = re.compile(rb"\x04\x01[\x04-\x07]\x02")
+"""msgFlags with reportableFlag, and the tag of what follows (RFC 3412 section 6): rare in anything else."""
+
+
+def may_want_answer(octets: bytes) -> bool:
+    """Whether an INFORM or a question may be among datagrams, at a glance. False is certain."""
+    return _V2C_INFORM in octets or _V3_REPORTABLE.search(octets) is not None
+
 
 class Responder:
-    """Sends the Responses of one lane, from the address and port that the INFORM was sent to."""
+    """Sends the Responses and Reports of one lane, from the address and port that the message was sent to.
+
+    It counts what it does until `count_into` takes the counts away.
+    """
 
     def __init__(self, settings: LaneSettings, sock: socket.socket) -> None:
         self._sock = sock
         self._limits = settings.limits
         self._policy = Policy(settings.allow, settings.trusted_relays)
-        self.answered = 0
-        self.failures = 0
+        self._usm = Usm(settings.snmpv3, salt=secrets.randbits(64))
+        self._reports = ReportRate()
+        self._counts: Counter[str] = Counter()
+
+    def count_into(self, values: dict[str, int]) -> bool:
+        """Adds what was counted to a role's counters; whether there was anything.
+
+        `informs_answered`; `inform_send_failures`, what the network has refused: the sender will ask again;
+        `reports_sent`; `reports_withheld`, because there were too many. Decode sends no Reports.
+        """
+        counts, self._counts = self._counts, Counter()
+        for name, count in counts.items():
+            values[name] += count
+        return bool(counts)
 
     def answer(self, record: Record) -> None:
-        """Answers an INFORM that is stored. One that policy refuses, or that does not decode, gets no answer.
-
-        What the network refuses is counted in `failures`: the sender will ask again.
-        """
+        """Answers an INFORM that is stored. One that is refused, or that does not decode, gets no answer."""
         try:
-            community = decode_notification(record.payload, self._limits).community
-            response = encode_response(record.payload, self._limits)
+            response = self.response(record)
         except DecodeError:
             return
-        if self._policy.judge(record.peer, community) not in (ALLOW_LISTED, OTHER):
-            return
-        try:
-            self._send(response, record)
-            self.answered += 1
-        except OSError as error:
-            self.failures += 1
-            log.warning("inform.response_failed", reason=error.strerror, peer=record.peer)
+        if response is not None:
+            self.send(response, record)
 
-    def _send(self, response: bytes, record: Record) -> None:
+    def response(self, record: Record) -> bytes | None:
+        """What is to be sent once an INFORM is stored; None for what is no INFORM, or not listened to.
+
+        Raises:
+            DecodeError: It cannot be read: `report` may have an answer.
+        """
+        payload = record.payload
+        if is_v3(payload):
+            return self._response_v3(record) if _V3_REPORTABLE.search(payload) and self._hears(record, None) else None
+        if not find_inform(payload):
+            return None
+        community = decode_notification(payload, self._limits).community
+        return encode_response(payload, self._limits) if self._hears(record, community) else None
+
+    def _response_v3(self, record: Record) -> bytes | None:
+        opened = self._usm.open(record.payload, record.received_unix_ns, self._limits)
+        if decode_notification_v3(opened, self._limits).pdu != "inform":
+            return None
+        return self._usm.respond(opened, response_pdu(opened.scoped, opened.pdu_start, opened.pdu_stop))
+
+    def _hears(self, record: Record, community: bytes | None) -> bool:
+        return self._policy.judge(record.peer, community) in (ALLOW_LISTED, OTHER)
+
+    def send(self, response: bytes, record: Record) -> None:
+        """Sends what `response` has said."""
+        self._send(response, record, "informs_answered")
+
+    def report(self, record: Record) -> None:
+        """Sends the Report that an SNMPv3 message is due which `response` could not read; others get none."""
+        if not is_v3(record.payload) or not self._hears(record, None):
+            return
+        report = self._usm.report(record.payload, record.received_unix_ns, self._limits)
+        if report is None:
+            return
+        if self._reports.admit(record.peer, time.monotonic()):
+            self._send(report, record, "reports_sent")
+        else:
+            self._counts["reports_withheld"] += 1
+            log.warning("inform.report_withheld", peer=record.peer)
+
+    def _send(self, answer: bytes, record: Record, counted: str) -> None:
+        try:
+            self._sendmsg(answer, record)
+        except OSError as error:
+            counted = "inform_send_failures"
+            log.warning("inform.response_failed", reason=error.strerror, peer=record.peer)
+        self._counts[counted] += 1
+
+    def _sendmsg(self, answer: bytes, record: Record) -> None:
         peer, _, zone = record.peer.partition("%")
         if self._sock.family == socket.AF_INET:
             local = ip_address(record.local).packed
             control = (socket.IPPROTO_IP, _IP_PKTINFO, _IPV4_PKTINFO.pack(0, local, local))
-            self._sock.sendmsg([response], [control], 0, (peer, record.peer_port))
+            self._sock.sendmsg([answer], [control], 0, (peer, record.peer_port))
             return
         scope = int(zone) if zone.isdigit() else 0
         control = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _IPV6_PKTINFO.pack(_mapped(record.local), scope))
         address = (str(IPv6Address(_mapped(peer))), record.peer_port, 0, scope)
-        self._sock.sendmsg([response], [control], 0, address)
+        self._sock.sendmsg([answer], [control], 0, address)
+
+
+class Bucket:
+    """Lets so many a second through, and at most a second's worth at once."""
+
+    __slots__ = ("_filled_mono_s", "_rate", "_tokens")
+
+    def __init__(self, rate: float, mono_s: float) -> None:
+        self._rate = self._tokens = rate
+        self._filled_mono_s = mono_s
+
+    def has(self, mono_s: float) -> bool:
+        """Whether one more may pass."""
+        self._tokens = min(self._rate, self._tokens + (mono_s - self._filled_mono_s) * self._rate)
+        self._filled_mono_s = mono_s
+        return self._tokens >= 1.0
+
+    def take(self) -> None:
+        """One passes."""
+        self._tokens -= 1.0
+
+
+class ReportRate:
+    """How many Reports go out, all together and to each address."""
+
+    def __init__(self) -> None:
+        self._all = Bucket(REPORTS_RATE_MAX, 0.0)
+        self._peers: dict[str, Bucket] = {}
+
+    def admit(self, peer: str, mono_s: float) -> bool:
+        """Whether a Report to this address may be sent now.
+
+        Args:
+            peer: Its address.
+            mono_s: Monotonic time, seconds.
+        """
+        bucket = self._peers.get(peer)
+        if bucket is None:
+            if len(self._peers) >= PEERS_MAX:
+                del self._peers[next(iter(self._peers))]
+            bucket = self._peers[peer] = Bucket(PEER_REPORTS_RATE_MAX, mono_s)
+        if not (self._all.has(mono_s) and bucket.has(mono_s)):
+            return False
+        self._all.take()
+        bucket.take()
+        return True
 
 
 def _mapped(text: str) -> bytes:

@@ -77,6 +77,8 @@ COMMIT_FIELDS = (
     "informs_answered",
     "informs_withheld",
     "inform_send_failures",
+    "reports_sent",
+    "reports_withheld",
     "journal_bytes",
     "journal_segments",
     "journal_oldest_unix_ns",
@@ -216,6 +218,10 @@ class LaneLedger(msgspec.Struct, frozen=True, kw_only=True):
     informs_answered: int
     informs_withheld: int
     inform_send_failures: int
+    reports_sent: int
+    """SNMPv3 Reports (RFC 3412 section 7.1): our engine ID and time for who asks, and why a message was refused."""
+    reports_withheld: int
+    """Reports beyond the rate that is safe against those who forge sources."""
     duplicates: int
     """Retransmitted INFORMs, recognised and marked in the stream."""
     flagged: int
@@ -319,6 +325,8 @@ def _ledger(
         informs_answered=commit.get("informs_answered", 0) + decode.get("informs_answered", 0),
         informs_withheld=commit.get("informs_withheld", 0) + decode.get("informs_withheld", 0),
         inform_send_failures=commit.get("inform_send_failures", 0) + decode.get("inform_send_failures", 0),
+        reports_sent=commit.get("reports_sent", 0),
+        reports_withheld=commit.get("reports_withheld", 0),
         duplicates=decode.get("duplicates", 0),
         flagged=decode.get("flagged", 0),
         refilled=decode.get("refilled", 0),
