@@ -195,6 +195,7 @@ def lane_settings(config: Config, *, redis_url: str, engine: model.Engine | None
             snmpv3=snmpv3,
             catalogues=tuple(map(str, config.mibs.catalogues)),
             catalogue_digests=catalogue_digests,
+            shedding=model.SheddingSettings(**config.shedding.model_dump()),
             segment_bytes=journal.segment_bytes,
             journal_bytes_max=journal.size_bytes_max,
             journal_age_max_s=journal.age_s_max,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 from pathlib import Path
@@ -18,6 +19,7 @@ from netmon.mib import catalogue
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 _SIZE = re.compile(r"(\d{1,15}) ?(KiB|MiB|GiB|TiB)", re.ASCII)
+_OID = re.compile(r"[0-2](\.(0|[1-9]\d{0,9})){1,127}\.?", re.ASCII)
 _UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
 
 _FILE_BYTES_MAX = MIB
@@ -138,6 +140,20 @@ def lines_of(file: Path) -> list[str]:
     return lines
 
 
+def _rate(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise ValueError(f"found {shown(value)}; expected a number, such as 50 or 0.5")
+
+
+def _oid_or_subtree(value: str) -> str:
+    if not _OID.fullmatch(value):
+        raise ValueError(
+            f"found {shown(value)}; expected a trap's OID, such as 1.3.6.1.6.3.1.1.5.3, or with a dot at its end for all below it"
+        )
+    return value
+
+
 def some(value: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse an empty list."""
     if not value:
@@ -156,6 +172,8 @@ Network = Annotated[str, AfterValidator(_network)]
 FilePath = Annotated[Path, AfterValidator(_from_folder)]
 SecretFile = Annotated[FilePath, AfterValidator(_filled)]
 PasswordFile = Annotated[FilePath, AfterValidator(_one_line)]
+Rate = Annotated[float, BeforeValidator(_rate)]
+TrapOid = Annotated[str, AfterValidator(_oid_or_subtree)]
 CatalogueFile = Annotated[FilePath, AfterValidator(_readable_catalogue)]
 
 

@@ -30,8 +30,10 @@ from netmon.config.kinds import (
     FilePath,
     Network,
     PasswordFile,
+    Rate,
     SecretFile,
     Section,
+    TrapOid,
     section_or_defaults,
     shown,
     sized,
@@ -278,6 +280,25 @@ class Canary(Section):
     """When one that is not in the stream counts as lost. Longer than a restart of Redis takes."""
 
 
+class Shedding(Section):
+    """When decode is far behind: what goes first, and what waits until the storm has passed. Nothing is dropped."""
+
+    backlog_max: Annotated[StrictInt, Field(ge=0, le=1_000_000_000)] = 200_000
+    """Datagrams between journal and stream from which on new ones are sorted; 0: never. 200,000 are about three seconds
+    of decode's work: a burst of a moment passes in its order, and what is new in a storm does not wait for longer."""
+    source_rate_max: Annotated[Rate, Field(ge=0.1, le=1_000_000)] = 50.0
+    """Notifications a second of one source that keep their turn in a storm. Many devices that each say what has happened
+    to them are not shed, a few that babble are."""
+    source_burst_max: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 1_000
+    """Notifications that a source may send at once on top: a chassis with all its ports."""
+    critical: tuple[TrapOid, ...] = ()
+    """Trap OIDs that always go first. Empty: what matters most is known to who runs the network; what comes for the first
+    time in a storm goes first in any case."""
+    express_rate_max: Annotated[Rate, Field(ge=1, le=1_000_000)] = 5_000.0
+    """Notifications a second that may go first; what is beyond keeps its turn. A tenth of decode's work, so that forged
+    sources cannot make everything urgent."""
+
+
 class Http(Section):
     """/metrics, /healthz and /readyz of the whole process tree."""
 
@@ -305,6 +326,7 @@ class Config(Section):
     mibs: Annotated[Mibs, BeforeValidator(section_or_defaults)] = Mibs()
     journal: Annotated[Journal, BeforeValidator(section_or_defaults)] = Journal()
     redis: Annotated[Redis, BeforeValidator(section_or_defaults)] = Redis()
+    shedding: Annotated[Shedding, BeforeValidator(section_or_defaults)] = Shedding()
     union: Annotated[Union, BeforeValidator(section_or_defaults)] = Union()
     canary: Annotated[Canary, BeforeValidator(section_or_defaults)] = Canary()
     http: Annotated[Http, BeforeValidator(section_or_defaults)] = Http()

@@ -2,6 +2,8 @@
 
 The loop has a batch or two on their way to Redis while it decodes the next. What it knows for sure is what was published when
 the last batch was settled; after any trouble it starts from there, and `feed` finds out what Redis really has.
+
+When it is far behind, `head` runs ahead and marks what goes first and what waits; here, what is marked is passed over and counted.
 """
 
 from __future__ import annotations
@@ -10,17 +12,19 @@ import random
 import socket
 import time
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
 from netmon.buffer.stream import IdRefusedError
 from netmon.errors import DecodeError, UnavailableError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
-from netmon.snmp import Notification
+from netmon.trap_receiver.batch import Acceptor, Batch
 from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.decoder import Decoder
 from netmon.trap_receiver.event import EventWriter
-from netmon.trap_receiver.feed import Batch, Feed, StreamChangedError
+from netmon.trap_receiver.feed import Feed, StreamChangedError
+from netmon.trap_receiver.head import CursorMarks, Head
 from netmon.trap_receiver.inform import Responder
 from netmon.trap_receiver.journal import Frame, Position, Reader, Record, records, segments
 from netmon.trap_receiver.ledger import (
@@ -29,7 +33,9 @@ from netmon.trap_receiver.ledger import (
     DECODE_FIELDS,
     DECODE_STATE,
     PARKED,
+    SHED,
 )
+from netmon.trap_receiver.marks import ELSEWHERE, EXPRESS, PARKED_MARKS, REASON_OF
 from netmon.trap_receiver.state import StatePage, StateReader
 
 _BATCH_MIN = 256
@@ -59,9 +65,14 @@ class Decode:
         state = StatePage(self._directory / DECODE_STATE, DECODE_FIELDS)
         self._values = state.values
         self._feed = Feed(settings, state)
+        self._main = self._feed.main
         self._commit = StateReader(self._directory / COMMIT_STATE)
         self._decoder = Decoder(settings)
         self._events = EventWriter(settings, self._decoder.policy)
+        self._acceptor = Acceptor(self._main, self._events)
+        self._head = Head(settings, self._feed, self._decoder, self._events)
+        self._marks = CursorMarks(self._directory)
+        self._pending: deque[Batch] = deque()
         self._responder = Responder(settings, sock)
         self._answers = settings.inform_ack == "buffer"
         self._reader = Reader(self._directory, Position(0, 0, 0))
@@ -80,7 +91,7 @@ class Decode:
         retry_s = _RETRY_MIN_S
         while True:
             try:
-                self._reader.seek(self._feed.attach(self._limit()))
+                self._attach()
                 retry_s = _RETRY_MIN_S
                 self._follow()
                 self._feed.detach()
@@ -98,28 +109,71 @@ class Decode:
         self._decoder.remember(at_once=True)
         self._reader.close()
 
+    def _attach(self) -> None:
+        """Connects to the streams, and goes on where they tell."""
+        self._pending.clear()
+        limit = self._limit()
+        self._reader.seek(self._feed.attach(limit))
+        self._acceptor.encode = self._feed.streams.encode_trap
+        self._head.attach(limit)
+
     def _follow(self) -> None:
         """Decodes, sends and settles until it is told to stop and the journal's end is reached."""
-        pending: deque[Batch] = deque()
-        while True:
+        while not self._must_stop():
             self._decoder.remember()
-            batch = self._next_batch()
-            keep = _PENDING_MAX - 1 if batch is not None and not self._feed.must_tend() else 0
-            while len(pending) > keep:
-                self._settle(pending.popleft())
-            if not pending:
+            durable = self._limit()
+            ahead = self._head.next_batch(durable, self._seen)
+            if ahead is not None:
+                self._make_way()
+                self._send(ahead)
+            batch = self._next_batch(self._head.bound(durable, self._seen))
+            if batch is not None:
+                self._make_way()
+                self._await_memory()
+                if not self._must_stop():
+                    self._send(batch)
+            elif ahead is None:
+                self._settle_all()
                 self._feed.tend()
-            while batch is not None and self._feed.paused and not self._must_stop():
-                self._feed.wait_for_memory()
-            if self._must_stop() or (batch is None and self._stop_at is not None):
-                break
-            if batch is None:
+                if self._stop_at is not None:
+                    break
                 self._durable.wait(_LOOK_S)
-            else:
-                self._feed.send(batch)
-                pending.append(batch)
-        while pending:
-            self._settle(pending.popleft())
+        self._settle_all()
+
+    def _make_way(self) -> None:
+        """Settles what has to be before another batch is sent; looks after the streams when it is time."""
+        keep = 0 if self._feed.must_tend() else _PENDING_MAX - 1
+        while len(self._pending) > keep:
+            self._settle(self._pending.popleft())
+        if not self._pending:
+            self._feed.tend()
+
+    def _await_memory(self) -> None:
+        """Waits while a group that lags fills the streams; what goes first has room of its own."""
+        while self._feed.paused and not self._must_stop():
+            self._settle_all()
+            self._feed.wait_for_memory()
+            durable = self._limit()
+            self._head.bound(durable, self._seen)
+            ahead = self._head.next_batch(durable, self._seen)
+            if ahead is not None:
+                self._send(ahead)
+
+    def _send(self, batch: Batch) -> None:
+        if batch.needs_marks:
+            self._marks.sync()
+            self._head.sync()
+        self._feed.send(batch)
+        self._pending.append(batch)
+
+    def _settle_all(self) -> None:
+        while self._pending:
+            self._settle(self._pending.popleft())
+
+    @property
+    def _seen(self) -> int:
+        """Last datagram that was decoded, or had been before."""
+        return max(self._reader.position.seq, self._values["seq"])
 
     def _must_stop(self, wait_s: float = 0.0) -> bool:
         """Whether the time to stop has come, or comes within `wait_s`, backlog or not."""
@@ -145,13 +199,12 @@ class Decode:
         committed = self._commit.read()
         return Position(committed.get("segment", 0), committed.get("offset", 0), committed.get("seq", 0))
 
-    def _next_batch(self) -> Batch | None:
+    def _next_batch(self, limit: Position) -> Batch | None:
         """The next datagrams of the journal, decoded; None when there are none yet."""
-        limit = self._limit()
-        batch = Batch()
+        batch = Batch(self._main)
         size = 0
         while batch.datagrams < _BATCH_MIN and size < _BATCH_BYTES:
-            seen = max(self._reader.position.seq, self._values["seq"])
+            seen = self._seen
             frame = self._reader.next(limit)
             if frame is None:
                 break
@@ -161,7 +214,7 @@ class Decode:
             self._feed.pump()
             size += len(frame.records)
         here = self._reader.position
-        seen = max(here.seq, self._values["seq"])
+        seen = self._seen
         if here[:2] == limit[:2] and seen < limit.seq:
             # The journal's end was reached, but not its last datagrams: they are damaged or deleted.
             self._lose(batch, seen, limit.seq)
@@ -177,47 +230,60 @@ class Decode:
 
     def _decode_frame(self, frame: Frame, batch: Batch) -> None:
         ms = frame.id_ms
-        decode = self._decoder.decode
-        for seq, record in enumerate(records(frame), frame.first_seq):
+        decode, accept = self._decoder.decode, self._acceptor.accept
+        for seq, record in self._in_turn(frame, batch):
             try:
                 notification, trust = decode(record)
             except DecodeError as error:
                 self._refuse(ms, seq, record, error.reason, error.offset, batch)
                 continue
-            self._accept(ms, seq, record, notification, trust, batch)
+            accept(ms, seq, record, notification, trust, batch)
+        if batch.parked:
+            self._park(frame, batch)
         batch.datagrams += len(frame.lengths)
         batch.after = frame.after
 
-    def _accept(self, ms: int, seq: int, record: Record, notification: Notification, trust: str, batch: Batch) -> None:
-        """An entry for the traps stream, and what is counted of it."""
-        feed = self._feed
-        body, first_copy = self._events.trap(seq, record, notification, trust)
-        batch.last_ms, batch.last_seq = ms, seq
-        if seq > feed.present_seq:
-            batch.commands.append(feed.encode_trap(ms, seq, body))
-        if seq > feed.sent_seq:
-            batch.traps += 1
-        if seq <= feed.counted_seq:
-            batch.counts["refilled"] += seq > feed.present_seq
-            return
-        batch.received_unix_ns.append(record.received_unix_ns)
-        if notification.flags:
-            batch.counts["flagged"] += 1
-        if notification.pdu == "inform":
-            batch.informs.append(record)
-            if first_copy is not None:
-                batch.counts["duplicates"] += 1
+    def _in_turn(self, frame: Frame, batch: Batch) -> Iterable[tuple[int, Record]]:
+        """The datagrams of a frame whose turn it is. Those that are, or will be, elsewhere are counted as such."""
+        numbered = enumerate(records(frame), frame.first_seq)
+        if frame.first_seq > self._head.marked_seq:
+            return numbered
+        marks = self._marks.read(frame)
+        if ELSEWHERE.isdisjoint(marks):
+            return numbered
+        for seq, mark in enumerate(marks, frame.first_seq):
+            if mark in ELSEWHERE and seq > self._main.counted_seq:
+                batch.counts["express" if mark == EXPRESS else f"parked_{REASON_OF.get(mark, SHED)}"] += 1
+                batch.needs_marks = True
+        return [pair for pair, mark in zip(numbered, marks, strict=True) if mark not in ELSEWHERE]
 
     def _refuse(self, ms: int, seq: int, record: Record, reason: str, offset: int, batch: Batch) -> None:
         """An entry for the rejects stream, or nothing for what is parked; and what is counted of it."""
-        feed = self._feed
+        main = self._main
         kind = "parked" if reason in PARKED else "control" if reason in CONTROL_REASONS else "rejected"
         if kind == "rejected":
             batch.last_ms, batch.last_seq = ms, seq
-            if seq > feed.present_seq:
-                batch.commands.append(feed.encode_reject(ms, seq, self._events.reject(seq, record, reason, offset)))
-            if seq > feed.sent_seq:
+            if seq > main.present_seq:
+                body = self._events.reject(seq, record, reason, offset)
+                batch.commands.append(self._feed.streams.encode_reject(ms, seq, body))
+            if seq > main.sent_seq:
                 batch.rejects += 1
-        if seq > feed.counted_seq:
+        if seq > main.counted_seq:
+            if kind == "parked":
+                batch.parked.append((seq, reason))
             batch.counts[f"{kind}_{reason}"] += 1
             log.warning("decode.datagram_refused", reason=reason, peer=record.peer)
+
+    def _park(self, frame: Frame, batch: Batch) -> None:
+        """Marks the parked datagrams of a frame. They are counted only with their marks: a full disk is waited for."""
+        while not self._must_stop():
+            try:
+                for seq, reason in batch.parked:
+                    self._marks.write(frame, seq, bytes([PARKED_MARKS[reason]]))
+                break
+            except OSError as error:
+                log.error("decode.marks_refused", reason=error.strerror, directory=str(self._directory))
+                time.sleep(_RETRY_MAX_S)
+        self._head.marked_seq = max(self._head.marked_seq, frame.after.seq)
+        batch.parked.clear()
+        batch.needs_marks = True

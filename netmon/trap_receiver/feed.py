@@ -1,6 +1,6 @@
 """Feed: the lane's streams, kept equal to what the journal says they should be.
 
-It sends batches and settles them, counts what is settled, trims within the memory budget, and after every connection
+It sends batches and settles them, counts what is settled, has the memory looked after, and after every connection
 compares what Redis has with what was left there. All counters change together, when a batch is settled.
 """
 
@@ -8,76 +8,50 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
-from netmon.buffer.retention import NoTrim, TrimOldest, choose_trim
-from netmon.buffer.stream import EntryId, GroupFacts, Streams
+from netmon.buffer.stream import EntryId, StreamFacts, Streams
 from netmon.errors import NetmonError, UnavailableError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
-from netmon.trap_receiver.journal import Position, Reader, Record, locate, read_segment_header, segment_path, segments
+from netmon.trap_receiver.batch import Batch, Track
+from netmon.trap_receiver.journal import Position, Reader, locate, read_segment_header, segment_path, segments
 from netmon.trap_receiver.ledger import LATENCY_BOUNDS_MS
-from netmon.trap_receiver.resume import Known, Rebuild, Rewind, last_entry, plan
+from netmon.trap_receiver.marks import EXPRESS, Marks
+from netmon.trap_receiver.memory import Memory
+from netmon.trap_receiver.resume import Rebuild, Rewind, last_entry, plan
 from netmon.trap_receiver.state import StatePage
 
 _TEND_S = 1.0
 """How often the streams' memory and consumer groups are looked at; sooner when a good part of the budget was sent."""
 _TEND_SHARE = 16
 _PAUSE_S = 0.1
-
-
-EncodeEntry = Callable[[int, int, bytes], bytes]
+_NO_ID = EntryId(0, 0)
+_NO_STREAM = StreamFacts(0, _NO_ID)
 
 
 class StreamChangedError(NetmonError):
     """A stream does not hold as many entries as it was left with: somebody else has put some in, or taken some out."""
 
 
-class Batch:
-    """Datagrams between being decoded and being settled."""
-
-    def __init__(self) -> None:
-        self.commands: list[bytes] = []
-        """What Redis is to do, encoded."""
-        self.last_ms = 0
-        """ID of the newest entry, whether it is to be sent or there already."""
-        self.last_seq = 0
-        self.traps = 0
-        """Entries by which the traps stream is longer afterwards."""
-        self.rejects = 0
-        self.counts: Counter[str] = Counter()
-        """What is to be counted, by the names of the decode state."""
-        self.received_unix_ns: list[int] = []
-        """Receive times of the accepted notifications; each is counted as buffered."""
-        self.informs: list[Record] = []
-        """INFORMs that are counted, to be answered once they are stored."""
-        self.after = Position(0, 0, 0)
-        """The place in the journal behind the batch."""
-        self.datagrams = 0
-
-
 class Feed:
-    """The streams of one lane, and the counters that say how far they are."""
+    """The streams of one lane, and the counters that say how far they are.
+
+    Attributes:
+        values: The counters.
+        main: The books of the traps and rejects streams.
+        express: The books of the express stream.
+    """
 
     def __init__(self, settings: LaneSettings, state: StatePage) -> None:
-        self.present_seq = 0
-        """Redis has all entries up to this seq."""
-        self.sent_seq = 0
-        """Entries up to this seq are counted in the streams' lengths."""
-        self.counted_seq = 0
-        """Datagrams up to this seq are counted; what comes before it again is sent again, and not counted."""
         self._directory = Path(settings.directory)
         self._settings = settings
         self._state = state
-        self._values = state.values
+        self.values = self._values = values = state.values
+        self.main = Track(values, "", "", ("traps_length", "rejects_length"), "buffered")
+        self.express = Track(values, "express_", "head_", ("express_length",), "express_sent")
+        self._memory = Memory(settings.redis.stream_memory_bytes_max, values, (self.main, self.express), self.publish)
         self._streams: Streams | None = None
-        self.encode_trap: EncodeEntry
-        """`Streams.encode_trap` and `Streams.encode_reject`, without a detour for every trap."""
-        self.encode_reject: EncodeEntry
-        self._groups: dict[str, list[GroupFacts]] = {}
-        self._changed = False
         self._sent_bytes = 0
         self._tend_due = 0.0
 
@@ -116,26 +90,17 @@ class Feed:
             self._compare(self.streams.settle())
         for name, count in batch.counts.items():
             values[name] += count
-        values["buffered"] += len(batch.received_unix_ns)
-        if batch.last_seq > values["sent_seq"]:
-            values["sent_ms"], values["sent_seq"] = batch.last_ms, batch.last_seq
-        values["traps_length"] += batch.traps
-        values["rejects_length"] += batch.rejects
-        if batch.after.seq > values["seq"]:
-            values["segment"], values["offset"], values["seq"] = batch.after
+        batch.track.settle(batch)
         self._observe_latency(batch.received_unix_ns, time.time_ns())
-        self._look_up()
         self.publish()
 
-    def _look_up(self) -> None:
-        """What every record is compared with, out of the counters."""
-        self.sent_seq, self.counted_seq = self._values["sent_seq"], self._values["seq"]
-
-    def _compare(self, lengths: tuple[int, int]) -> None:
-        expected = (self._values["traps_length"], self._values["rejects_length"])
-        # While entries are counted that Redis had already, the lengths run ahead of the count.
-        if lengths != expected and self._values["sent_seq"] >= self.present_seq:
-            self._changed = True
+    def _compare(self, lengths: tuple[int, int, int]) -> None:
+        for track, found in ((self.main, lengths[:2]), (self.express, lengths[2:])):
+            if not track.expects(found):
+                track.changed = True
+        if self.main.changed or self.express.changed:
+            names = (*self.main.lengths, *self.express.lengths)
+            expected = tuple(self._values[name] for name in names)
             raise StreamChangedError(f"the streams held {lengths} entries, expected {expected}")
 
     def _observe_latency(self, received_unix_ns: list[int], now: int) -> None:
@@ -166,84 +131,31 @@ class Feed:
             StreamChangedError: The streams are not as they had been left; `attach` mends them.
         """
         if self.must_tend():
-            self._tend(self._settings.redis.stream_memory_bytes_max)
+            self._tend()
 
     def wait_for_memory(self) -> None:
         """While a consumer group that lags fills the budget, waits a moment and looks again. Raises UnavailableError."""
         if self._values["paused"]:
-            log.warning("decode.group_awaited", groups=self._lagging())
+            log.warning("decode.group_awaited", groups=self._memory.lagging(self.streams))
             time.sleep(_PAUSE_S)
-            self._tend(self._settings.redis.stream_memory_bytes_max)
+            self._tend()
 
     @property
     def paused(self) -> bool:
-        """Whether the streams have no room for more."""
+        """Whether the traps and rejects streams have no room for more."""
         return bool(self._values["paused"])
 
-    def _tend(self, budget: int) -> None:
-        streams = self.streams
+    @property
+    def express_paused(self) -> bool:
+        """Whether the express stream has no room for more."""
+        return bool(self._values["express_paused"])
+
+    def _tend(self) -> None:
         self._tend_due = time.monotonic() + _TEND_S
         self._sent_bytes = 0
-        streams.renew_lease()
-        self._compare(streams.lengths())
-        self._groups = {key: streams.groups(key) for key in (streams.traps, streams.rejects)}
-        usage = streams.memory_bytes()
-        if self._trim(usage, budget):
-            usage = streams.memory_bytes()
-        self._values["stream_bytes"] = usage
-        self._values["paused"] = int(usage >= budget)
-        self.publish()
-
-    def _trim(self, usage: int, budget: int) -> bool:
-        """Trims the streams as the budget wants it; whether there was something to trim."""
-        values = self._values
-        floors = [floor for floor, _ in self._floors()]
-        trim = choose_trim(usage, budget, floors, EntryId(values["floor_ms"], values["floor_seq"]))
-        if isinstance(trim, NoTrim):
-            return False
-        # Until the outcome is known and published, the lengths prove nothing.
-        values["trimming"] = 1
-        self.publish()
-        floor = self._trim_oldest(trim) if isinstance(trim, TrimOldest) else trim.floor
-        for name, key in self._lengths():
-            self._trimmed(name, self.streams.trim_up_to(key, floor))
-        values["floor_ms"], values["floor_seq"] = floor
-        values["trimming"] = 0
-        return True
-
-    def _trim_oldest(self, trim: TrimOldest) -> EntryId:
-        """Trims the longer stream by the share; returns the floor that this makes for both."""
-        values = self._values
-        name, key = max(self._lengths(), key=lambda stream: values[stream[0]])
-        self._trimmed(name, self.streams.trim_to_length(key, int(values[name] * trim.keep_ratio)))
-        first = self.streams.first_id(key, EntryId(0, 0))
-        return EntryId(first.ms, first.seq - 1) if first else EntryId(values["sent_ms"], values["sent_seq"])
-
-    def _trimmed(self, name: str, entries: int) -> None:
-        self._values[name] -= entries
-        self._values["trimmed"] += entries
-
-    def _lengths(self) -> tuple[tuple[str, str], tuple[str, str]]:
-        """The counter of each stream's length, and the stream."""
-        return ("traps_length", self.streams.traps), ("rejects_length", self.streams.rejects)
-
-    def _floors(self) -> list[tuple[EntryId, str]]:
-        """For each consumer group, the ID up to which it needs nothing any more, and its name.
-
-        That is just before the next entry of its own stream, not where it stands: a group that has read all of a quiet
-        stream must not keep the other one from being trimmed.
-        """
-        sent = EntryId(self._values["sent_ms"], self._values["sent_seq"])
-        floors = []
-        for key, groups in self._groups.items():
-            for group in groups:
-                first = self.streams.first_id(key, group.floor)
-                floors.append((EntryId(first.ms, first.seq - 1) if first else sent, group.name))
-        return floors
-
-    def _lagging(self) -> list[str]:
-        floors = self._floors()
-        return [name for floor, name in floors if floor == min(floors)[0]]
+        self.streams.renew_lease()
+        self._compare(self.streams.lengths())
+        self._memory.look_after(self.streams)
 
     # -- attaching
 
@@ -254,21 +166,25 @@ class Feed:
             limit: How far the journal may be read.
 
         Returns:
-            Where in the journal to go on.
+            Where in the journal decode is to go on; for the express stream, `express.present_seq` tells.
 
         Raises:
             UnavailableError: Redis does not answer, or there is no journal yet.
         """
         values = self._values
-        self._mend(self._connect(), limit)
+        ours = self._connect()
+        self._mend(self.main, ours, limit)
+        self._mend(self.express, ours, limit)
+        values["trimming"] = 0
         values["redis_up"] = 1
         self._tend_due = 0.0
-        self._look_up()
+        self.main.look_up()
+        self.express.look_up()
         self.publish()
-        if self.present_seq >= values["seq"]:
-            return Position(values["segment"], values["offset"], values["seq"])
+        if self.main.present_seq >= values["seq"]:
+            return self.main.place
         # Some of what was counted is to be sent again, or was never meant for a stream.
-        return locate(self._directory, self.present_seq + 1, limit)
+        return locate(self._directory, self.main.present_seq + 1, limit)
 
     def detach(self) -> None:
         """Gives up the claim on the streams and disconnects. Raises UnavailableError."""
@@ -290,55 +206,54 @@ class Feed:
             header = read_segment_header(segment_path(self._directory, kept[-1])) if kept else None
             if header is None:
                 raise UnavailableError("connection", "there is no journal yet")
-            self._streams = Streams(self._settings.redis, self._settings.key_prefix, header.journal_id.hex())
-            self.encode_trap, self.encode_reject = self._streams.encode_trap, self._streams.encode_reject
+            self._streams = streams = Streams(self._settings.redis, self._settings.key_prefix, header.journal_id.hex())
+            self.main.keys = streams.traps, streams.rejects
+            self.express.keys = (streams.express,)
         return self._streams.connect()
 
-    def _mend(self, ours: bool, limit: Position) -> None:
+    def _mend(self, track: Track, ours: bool, limit: Position) -> None:
         values, streams = self._values, self.streams
-        traps, rejects = streams.facts(streams.traps), streams.facts(streams.rejects)
-        last = last_entry(traps, rejects)
-        known = Known(
-            EntryId(values["sent_ms"], values["sent_seq"]),
-            EntryId(values["floor_ms"], values["floor_seq"]),
-            values["traps_length"],
-            values["rejects_length"],
-            bool(values["trimming"]),
-            self._changed,
-        )
-        made_here = last == EntryId(0, 0) or (ours and self._made(last, limit))
-        todo = plan(known, traps, rejects, made_here=made_here)
+        first, second, *_ = (*(streams.facts(key) for key in track.keys), _NO_STREAM)
+        last = last_entry(first, second)
+        known = track.known()
+        made_here = last == _NO_ID or (ours and (last == known.sent or self._made(track, last, limit)))
+        todo = plan(known, first, second, made_here=made_here)
         if isinstance(todo, Rebuild):
-            self._rebuild(known.floor, set_aside=todo.set_aside)
+            self._rebuild(track, set_aside=todo.set_aside)
             return
-        self.present_seq = todo.present.seq
+        track.present_seq = todo.present.seq
         if isinstance(todo, Rewind):
-            log.warning("stream.tail_refilled", after=str(todo.present))
-            values["sent_ms"], values["sent_seq"] = todo.present
+            log.warning("stream.tail_refilled", streams=track.keys, after=str(todo.present))
+            track.sent = todo.present
         if isinstance(todo, Rewind) or known.trimming:
-            values["traps_length"], values["rejects_length"] = traps.length, rejects.length
-            values["trimming"] = 0
+            values.update(zip(track.lengths, (first.length, second.length), strict=False))
 
-    def _rebuild(self, floor: EntryId, *, set_aside: bool) -> None:
-        """Empties both streams, to be filled again from the floor; consumer groups come back where they were."""
-        log.error("stream.rebuild_begun", floor=str(floor), set_aside=set_aside)
+    def _rebuild(self, track: Track, *, set_aside: bool) -> None:
+        """Empties the streams of a track, to be filled again from the floor; consumer groups come back where they were."""
+        floor = track.floor
+        log.error("stream.rebuild_begun", streams=track.keys, floor=str(floor), set_aside=set_aside)
         streams, values = self.streams, self._values
-        for _, key in self._lengths():
-            groups = streams.groups(key) or self._groups.get(key, [])
+        for key in track.keys:
+            groups = self._memory.groups(streams, key)
             if set_aside:
                 streams.set_aside(key, f"displaced-{time.time_ns() // 1_000_000}")
             else:
                 streams.delete(key)
             streams.restore_groups(key, groups)
-        values["traps_length"] = values["rejects_length"] = values["trimming"] = 0
-        values["sent_ms"], values["sent_seq"] = floor
+        values.update(dict.fromkeys(track.lengths, 0))
+        track.sent = floor
         values["rebuilds"] += 1
-        self.present_seq = floor.seq
-        self._changed = False
+        track.present_seq = floor.seq
+        track.changed = False
 
-    def _made(self, entry_id: EntryId, limit: Position) -> bool:
-        """Whether our journal made this ID."""
+    def _made(self, track: Track, entry_id: EntryId, limit: Position) -> bool:
+        """Whether our journal made this ID, and for a stream of this track."""
         reader = Reader(self._directory, locate(self._directory, entry_id.seq, limit))
         frame = reader.next(limit)
         reader.close()
-        return frame is not None and frame.first_seq <= entry_id.seq <= frame.after.seq and frame.id_ms == entry_id.ms
+        if frame is None or not frame.first_seq <= entry_id.seq <= frame.after.seq or frame.id_ms != entry_id.ms:
+            return False
+        marks = Marks(self._directory)
+        is_express = marks.read(frame.after.segment, entry_id.seq, 1)[0] == EXPRESS
+        marks.close()
+        return is_express == (track is self.express)

@@ -8,6 +8,7 @@ and so does `N.digests`: what was put into the late stream, 8 bytes for each dat
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections import Counter
@@ -92,8 +93,10 @@ class _SideFiles:
         fd = self._fd(segment, create=True)
         assert fd is not None
         written = os.pwrite(fd, values, (first_seq - segment) * self._width)
-        assert written == len(values), "a regular file takes all or fails"
         self._dirty.add(segment)
+        if written < len(values):
+            # The disk had room for the end of one block, and not for the next.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def sync(self) -> None:
         """Brings all that was written to the disk. Raises OSError."""

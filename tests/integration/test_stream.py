@@ -18,13 +18,23 @@ def test_a_batch_goes_to_both_streams(streams: Streams, client: redis.Redis) -> 
     """Each entry under its own ID, with one field; the lengths told are those before the batch."""
     lengths = [fill(streams, 1, 2, -3), fill(streams, 14, -15)]
 
-    assert lengths == [(0, 0), (2, 1)]
+    assert lengths == [(0, 0, 0), (2, 1, 0)]
     assert client.xrange(TRAPS) == [
         (b"1000-1", {b"trap": b"{}"}),
         (b"1000-2", {b"trap": b"{}"}),
         (b"1001-14", {b"trap": b"{}"}),
     ]
     assert client.xrange(REJECTS) == [(b"1000-3", {b"reject": b"{}"}), (b"1001-15", {b"reject": b"{}"})]
+
+
+def test_the_express_stream_holds_traps_too(streams: Streams, client: redis.Redis) -> None:
+    """Under their own IDs, whatever the traps stream holds; its length is told beside the others."""
+    fill(streams, 7)
+    streams.send([streams.encode_express(1_000, 3, b"{}")])
+    before = streams.settle()
+
+    assert (before, streams.lengths()) == ((1, 0, 0), (1, 0, 1))
+    assert client.xrange(streams.express) == [(b"1000-3", {b"trap": b"{}"})]
 
 
 def test_a_batch_sent_again_is_refused(streams: Streams, client: redis.Redis) -> None:
@@ -142,19 +152,19 @@ def test_facts(streams: Streams, client: redis.Redis) -> None:
     assert nothing == StreamFacts(0, EntryId(0, 0))
     assert whole == StreamFacts(3, EntryId(1_002, 25))
     assert streams.facts(TRAPS) == StreamFacts(0, EntryId(1_002, 25))
-    assert streams.lengths() == (0, 0)
+    assert streams.lengths() == (0, 0, 0)
 
 
-def test_memory_is_that_of_both_streams(streams: Streams) -> None:
+def test_memory_is_that_of_the_streams_asked_for(streams: Streams) -> None:
     """Nothing for streams that are not there."""
-    nothing = streams.memory_bytes()
+    nothing = streams.memory_bytes(TRAPS, REJECTS)
     fill(streams, *range(1, 101), body=bytes(1_000))
-    traps = streams.memory_bytes()
+    traps = streams.memory_bytes(TRAPS)
     fill(streams, *range(-201, -101, 1)[::-1], body=bytes(1_000))
 
     assert nothing == 0
     assert 100_000 < traps < 200_000
-    assert streams.memory_bytes() > 1.8 * traps
+    assert streams.memory_bytes(TRAPS, REJECTS) > 1.8 * traps
 
 
 def test_a_groups_floor_is_what_it_has_acknowledged_without_a_gap(streams: Streams, client: redis.Redis) -> None:

@@ -98,7 +98,7 @@ def batch(streams: Streams, *seqs: int, body: bytes = b"{}") -> list[bytes]:
     ]
 
 
-def fill(streams: Streams, *seqs: int, body: bytes = b"{}") -> tuple[int, int]:
+def fill(streams: Streams, *seqs: int, body: bytes = b"{}") -> tuple[int, int, int]:
     """Sends and settles one batch."""
     streams.send(batch(streams, *seqs, body=body))
     return streams.settle()
