@@ -61,10 +61,10 @@ def read(path: Path) -> Catalogue:
         return _decode(_inflated(_content(path)))
     except OSError as error:
         raise ConfigError([f"{path} cannot be read: {error.strerror}; {_CURE}"]) from None
-    except ValueError as error:
-        raise ConfigError([f"{path} is no catalogue that can be used: {error}; {_CURE}"]) from None
     except (zlib.error, msgspec.MsgspecError, RecursionError):
         raise ConfigError([f"{path} is a damaged catalogue; {_CURE}"]) from None
+    except ValueError as error:
+        raise ConfigError([f"{path} is no catalogue that can be used: {error}; {_CURE}"]) from None
 
 
 def _content(path: Path) -> bytes:

@@ -9,6 +9,7 @@ unknown. Whoever compiles a vendor's modules thus needs no copy of the standard 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,12 @@ def _compiled(
     return documents
 
 
+@cache
+def _parser() -> Any:
+    """pysmi's parser, with all that it can forgive; it takes a third of a second to make."""
+    return parserFactory(**smi_v1_relaxed)()
+
+
 class _Pysmi:
     """pysmi's parser and code generators, a module at a time, and what they know of the modules so far.
 
@@ -155,7 +162,7 @@ class _Pysmi:
     """
 
     def __init__(self) -> None:
-        self._parser = parserFactory(**smi_v1_relaxed)()
+        self._parser = _parser()
         self._symbols = SymtableCodeGen()
         self._generator = IntermediateCodeGen()
         self._trees: dict[str, Any] = {}
@@ -177,6 +184,7 @@ class _Pysmi:
         """Take a module that we have made; none at all when a catalogue's names are not what pysmi can read."""
         self._tables[name] = {}
         self.read(Source("", 1, name, text, text), text)
+        self._trees.pop(name, None)
 
     def absent(self) -> list[str]:
         """Modules that are imported and not there yet."""

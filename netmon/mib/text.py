@@ -170,8 +170,10 @@ def missing(source: Source, module: str) -> Problem:
 
 def syntax_error(source: Source, line: int) -> Problem:
     """The problem that pysmi stopped at this line, counted in the module's text; it shows what stands there."""
-    lines = source.text.splitlines()
-    shown = " ".join(lines[line - 1].split())[:60] if line <= len(lines) else ""
+    lines = source.text.split("\n")
+    if not 0 < line <= len(lines):
+        line = len(lines)
+    shown = " ".join(lines[line - 1].split())[:60]
     text = f"syntax error in {shown!r}, or just before" if shown else "syntax error: the module ends too early"
     return Problem(source.file, source.line + line - 1, source.module, text)
 
