@@ -1,9 +1,9 @@
 """What a canary says: a notification that carries its number, and how it is recognised again. Pure.
 
-    snmpTrapOID.0              1.3.6.1.3.1162.0.1, under the experimental arc (RFC 2578 section 4)
-    1.3.6.1.3.1162.2.1.0       run, 16 hexadecimal digits: who sent it
-    1.3.6.1.3.1162.2.2.0       number within the run, Counter64
-    1.3.6.1.3.1162.2.3.0       when it was sent, nanoseconds since 1970 UTC, Counter64
+snmpTrapOID.0              1.3.6.1.3.1162.0.1, under the experimental arc (RFC 2578 section 4)
+1.3.6.1.3.1162.2.1.0       run, 16 hexadecimal digits: who sent it
+1.3.6.1.3.1162.2.2.0       number within the run, Counter64
+1.3.6.1.3.1162.2.3.0       when it was sent, nanoseconds since 1970 UTC, Counter64
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ from rich.console import Console
 
 from netmon import config as configuration
 from netmon.buffer import embedded
+from netmon.canary import community
+from netmon.canary.settings import admitted
 from netmon.config import EMBEDDED, Config
 from netmon.errors import ConfigError, UnavailableError
 from netmon.model import Engine, LaneSettings
@@ -78,4 +80,6 @@ def exit_codes() -> Iterator[None]:
 def lanes_of(config: Config, engine: Engine | None = None) -> list[LaneSettings]:
     """The lanes of a configuration, with the URL at which its Redis is. Raises ConfigError."""
     url = embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url
-    return configuration.lane_settings(config, redis_url=url, engine=engine)
+    lanes = configuration.lane_settings(config, redis_url=url, engine=engine)
+    found = community.find(config.data_dir)
+    return lanes if found is None else admitted(lanes, found)

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from netmon.canary.accounts import WINDOWS_S, CanaryBooks
 from netmon.model import LaneSettings
 from netmon.trap_receiver.ledger import LaneLedger
 
@@ -41,6 +42,14 @@ class LaneSample(msgspec.Struct, frozen=True, kw_only=True):
     """Receive buffer that the kernel gave; compare with `settings.receive_buffer_bytes`."""
 
 
+class CanarySample(msgspec.Struct, frozen=True, kw_only=True):
+    """The canaries to one listener."""
+
+    receiver: str
+    listen: str
+    books: CanaryBooks
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The whole tree."""
 
@@ -52,6 +61,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """State of the embedded Valkey; None when the operator's Redis is used."""
     reloads_applied: int
     reloads_refused: int
+    canaries: tuple[CanarySample, ...] = ()
+    """A sample for each listener; empty while the canary is switched off."""
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,6 +81,7 @@ def checks(snapshot: Snapshot) -> list[Check]:
     found = [_process_check(process) for process in snapshot.processes]
     for lane in snapshot.lanes:
         found += _lane_checks(lane, snapshot)
+    found += [_canary_check(canary, snapshot.unix_ns) for canary in snapshot.canaries]
     return found
 
 
@@ -120,3 +132,17 @@ def _journal_check(prefix: str, lane: LaneSample) -> Check:
         return Check(f"{prefix}.journal", True, "writable")
     cure = f"make room on the disk of {lane.settings.directory}, raise journal.size_bytes_max, or get Redis going"
     return Check(f"{prefix}.journal", False, "held: disk or quota full, the kernel's queue fills", cure)
+
+
+def _canary_check(canary: CanarySample, unix_ns: int) -> Check:
+    name = f"canary.{canary.listen}"
+    beat = canary.books.heartbeat_unix_ns
+    if unix_ns - beat > HEARTBEAT_AGE_MAX_NS:
+        # It has nothing to tell yet, and that is told by the process's own check.
+        return Check(name, True, f"silent for {(unix_ns - beat) // 1_000_000_000} s" if beat else "none sent yet")
+    due = sum(book.due[WINDOWS_S[0]] for book in canary.books.kinds.values())
+    missing = sum(book.missing[WINDOWS_S[0]] for book in canary.books.kinds.values())
+    if not missing:
+        return Check(name, True, f"{due} of {due} stored in the last minute")
+    cure = "decode is behind, or canaries are lost as traps are: look at kernel drops, in flight and rejected in `netmon ledger`"
+    return Check(name, False, f"{missing} of {due} not stored in the last minute", cure)

@@ -15,13 +15,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from netmon import __version__
-from netmon.status.health import LaneSample, ProcessSample, Snapshot
+from netmon.canary.accounts import BOUNDS_MS as CANARY_BOUNDS_MS
+from netmon.canary.accounts import WINDOWS_S, Book, Latency
+from netmon.status.health import CanarySample, LaneSample, ProcessSample, Snapshot
 from netmon.trap_receiver.ledger import LATENCY_BOUNDS_MS, LaneLedger
 
 Kind = Literal["counter", "gauge", "histogram"]
 Value = int | float
 LANE_LABELS: Final = ("receiver", "lane", "listener")
 PROCESS_LABELS: Final = ("role", "lane")
+CANARY_LABELS: Final = ("receiver", "listener", "kind")
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -53,6 +56,13 @@ class _OfProcess(msgspec.Struct, frozen=True):
     kind: Kind
     help: str
     value: Callable[[ProcessSample], Value]
+
+
+class _OfCanary(msgspec.Struct, frozen=True):
+    name: str
+    kind: Kind
+    help: str
+    value: Callable[[Book], Value]
 
 
 def _ledger(name: str, kind: Kind, text: str, value: Callable[[LaneLedger], Value]) -> _OfLane:
@@ -159,6 +169,24 @@ _PROCESS: Final = (
     _OfProcess("netmon_process_cpu_seconds_total", "counter", "CPU time, user and system.", lambda x: x.cpu_seconds),
 )
 
+_CANARY: Final = (
+    _OfCanary("netmon_canary_sent_total", "counter", "Canaries sent to our own listener.", lambda x: x.sent),
+    _OfCanary("netmon_canary_stored_total", "counter", "Canaries seen in a stream in time.", lambda x: x.stored),
+    _OfCanary("netmon_canary_answered_total", "counter", "INFORMs among the canaries that were answered.", lambda x: x.answered),
+    _OfCanary("netmon_canary_lost_total", "counter", "Canaries not seen in a stream in time.", lambda x: x.lost),
+    _OfCanary("netmon_canary_late_total", "counter", "Of the lost canaries, those that came after all.", lambda x: x.late),
+    _OfCanary("netmon_canary_unknown_total", "counter", "Canaries under way when the canary was stopped.", lambda x: x.unknown),
+    _OfCanary(
+        "netmon_canary_loss_ratio",
+        "gauge",
+        "Share of the canaries of the last 5 minutes that is missing.",
+        lambda x: x.missing[WINDOWS_S[-1]] / x.due[WINDOWS_S[-1]] if x.due[WINDOWS_S[-1]] else 0.0,
+    ),
+)  # fmt: skip
+_CANARY_LATENCY: Final = (
+    Declared("netmon_canary_stored_latency_seconds", "histogram", "From sent to seen in a stream.", CANARY_LABELS),
+    Declared("netmon_canary_answered_latency_seconds", "histogram", "From sent to answered.", CANARY_LABELS),
+)
 _LATENCY: Final = Declared(
     "netmon_trap_store_latency_seconds", "histogram", "From the socket to acknowledged by Redis.", LANE_LABELS
 )
@@ -174,6 +202,8 @@ DECLARED: Final[tuple[Declared, ...]] = (
     *(Declared(m.name, m.kind, m.help, LANE_LABELS) for m in _LANE),
     *(Declared(m.name, m.kind, m.help, (*LANE_LABELS, m.label)) for m in _LANE_BY_LABEL),
     *(Declared(m.name, m.kind, m.help, PROCESS_LABELS) for m in _PROCESS),
+    *(Declared(m.name, m.kind, m.help, CANARY_LABELS) for m in _CANARY),
+    *_CANARY_LATENCY,
     _LATENCY,
     _HEARTBEAT,
     _RELOADS,
@@ -211,6 +241,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
         yield _family(
             of_process, PROCESS_LABELS, [(_process_values(x), of_process.value(x)) for x in snapshot.processes]
         )
+    yield from _canary(snapshot.canaries)
     yield _latency(snapshot.lanes)
     yield _family(_HEARTBEAT, PROCESS_LABELS, list(_heartbeats(snapshot.lanes)))
     reloads = [(("applied",), snapshot.reloads_applied), (("refused",), snapshot.reloads_refused)]
@@ -219,7 +250,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _family(
-    metric: Declared | _OfLane | _OfLaneByLabel | _OfProcess,
+    metric: Declared | _OfLane | _OfLaneByLabel | _OfProcess | _OfCanary,
     labels: Sequence[str],
     samples: Sequence[tuple[Sequence[str], Value]],
 ) -> Metric:
@@ -234,13 +265,31 @@ def _latency(lanes: Sequence[LaneSample]) -> Metric:
     family = HistogramMetricFamily(_LATENCY.name, _LATENCY.help, labels=_LATENCY.labels)
     for lane in lanes:
         family.add_metric(
-            _lane_values(lane), _cumulative(lane.ledger.latency_counts), sum_value=lane.ledger.latency_sum_seconds
+            _lane_values(lane),
+            _cumulative(lane.ledger.latency_counts, LATENCY_BOUNDS_MS),
+            sum_value=lane.ledger.latency_sum_seconds
         )
     return family
 
 
-def _cumulative(counts: Sequence[int]) -> list[tuple[str, float]]:
-    bounds = [*(str(bound / 1_000) for bound in LATENCY_BOUNDS_MS), "+Inf"]
+def _canary(canaries: Sequence[CanarySample]) -> Iterator[Metric]:
+    books = [((x.receiver, x.listen, kind), book) for x in canaries for kind, book in x.books.kinds.items()]
+    for metric in _CANARY:
+        yield _family(metric, CANARY_LABELS, [(labels, metric.value(book)) for labels, book in books])
+    stored, answered = (HistogramMetricFamily(x.name, x.help, labels=x.labels) for x in _CANARY_LATENCY)
+    for labels, book in books:
+        _add_latency(stored, labels, book.stored_latency)
+        if book.answered_latency is not None:
+            _add_latency(answered, labels, book.answered_latency)
+    yield from (stored, answered)
+
+
+def _add_latency(family: HistogramMetricFamily, labels: Sequence[str], found: Latency) -> None:
+    family.add_metric(labels, _cumulative(found.counts, CANARY_BOUNDS_MS), sum_value=found.sum_seconds)
+
+
+def _cumulative(counts: Sequence[int], bounds_ms: Sequence[int]) -> list[tuple[str, float]]:
+    bounds = [*(str(bound / 1_000) for bound in bounds_ms), "+Inf"]
     total = 0
     found: list[tuple[str, float]] = []
     for bound, count in zip(bounds, counts, strict=True):

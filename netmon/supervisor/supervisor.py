@@ -33,6 +33,7 @@ from netmon.sockets import BoundSocket
 from netmon.status.health import LaneSample, ProcessSample, Snapshot
 from netmon.status.http import HttpServer
 from netmon.supervisor import service
+from netmon.supervisor.canary import CanaryKeeper
 from netmon.supervisor.child import Child
 from netmon.supervisor.lane import ROLES, Lane, new_landing
 from netmon.supervisor.reload import Change, Plan, plan
@@ -73,6 +74,7 @@ class Supervisor:
         self._tasks = asyncio.TaskGroup()
         self._lock_fd = -1
         self._inherited = False
+        self._canary = CanaryKeeper(config.data_dir, self._keep_running, lambda: (self._lock_fd,))
         self._engines: dict[tuple[str, str | None], Engine] = {}
         self._reloads = {"applied": 0, "refused": 0}
 
@@ -98,6 +100,7 @@ class Supervisor:
             background = [self._background(self._watchdog())]
             if not http_listens:
                 background.append(self._background(self._retry_http()))
+            await self._canary.follow(self.config, self.lanes, STOP_GRACE_S)
             gc.freeze()  # what is loaded now lives as long as the process
             self._tell_ready()
             self._announce(self)
@@ -130,6 +133,7 @@ class Supervisor:
     async def _stop(self) -> None:
         service.notify(os.environ, "STOPPING=1")
         log.info("supervisor.stop_begun", grace_s=STOP_GRACE_S)
+        await self._canary.stop(STOP_GRACE_S)
         await self._stop_lanes(self.lanes)
         if self._valkey is not None:
             await self._valkey.child.stop(STOP_GRACE_S)
@@ -151,7 +155,8 @@ class Supervisor:
 
     def _settings(self, config: Config) -> list[LaneSettings]:
         url = embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url
-        return configuration.lane_settings(config, redis_url=url, engine=self._engine(config))
+        lanes = configuration.lane_settings(config, redis_url=url, engine=self._engine(config))
+        return self._canary.admitted(config, lanes)
 
     def _engine(self, config: Config) -> Engine:
         """Our SNMP engine of a receiver; it starts once in each run, so that a reload changes nothing about it."""
@@ -250,6 +255,7 @@ class Supervisor:
             embedded=None if self._valkey is None else self._valkey.state,
             reloads_applied=self._reloads["applied"],
             reloads_refused=self._reloads["refused"],
+            canaries=self._canary.samples(),
         )
 
     def _children(self) -> Iterator[Child]:
@@ -257,6 +263,8 @@ class Supervisor:
             yield self._valkey.child
         for lane in self.lanes:
             yield from lane.children.values()
+        if self._canary.child is not None:
+            yield self._canary.child
 
     # --- SIGHUP.
 
@@ -292,6 +300,7 @@ class Supervisor:
             await http.stop()
         valkey, self._valkey = self._valkey, valkey
         await self._switch_valkey(valkey, planned, found)
+        await self._canary.follow(config, self.lanes, STOP_GRACE_S)
 
     async def _switch_valkey(
         self, before: embedded.EmbeddedValkey | None, planned: Plan, found: Sequence[BoundSocket]
@@ -370,6 +379,7 @@ class Supervisor:
             return
         log.info("supervisor.upgrade_begun")
         service.notify_reloading(os.environ)
+        await self._canary.stop(STOP_GRACE_S)
         # Capture last: while it runs, nothing waits in the kernel only.
         await self._stop_lanes(self.lanes, ("late", "decode", "commit"))
         if self._valkey is not None:

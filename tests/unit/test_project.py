@@ -29,7 +29,7 @@ IMPURE_IMPORTS = {
 }  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 
-ROLE_MODULES = ["netmon.role", "netmon.buffer.stream"]
+ROLE_MODULES = ["netmon.role", "netmon.buffer.stream", "netmon.canary.__main__"]
 HEAVY = {"aiohttp", "prometheus_client", "pydantic", "pysnmp", "rich", "typer", "yaml"}
 """Not for a role: each costs start-up time and memory after every restart, in every lane."""
 
