@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import Counter
 from pathlib import Path
 
 from netmon.errors import DecodeError
@@ -28,6 +29,7 @@ from netmon.trap_receiver.journal import (
     segments,
 )
 from netmon.trap_receiver.ledger import CAPTURE_STATE, COMMIT_FIELDS, COMMIT_STATE, DECODE_STATE
+from netmon.trap_receiver.marks import Marks, side_files
 from netmon.trap_receiver.state import StatePage, StateReader
 
 _HOUSEKEEPING_S = 1.0
@@ -58,6 +60,8 @@ class Commit:
         self._durable = Position(self._values["segment"], self._values["offset"], self._values["seq"])
         self._reader = Reader(self._directory, self._durable)
         self._fd = -1
+        self._marks = Marks(self._directory)
+        self._bury_orphans()
         self._housekeeping_due = 0.0
         self._stopping = False
 
@@ -166,9 +170,9 @@ class Commit:
         for first in [first for first in sizes if first < shipped]:
             if not (held or self._excess(sizes) or self._outlived(first, sizes)):
                 break
-            self._delete(first)
-            del sizes[first]
-            held = False
+            if self._delete(first):
+                del sizes[first]
+                held = False
         self._values["journal_bytes"] = sum(sizes.values())
         self._values["journal_segments"] = len(sizes)
         oldest = read_segment_header(segment_path(self._directory, min(sizes))) if sizes else None
@@ -187,11 +191,39 @@ class Commit:
         age_ns = time.time_ns() - header.created_unix_ns if header else 0
         return age_ns > self._settings.journal_age_max_s * 1_000_000_000
 
-    def _delete(self, first: int) -> None:
+    def _delete(self, first: int) -> bool:
+        """Deletes a segment; False where something in it still waits that is sure to be decoded late."""
+        waiting = self._marks.expire(first)
+        if waiting is None:
+            return False
         # What decode has counted of this segment must be on disk before the segment goes.
         _fdatasync(self._directory / DECODE_STATE)
         segment_path(self._directory, first).unlink()
         self._values["segments_deleted"] += 1
+        self._bury(first, waiting)
+        return True
+
+    def _bury(self, first: int, waiting: Counter[str]) -> None:
+        """Counts what waited in a segment that is gone, once, and deletes what was beside it."""
+        if waiting.total() and self._values["expired_segment"] != first:
+            for reason, count in waiting.items():
+                self._values[f"expired_{reason}"] += count
+            # Published together, before the marks go: whoever is killed in between has counted, and finds that here.
+            self._values["expired_segment"] = first
+            self._state.publish()
+            log.warning("journal.parked_expired", datagrams=waiting.total(), directory=str(self._directory))
+        for path in side_files(self._directory, first):
+            path.unlink(missing_ok=True)
+        self._marks.forget(first)
+
+    def _bury_orphans(self) -> None:
+        """Finishes what a commit that was killed had begun: marks whose segment is gone."""
+        kept = set(segments(self._directory))
+        for path in self._directory.glob("*.marks"):
+            if path.stem.isdigit() and int(path.stem) not in kept:
+                waiting = self._marks.expire(int(path.stem))
+                if waiting is not None:
+                    self._bury(int(path.stem), waiting)
 
 
 def _end(captured: dict[str, int]) -> Position:

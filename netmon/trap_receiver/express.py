@@ -34,6 +34,8 @@ _VERSION_END: Final = 10
 _TRAP_OID_NAME: Final = bytes.fromhex("06 0a 2b 06 01 06 03 01 01 04 01 00")
 """The name of snmpTrapOID.0; its value follows."""
 _LONG: Final = 0x80
+_USUAL_TAGS: Final = (0xA7, 0x30, 0x06)
+"""SNMPv2-Trap-PDU; the SEQUENCE of a varbind; the OBJECT IDENTIFIER in it."""
 
 
 class Bucket:
@@ -181,8 +183,9 @@ def glance(payload: bytes) -> bytes | None:
         length = payload[binding + 1]
         oid = binding + 2 + (length & 0x7F if length >= _LONG else 0)
         end = oid + 2 + payload[oid + 1]
+        usual = (payload[pdu], payload[binding], payload[oid]) == _USUAL_TAGS
     except IndexError:
         return None
-    if payload[pdu] != 0xA7 or payload[binding] != 0x30 or payload[oid] != 0x06 or end > len(payload):
+    if not usual or pdu > name or end > len(payload):
         return None
     return payload[version:pdu] + payload[value:binding] + payload[oid:end]

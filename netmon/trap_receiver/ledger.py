@@ -84,6 +84,7 @@ COMMIT_FIELDS = (
     "journal_oldest_unix_ns",
     "segments_deleted",
     *(f"expired_{reason}" for reason in PARK_REASONS),
+    "expired_segment",
     "heartbeat_unix_ns",
 )
 LATE_FIELDS = (
