@@ -106,8 +106,8 @@ def _late_facts(reply: Any, connection: Connection) -> LateFacts:
     )
 
 
-def read_range(settings: RedisSettings, key: str, first: EntryId, last: EntryId) -> Iterator[tuple[EntryId, bytes]]:
-    """The entries of a stream from one ID to another, oldest first: ID and body of the only field.
+def read_range(settings: RedisSettings, key: str, first: EntryId, last: EntryId) -> Iterator[list[Any]]:
+    """The entries of a stream from one ID to another, oldest first, in pages: ID, and its only field's name and body.
 
     Asks for the next page while the one before is worked on.
 
@@ -121,8 +121,7 @@ def read_range(settings: RedisSettings, key: str, first: EntryId, last: EntryId)
             if len(page) == _PAGE:
                 start = f"({page[-1][0].decode()}"
                 connection.send(encode_command("XRANGE", key, start, str(last), "COUNT", _PAGE))
-            for entry_id, fields in page:
-                yield parse_id(entry_id), fields[1]
+            yield page
             if len(page) < _PAGE:
                 return
     finally:

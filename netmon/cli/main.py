@@ -18,7 +18,7 @@ from rich.live import Live
 
 from netmon import __version__, show, sockets
 from netmon import config as configuration
-from netmon.cli import mib
+from netmon.cli import canary, journal, mib, replay
 from netmon.cli.common import NOT_WELL, USAGE, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of
 from netmon.config import EMBEDDED, Config
 from netmon.errors import ConfigError
@@ -44,6 +44,10 @@ app = typer.Typer(
 )
 
 app.add_typer(mib.app)
+app.add_typer(journal.app)
+app.command()(journal.parked)
+app.command()(replay.replay)
+app.command()(canary.canary)
 
 
 def main() -> None:
@@ -187,14 +191,14 @@ def traps(
     last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many of the newest to begin with.")] = 10,
     union: UnionOfAll = False,
     receivers: Receivers = None,
-    canary: Annotated[bool, typer.Option("--canary", help="Show netmon's own canaries, too.")] = False,
+    canaries: Annotated[bool, typer.Option("--canary", help="Show netmon's own canaries, too.")] = False,
 ) -> None:
     """Show decoded traps from the streams, in the order of their arrival there."""
     from netmon.cli.union import paths_of, show_traps  # noqa: PLC0415 - redis-py is slow to import
 
     with exit_codes():
         paths = paths_of(configuration.load(config_path(config)), receivers or [], union=union)
-        show_traps(paths, last=last, follow=follow, canaries=canary, as_json=as_json)
+        show_traps(paths, last=last, follow=follow, canaries=canaries, as_json=as_json)
 
 
 @app.command()

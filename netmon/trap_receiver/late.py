@@ -113,7 +113,9 @@ class LateRole:
         if self._waiting(SHED) and self._shed_seq < limit.seq and self._may(limit.seq):
             self._shed_seq = work.run(SHED_MARKS, self._shed_seq, limit, self._may)
         if done := sum(work.outcome.values()):
-            log.info("late.pass_finished", decoded=done - work.rejected, rejected=work.rejected, waiting=work.still)
+            log.info(
+                "late.pass_finished", decoded=done - work.rejected, rejected=work.rejected, waiting=work.still.total()
+            )
 
     def _may(self, _: int) -> bool:
         """Whether to go on: nobody is kept waiting by it."""

@@ -117,6 +117,15 @@ class LateFeed:
         self._values["heartbeat_unix_ns"] = time.time_ns()
         self._state.publish()
 
+    def counts(self) -> dict[str, int]:
+        """The counters as they are now."""
+        return dict(self._values)
+
+    @property
+    def lagging(self) -> list[str]:
+        """The consumer groups of the late stream, those that lag most first."""
+        return [group.name for group in sorted(self._groups, key=lambda group: group.floor)]
+
     def failed(self, error: UnavailableError) -> None:
         """Says that Redis could not be used."""
         self.disconnect()
@@ -275,14 +284,15 @@ class LateFeed:
         """Puts datagrams into the stream, in ascending order of seq within a pass; settles the batch before.
 
         Raises:
-            UnavailableError: Redis does not take it. The datagrams still wait, or `look` finds out.
-            IdRefusedError: `look` is to find out.
-            StreamChangedError: `look` is to find out.
+            UnavailableError: Redis does not take it.
+            IdRefusedError: Of the batch before.
+            StreamChangedError: Of the batch before.
             OSError: The disk is full.
+
+        After `settle`, which raises for the batch before, the intents of this one are in the log whatever Redis says; `look` is to
+        bring them to the stream.
         """
-        self._settle()
-        if self._unmeasured >= self._settings.redis.stream_memory_bytes_max // _MEASURE_SHARE:
-            self._measure()
+        self.settle()
         pass_ms = self._pass_ms or self._begin_pass()
         self._mark((late.seq, PENDING_MARKS[REASON_OF[late.mark]]) for late in batch if late.mark)
         self.marks.sync()
@@ -292,12 +302,14 @@ class LateFeed:
 
     def end_pass(self) -> None:
         """Settles what is on its way; what is put in afterwards belongs to a new pass. Raises as `put` does."""
-        self._settle()
+        self.settle()
         self._pass_ms = 0
 
     def settle(self) -> None:
-        """Waits until Redis has what was put in. Raises as `put` does."""
+        """Waits until Redis has what was put in, and counts it. Raises as `put` does; then `look` is to follow."""
         self._settle()
+        if self._unmeasured >= self._settings.redis.stream_memory_bytes_max // _MEASURE_SHARE:
+            self._measure()
 
     def _begin_pass(self) -> int:
         """The `ms` of a new pass: greater than any before, published before it is used."""
@@ -308,7 +320,9 @@ class LateFeed:
 
     def _send(self, batch: list[tuple[Intent, Reading]]) -> None:
         stream = self._connected()
-        self._unmeasured += stream.send([stream.encode(intent.id, _FIELDS[reading.kind], reading.body) for intent, reading in batch])
+        self._unmeasured += stream.send(
+            [stream.encode(intent.id, _FIELDS[reading.kind], reading.body) for intent, reading in batch]
+        )
         self._pending = [intent for intent, _ in batch]
 
     def _settle(self) -> None:

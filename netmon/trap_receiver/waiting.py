@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterator
+from pathlib import Path
 from typing import Final
 
+from netmon.trap_receiver.difference import DECODED, REJECTED, WAITING, Difference
 from netmon.trap_receiver.journal import Frame, Position, Record, records, segments
-from netmon.trap_receiver.late_feed import Late, LateFeed
+from netmon.trap_receiver.late_feed import Late, LateFeed, decoded_limit
 from netmon.trap_receiver.ledger import PARK_REASONS, PARKED, SHED
 from netmon.trap_receiver.marks import PARKED_MARKS, PENDING_MARKS, REASON_OF, SHED_TRIED, Marks
 from netmon.trap_receiver.reread import Reading, Reread, frames
@@ -41,6 +44,26 @@ def find(marks: Marks, segment: int, limit: Position, wanted: Container[int]) ->
                 yield frame, chosen
 
 
+def rehearse(directory: Path, reread: Reread, wanted: Wanted) -> Difference:
+    """What a pass over all that waits would find; nothing is sent or marked."""
+    found = Difference()
+    marks, limit = Marks(directory), decoded_limit(directory)
+    for segment in marks.segments():
+        for frame, chosen in find(marks, segment, limit, ALL_MARKS):
+            for seq, record in enumerate(records(frame), frame.first_seq):
+                if seq in chosen and wanted(record):
+                    _rehearse(found, chosen[seq], reread.read(seq, record))
+        marks.forget(segment)
+    return found
+
+
+def _rehearse(found: Difference, mark: int, reading: Reading | str) -> None:
+    if isinstance(reading, str):
+        found.count(WAITING, reading)
+    else:
+        found.count(REJECTED if reading.reason else DECODED, REASON_OF[mark])
+
+
 class WaitingPass:
     """Goes over what waits and puts what can be read now into the late stream."""
 
@@ -53,8 +76,8 @@ class WaitingPass:
         """Entries put into the late stream, by the reason why they had waited."""
         self.rejected = 0
         """Of them, rejections."""
-        self.still = 0
-        """Datagrams that go on waiting."""
+        self.still: Counter[str] = Counter()
+        """Datagrams that go on waiting, by the reason that they have now."""
 
     def run(
         self,
@@ -116,7 +139,7 @@ class WaitingPass:
             self._batch.append(Late(seq, mark, reading))
             self._size += len(reading.body)
             return
-        self.still += 1
+        self.still[reading] += 1
         if mark in SHED_MARKS:
             # Only another configuration can help, so it must not keep its segment for ever.
             self._feed.marks.write(segment, seq, bytes((SHED_TRIED,)))

@@ -137,7 +137,7 @@ def test_a_stream_that_somebody_changed_is_made_anew(tmp_path: Path, harm: str) 
             client.xadd(key, {"trap": "{}"})
         netmon.wait_until(lambda: late_entries(netmon) == before, 20, "made anew")
         groups = client.xinfo_groups(key)
-        assert [(group["name"], group["last-delivered-id"].decode()) for group in groups] == [
+        assert [(group["name"].decode(), group["last-delivered-id"].decode()) for group in groups] == [
             ("consumer", before[499][0])
         ]
         assert netmon.ledger().late[REASON] == 2_000

@@ -1,0 +1,205 @@
+"""`netmon journal` and `netmon parked`: what the journal holds, what waits in it, and its datagrams as a capture file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Final
+
+import msgspec
+import typer
+from rich.table import Table
+
+from netmon import config as configuration
+from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of
+from netmon.cli.replay import From, LaneOption, Sources, To, span_of
+from netmon.errors import ConfigError
+from netmon.model import LaneSettings
+from netmon.show import printable, size
+from netmon.trap_receiver import pcap, survey
+from netmon.trap_receiver.survey import SegmentFacts, Waiting
+
+SOURCES_SHOWN: Final = 20
+_STANDARD_OUTPUT: Final = "-"
+
+app = typer.Typer(name="journal", help="The raw datagrams on disk: segments, ages, what is shipped; export.")
+
+
+@app.callback(invoke_without_command=True)
+def journal(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Show the journal's segments. Reads files only: works with netmon and Redis down."""
+    if context.invoked_subcommand is not None:
+        return
+    with exit_codes():
+        for settings in _lanes(config, None):
+            found = survey.segment_facts(Path(settings.directory))
+            if as_json:
+                print(msgspec.json.encode(_journal_values(settings, found)).decode(), flush=True)
+            else:
+                LineConsole(highlight=False, markup=False).print(_journal_table(settings, found))
+
+
+@app.command()
+def export(
+    pcap_file: Annotated[str, typer.Option("--pcap", metavar="FILE", help="Where to write; `-` is standard output.")],
+    config: ConfigFile = None,
+    from_: From = None,
+    to: To = None,
+    source: Sources = None,
+    lane: LaneOption = None,
+) -> None:
+    """Write datagrams as a capture file that Wireshark and tcpdump open. Exit 1: there were none.
+
+    It holds them as they came, communities and all.
+    """
+    with exit_codes(), ExitStack() as stack:
+        span = span_of(from_, to, source)
+        lanes = _lanes(config, lane)
+        file = sys.stdout.buffer if pcap_file == _STANDARD_OUTPUT else stack.enter_context(_created(Path(pcap_file)))
+        count = sum(_export(settings, span, file) for settings in lanes)
+        file.flush()
+        print(f"{count:,} datagrams", file=sys.stderr)
+        raise typer.Exit(0 if count else NOT_WELL)
+
+
+def _created(path: Path) -> BinaryIO:
+    """A file for us alone: it will hold communities. Raises ConfigError."""
+    try:
+        return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
+    except OSError as error:
+        raise ConfigError([f"--pcap {path}: {error.strerror}"]) from None
+
+
+def _export(settings: LaneSettings, span: survey.Span, file: BinaryIO) -> int:
+    port = int(settings.listen.rpartition(":")[2])
+    count = 0
+    for _, record in survey.select(Path(settings.directory), span):
+        file.write(pcap.packet(record, port))
+        count += 1
+    return count
+
+
+def parked(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Show what waits in the journal to be decoded later, and why. Reads files only: works with netmon and Redis down."""
+    with exit_codes():
+        for settings in _lanes(config, None):
+            found = survey.waiting(Path(settings.directory))
+            if as_json:
+                _print_parked_json(settings, found)
+            else:
+                _print_parked(settings, found)
+
+
+def _lanes(config: Path | None, number: int | None) -> list[LaneSettings]:
+    path = config_path(config)
+    lanes = lanes_of(configuration.load(path))
+    if number is not None and number >= len(lanes):
+        raise ConfigError([f"--lane {number}: {path} has the lanes 0 to {len(lanes) - 1}"])
+    return lanes if number is None else [lanes[number]]
+
+
+# --- Segments.
+
+
+def _journal_table(settings: LaneSettings, found: Sequence[SegmentFacts]) -> Table:
+    table = Table(title=_journal_title(settings, found), title_justify="left", title_style="")
+    for name in ("segment", "datagrams", "size"):
+        table.add_column(name, justify="right")
+    for name in ("first written", "last written", "", "out of turn"):
+        table.add_column(name)
+    for segment in found:
+        table.add_row(
+            str(segment.first_seq),
+            f"{segment.datagrams:,}",
+            size(segment.size_bytes),
+            _moment(segment.first_ms * 1_000_000),
+            _moment(segment.last_ms * 1_000_000),
+            "shipped" if segment.shipped else "",
+            ", ".join(f"{name} {count:,}" for name, count in segment.marks.items()),
+        )
+    return table
+
+
+def _journal_title(settings: LaneSettings, found: Sequence[SegmentFacts]) -> str:
+    used = sum(segment.size_bytes for segment in found)
+    datagrams = sum(segment.datagrams for segment in found)
+    days = settings.journal_age_max_s / 86_400
+    limits = f"{size(used)} of at most {size(settings.journal_bytes_max)}, kept for {days:g} days"
+    return f"lane {settings.lane}: {datagrams:,} datagrams in {len(found)} segments, {limits}"
+
+
+def _journal_values(settings: LaneSettings, found: Sequence[SegmentFacts]) -> dict[str, Any]:
+    return {
+        "receiver": settings.receiver,
+        "lane": settings.lane,
+        "directory": settings.directory,
+        "bytes": sum(segment.size_bytes for segment in found),
+        "bytes_max": settings.journal_bytes_max,
+        "age_s_max": settings.journal_age_max_s,
+        "datagrams": sum(segment.datagrams for segment in found),
+        "segments": msgspec.to_builtins(found),
+    }
+
+
+def _moment(unix_ns: int) -> str:
+    return f"{datetime.fromtimestamp(unix_ns / 1e9).astimezone():%Y-%m-%d %H:%M:%S}" if unix_ns else ""
+
+
+# --- What waits.
+
+
+def _print_parked(settings: LaneSettings, found: Sequence[Waiting]) -> None:
+    console = LineConsole(highlight=False, markup=False)
+    total = sum(group.datagrams for group in found)
+    console.print(f"lane {settings.lane}: {total:,} datagrams wait", soft_wrap=True)
+    if not found:
+        return
+    table = Table()
+    for name, justify in (("reason", "left"), ("source", "left"), ("user", "left"), ("engine ID", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("datagrams", justify="right")
+    for name in ("oldest", "newest"):
+        table.add_column(name)
+    for group in found[:SOURCES_SHOWN]:
+        table.add_row(*_parked_cells(group))
+    if len(found) > SOURCES_SHOWN:
+        rest = found[SOURCES_SHOWN:]
+        table.add_row(f"{len(rest):,} more", "", "", "", f"{sum(group.datagrams for group in rest):,}", "", "")
+    console.print(table)
+
+
+def _parked_cells(group: Waiting) -> tuple[str, ...]:
+    return (
+        group.reason,
+        printable(group.peer),
+        printable(group.user or ""),
+        group.engine_id or "",
+        f"{group.datagrams:,}",
+        _moment(group.oldest_unix_ns),
+        _moment(group.newest_unix_ns),
+    )
+
+
+def _print_parked_json(settings: LaneSettings, found: Sequence[Waiting]) -> None:
+    reasons: Counter[str] = Counter()
+    for group in found:
+        reasons[group.reason] += group.datagrams
+    values = {
+        "receiver": settings.receiver,
+        "lane": settings.lane,
+        "datagrams": sum(reasons.values()),
+        "reasons": dict(reasons),
+        "oldest_unix_ns": _bound(found, min, lambda group: group.oldest_unix_ns),
+        "newest_unix_ns": _bound(found, max, lambda group: group.newest_unix_ns),
+        "sources": msgspec.to_builtins(found),
+    }
+    print(msgspec.json.encode(values).decode(), flush=True)
+
+
+def _bound(found: Sequence[Waiting], choose: Callable[..., int], of: Callable[[Waiting], int]) -> int | None:
+    return choose(of(group) for group in found) if found else None
