@@ -151,6 +151,9 @@ _LANE_BY_LABEL: Final = (
     ),
     _OfLaneByLabel("netmon_trap_parked_total", "counter", "Datagrams kept undecoded.", "reason", lambda x: x.parked),
     _OfLaneByLabel(
+        "netmon_trap_control_total", "counter", "Datagrams that are no notification.", "reason", lambda x: x.control
+    ),
+    _OfLaneByLabel(
         "netmon_redis_failures_total", "counter", "Batches that Redis did not take.", "reason", lambda x: x.unavailable
     ),
     _OfLaneByLabel(
@@ -267,7 +270,7 @@ def _latency(lanes: Sequence[LaneSample]) -> Metric:
         family.add_metric(
             _lane_values(lane),
             _cumulative(lane.ledger.latency_counts, LATENCY_BOUNDS_MS),
-            sum_value=lane.ledger.latency_sum_seconds
+            sum_value=lane.ledger.latency_sum_seconds,
         )
     return family
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import redis
 
 from netmon.buffer.stream import Streams
 from tests.integration.harness import Netmon
+from tests.integration.snmpv3 import Sender
 from tests.integration.valkey import Valkey, new_streams
 
 
@@ -44,3 +45,9 @@ def streams(server: Valkey, client: redis.Redis) -> Iterator[Streams]:
     streams.connect()
     yield streams
     streams.close()
+
+
+@pytest.fixture
+def sender(tmp_path: Path, require_tool: Callable[[str], str]) -> Sender:
+    """Net-SNMP's snmptrap and snmpinform for SNMPv3, with nothing remembered."""
+    return Sender(tmp_path, require_tool)

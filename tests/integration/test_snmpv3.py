@@ -1,69 +1,32 @@
-"""SNMPv3 against Net-SNMP's own senders: who is believed, who is answered, and where everything else goes."""
+"""SNMPv3 against Net-SNMP's own senders: who is believed, and where everything else goes."""
 
 from __future__ import annotations
 
-import os
-import re
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+import socket
+import stat
+from collections.abc import Iterator
 
+import msgspec
 import pytest
 
-from netmon.model import TrapEvent
+from netmon.snmp.encode import encode_discovery
 from tests.integration.harness import Netmon
-
-AUTHS = {
-    "md5": "MD5",
-    "sha1": "SHA",
-    "sha224": "SHA-224",
-    "sha256": "SHA-256",
-    "sha384": "SHA-384",
-    "sha512": "SHA-512",
-}
-PRIVS = {
-    None: None,
-    "des": "DES",
-    "aes128": "AES",
-    "aes192": "AES-192",
-    "aes256": "AES-256",
-    "aes192c": "AES-192-C",
-    "aes256c": "AES-256-C",
-}
-"""As netmon and as Net-SNMP call them."""
-AUTH_PHRASE = "correct horse battery"
-PRIV_PHRASE = "staple of the privy"
-ENGINE = "80001f8804646576696365"
-OTHER_ENGINE = "80001f88046f74686572"
-LINK_DOWN = "1.3.6.1.6.3.1.1.5.3"
-IF_INDEX = "1.3.6.1.2.1.2.2.1.1.7"
-
-
-def user_name(auth: str | None, priv: str | None) -> str:
-    """Of the user with these protocols."""
-    return f"{auth or 'open'}-{priv or 'none'}"
-
-
-def user(auth: str | None, priv: str | None, name: str | None = None, **more: Any) -> dict[str, Any]:
-    """A user as the configuration has it."""
-    return {
-        "name": name or user_name(auth, priv),
-        **({"auth": auth, "auth_passphrase_file": "auth.txt"} if auth else {}),
-        **({"priv": priv, "priv_passphrase_file": "priv.txt"} if priv else {}),
-        **more,
-    }
-
-
-def with_passphrases(folder: Path) -> Path:
-    """The folder, with the files that `user` names."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("auth.txt", AUTH_PHRASE), ("priv.txt", PRIV_PHRASE), ("other.txt", "another passphrase")):
-        (folder / name).write_text(f"{text}\n")
-        (folder / name).chmod(0o640)
-    return folder
-
+from tests.integration.snmpv3 import (
+    AUTHS,
+    ENGINE,
+    KNOWN,
+    LINK_DOWN,
+    PRIVS,
+    Device,
+    Sender,
+    counted,
+    new_engine,
+    newest,
+    user,
+    user_name,
+    with_passphrases,
+)
 
 ALL_USERS = [user(None, None), *(user(auth, priv) for auth in AUTHS for priv in PRIVS)]
 
@@ -76,63 +39,9 @@ def netmon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Netmon]:
         yield netmon
 
 
-class Sender:
-    """Net-SNMP's snmptrap and snmpinform, with a folder of their own for what they remember."""
-
-    def __init__(self, folder: Path, tool: Callable[[str], str]) -> None:
-        self.environ = {**os.environ, "MIBS": "", "SNMP_PERSISTENT_DIR": str(folder), "SNMPCONFPATH": str(folder)}
-        self._tool = tool
-
-    def send(
-        self,
-        netmon: Netmon,
-        auth: str | None,
-        priv: str | None,
-        *,
-        name: str | None = None,
-        inform: bool = False,
-        engine: str = ENGINE,
-        auth_phrase: str = AUTH_PHRASE,
-        priv_phrase: str = PRIV_PHRASE,
-        boots_time: str | None = None,
-        value: int = 7,
-        retries: int = 0,
-    ) -> subprocess.CompletedProcess[str]:
-        """Send one notification as a user; skip the test when this build of Net-SNMP lacks a protocol."""
-        level = "authPriv" if priv else "authNoPriv" if auth else "noAuthNoPriv"
-        command = [self._tool("snmpinform" if inform else "snmptrap"), "-v3", "-u", name or user_name(auth, priv)]
-        command += ["-l", level, "-r", str(retries), "-t", "3"]
-        command += ["-a", AUTHS[auth], "-A", auth_phrase] if auth else []
-        command += ["-x", str(PRIVS[priv]), "-X", priv_phrase] if priv else []
-        command += [] if inform else ["-e", f"0x{engine}", "-E", f"0x{engine}"]
-        command += ["-Z", boots_time] if boots_time else []
-        done = subprocess.run(
-            [*command, f"127.0.0.1:{netmon.port}", "", LINK_DOWN, IF_INDEX, "i", str(value)],
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-        if re.search(r"Invalid (authentication|privacy) protocol", done.stderr):
-            pytest.skip(f"Net-SNMP refuses: {done.stderr.strip()}")
-        return done
-
-
-@pytest.fixture
-def sender(tmp_path: Path, require_tool: Callable[[str], str]) -> Sender:
-    """Net-SNMP with nothing remembered."""
-    return Sender(tmp_path, require_tool)
-
-
 def trust_of(auth: str | None, priv: str | None) -> str:
     """The tier of what is sent so to a netmon without an allow-list."""
     return "v3_auth_priv" if priv else "v3_auth" if auth else "other"
-
-
-def newest(netmon: Netmon) -> TrapEvent:
-    """The last notification in the stream."""
-    return netmon.entries()[-1][1]
 
 
 # --- What is right. ---
@@ -186,3 +95,139 @@ def test_a_user_without_authentication_is_heard_and_not_trusted(netmon: Netmon, 
     assert done.returncode == 0, done.stderr
     netmon.wait_until(lambda: netmon.ledger().buffered == before.buffered + 1)
     assert (newest(netmon).trust, newest(netmon).user) == ("other", "open-none")
+
+
+# --- What is wrong. ---
+
+
+@pytest.mark.parametrize(("auth", "priv"), [("sha256", None), (None, None)])
+def test_less_protection_than_configured_is_refused(
+    netmon: Netmon, sender: Sender, auth: str | None, priv: str | None
+) -> None:
+    """Whoever does not know the passphrase must not be able to speak in the user's name by leaving it out."""
+    before = netmon.wait_settled()
+
+    assert sender.send(netmon, auth, priv, name="sha256-aes128").returncode == 0
+
+    after = netmon.wait_settled(before.captured + 1)
+    assert after.rejected["usm_security_level"] == before.rejected["usm_security_level"] + 1
+    assert netmon.rejects()[-1][1].reason == "usm_security_level"
+
+
+def test_more_protection_than_configured_is_refused(netmon: Netmon, sender: Sender) -> None:
+    """A user has exactly one level."""
+    before = netmon.wait_settled()
+
+    sender.send(netmon, "sha256", "aes128", name="sha256-none")
+
+    assert (
+        netmon.wait_settled(before.captured + 1).rejected["usm_security_level"] > before.rejected["usm_security_level"]
+    )
+
+
+def test_an_inform_with_a_wrong_passphrase_waits_and_is_told_so(netmon: Netmon, sender: Sender) -> None:
+    """The sender gets the Report wrongDigests; it is our configuration, or the device's, that is wrong."""
+    before = netmon.wait_settled()
+
+    done = sender.send(netmon, "sha512", "aes256", inform=True, auth_phrase="somebody else's")
+
+    assert (done.returncode, "Authentication failure" in done.stderr) == (1, True), done.stderr
+    after = netmon.wait_settled(before.captured + 1)
+    # The key was right at our engine before, in the tests above, or never.
+    assert after.buffered == before.buffered
+    reasons = ("usm_wrong_key", "usm_wrong_digest")
+    assert sum((after.parked | after.rejected)[x] - (before.parked | before.rejected)[x] for x in reasons) == 1
+
+
+def test_a_trap_with_a_wrong_passphrase_waits(netmon: Netmon) -> None:
+    """At an engine where the key never was right, the passphrase may be configured wrongly here."""
+    wrong = Device(msgspec.structs.replace(KNOWN, auth_passphrase="not the passphrase"), new_engine())
+
+    assert counted(netmon, [wrong.message()]) == {"usm_wrong_key": 1}
+
+
+def test_a_wrong_privacy_passphrase_is_told_apart(netmon: Netmon) -> None:
+    """The digest is right, so it is the other passphrase."""
+    wrong = Device(msgspec.structs.replace(KNOWN, priv_passphrase="not the passphrase"), new_engine())
+
+    assert counted(netmon, [wrong.message()]) == {"usm_decryption_error": 1}
+
+
+def test_damage_and_forgery_are_rejected(netmon: Netmon) -> None:
+    """One bit of any octet behind the header: the key was right before, so it is not the configuration."""
+    device = Device(KNOWN, new_engine())
+    assert counted(netmon, [device.message()]) == {"buffered": 1}
+    good = device.message()
+
+    forged = [good[:at] + bytes((good[at] ^ 1,)) + good[at + 1 :] for at in range(len(good) - 20, len(good))]
+
+    assert counted(netmon, forged) == {"usm_wrong_digest": len(forged)}
+    assert counted(netmon, [good]) == {"buffered": 1}
+
+
+def test_a_message_that_is_replayed_late_is_rejected(netmon: Netmon) -> None:
+    """RFC 3414 section 2.2.3: beyond 150 s, and from an earlier life of the engine whatever its time."""
+    device = Device(KNOWN, new_engine())
+    old = device.message(ago_s=200)
+    older = device.message(boots=4)
+    assert counted(netmon, [device.message(), device.message(ago_s=100)]) == {"buffered": 2}
+
+    assert counted(netmon, [old, older]) == {"usm_not_in_time_window": 2}
+    assert [event.reason for _, event in netmon.rejects()[-2:]] == ["usm_not_in_time_window"] * 2
+
+
+def test_an_engine_that_has_lost_its_boots_is_heard_and_not_trusted(netmon: Netmon) -> None:
+    """A device was replaced in the middle of it all: flagged, and for nobody to act on alone."""
+    engine = new_engine()
+    assert counted(netmon, [Device(KNOWN, engine, boots=5).message()]) == {"buffered": 1}
+
+    assert counted(netmon, [Device(KNOWN, engine, boots=1, time_s=0).message()]) == {"buffered": 1}
+
+    assert (newest(netmon).trust, newest(netmon).flags) == ("other", ("engine_boots_reset",))
+
+
+def test_what_decode_knows_of_engines_survives_it(netmon: Netmon) -> None:
+    """kill -9: what was too old before is too old afterwards."""
+    device = Device(KNOWN, new_engine())
+    old = device.message(ago_s=200)
+    assert counted(netmon, [device.message()]) == {"buffered": 1}
+    file = netmon.directory() / "engines.bin"
+    netmon.wait_until(lambda: file.exists() and device.keys.engine_id in file.read_bytes(), what="kept")
+
+    netmon.wait_restarted("decode", netmon.signal(signal.SIGKILL, "decode"))
+
+    assert counted(netmon, [old]) == {"usm_not_in_time_window": 1}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_every_reason_is_a_metric(netmon: Netmon) -> None:
+    """With the counts of the ledger."""
+    found = netmon.wait_settled()
+    metrics = netmon.metrics()
+
+    lane = f'lane="0",listener="127.0.0.1:{netmon.port}",'
+    labels = f'{lane}reason="{{}}",receiver="test"'
+    for name, counts in (("rejected", found.rejected), ("parked", found.parked), ("control", found.control)):
+        shown = {reason: metrics[f"netmon_trap_{name}_total{{{labels.format(reason)}}}"] for reason in counts}
+        assert shown == counts
+    assert metrics[f'netmon_inform_reports_total{{{lane}receiver="test"}}'] == found.reports_sent
+
+
+def test_reports_are_limited(netmon: Netmon) -> None:
+    """Sources can be forged: whoever asks for much gets no more than the limit, and it is counted."""
+    before = netmon.wait_settled()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", netmon.port))
+        for number in range(1_000):
+            sock.send(encode_discovery(msg_id=number, request_id=number))
+
+        after = netmon.wait_settled(before.captured + 1_000)
+
+    netmon.wait_until(
+        lambda: (
+            netmon.ledger().reports_sent + netmon.ledger().reports_withheld
+            == before.reports_sent + before.reports_withheld + 1_000
+        )
+    )
+    assert after.control["v3_discovery"] == before.control["v3_discovery"] + 1_000
+    assert netmon.ledger().reports_withheld - before.reports_withheld > 700
