@@ -32,7 +32,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What each path of a union has missed."""
 
     from_unix_ns: int
-    """Start of the period: as asked for, or where all paths still have what they told."""
+    """Start of the period: as asked for, or from where on all paths still have what they told."""
     to_unix_ns: int
     total: int
     """Notifications in the period, each once."""
@@ -80,14 +80,12 @@ def _refuse_unknown(server: Server) -> None:
 
 
 def _complete_from_ms(server: Server) -> int:
-    """From when on each receiver of a server still has what it told: behind what was trimmed, and not before its first."""
-    found = {stream: first for stream in server.streams if (first := server.first_ms(stream.key)) is not None}
-    trimmed = [ms + 1 for ms, was_trimmed in found.values() if was_trimmed]
-    began = [
-        min((ms for stream, (ms, _) in found.items() if stream.receiver == receiver), default=0)
-        for receiver in server.receivers
-    ]
-    return max([*trimmed, *began])
+    """From when on the receivers of a server still have all that they told; 0 when nothing was ever trimmed.
+
+    What was trimmed was captured, and so received, before the oldest entry that is left was captured.
+    """
+    kept = (server.trimmed_to_ms(stream.key) for stream in server.streams)
+    return max((ms + 1 for ms in kept if ms is not None), default=0)
 
 
 def _report(names: list[str], servers: Sequence[Server], start: int, stop: int) -> Report:

@@ -305,16 +305,15 @@ class Server:
         key = f"netmon:{{{receiver}:0}}"
         return bool(self._client.exists(f"{key}:owner", f"{key}:traps"))
 
-    def first_ms(self, key: str) -> tuple[int, bool] | None:
-        """When the oldest entry that a stream still has was written, milliseconds since 1970 UTC, and whether there
-        were older ones; None for an empty stream.
-        """
+    def trimmed_to_ms(self, key: str) -> int | None:
+        """When the oldest entry that is left was written, milliseconds since 1970 UTC; None: there were no older ones."""
         if not self._client.exists(key):
             return None
         info = self._client.xinfo_stream(key)
-        if not info["length"]:
+        if info.get("entries-added") == info["length"]:
             return None
-        return parse_id(info["first-entry"][0]).ms, info.get("entries-added", -1) != info["length"]
+        oldest = info["first-entry"][0] if info["length"] else info["last-generated-id"]
+        return parse_id(oldest).ms
 
     def bodies(self, stream: Stream, from_ms: int) -> Iterator[bytes]:
         """The JSON of each notification from a time on, oldest first, hidden ones left out."""

@@ -1,0 +1,216 @@
+"""`netmon canary --to HOST`: numbered notifications from this host to any receiver, and what was answered.
+
+Only an INFORM has an answer. What became of a TRAP, the receiver's streams know: their entries carry run and number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from netmon.canary.message import KINDS, Kind, encode, request_id_of_answer
+from netmon.cli.common import NOT_WELL, AsJson, LineConsole, exit_codes
+from netmon.errors import ConfigError, UnavailableError
+
+SNMP_TRAP_PORT: Final = 162
+COUNT_MAX: Final = 1_000_000
+_REFRESH_S: Final = 0.25
+_DATAGRAM_BYTES: Final = 65_535
+
+
+class Tally(msgspec.Struct):
+    """The notifications of one kind."""
+
+    sent: int = 0
+    answered: int = 0
+    lost: int = 0
+    """INFORMs that were not answered in time."""
+    latencies_ms: list[float] = []
+
+    def summary(self, kind: Kind) -> dict[str, float | int]:
+        """For programs; latencies in milliseconds, only of INFORMs that were answered."""
+        found: dict[str, float | int] = {"sent": self.sent}
+        if kind == "inform":
+            found |= {"answered": self.answered, "lost": self.lost}
+            found |= {f"{name}_ms": value for name, value in percentiles(self.latencies_ms).items()}
+        return found
+
+
+def percentiles(latencies_ms: Sequence[float]) -> dict[str, float]:
+    """The median, the 95th and 99th percentile and the maximum, in milliseconds; empty without any."""
+    ordered = sorted(latencies_ms)
+    if not ordered:
+        return {}
+    found = {f"p{p}": ordered[math.ceil(len(ordered) * p / 100) - 1] for p in (50, 95, 99)}
+    return {name: round(value, 3) for name, value in {**found, "max": ordered[-1]}.items()}
+
+
+class Sender:
+    """One run of canaries to one receiver."""
+
+    def __init__(self, sock: socket.socket, community: bytes, kinds: Sequence[Kind], timeout_s: float) -> None:
+        """`sock` is connected and non-blocking; an answer that takes longer than `timeout_s` is a loss."""
+        self.run = os.urandom(8).hex()
+        self.tallies: dict[Kind, Tally] = {kind: Tally(latencies_ms=[]) for kind in kinds}
+        self._sock = sock
+        self._community = community
+        self._timeout_s = timeout_s
+        self._number = 0
+        self._waiting: dict[int, float] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an answer may still come."""
+        return bool(self._waiting)
+
+    @property
+    def lost(self) -> int:
+        """INFORMs without an answer."""
+        return sum(tally.lost for tally in self.tallies.values())
+
+    def send(self) -> None:
+        """One of each kind. What cannot be sent is lost."""
+        for kind, tally in self.tallies.items():
+            self._number += 1
+            datagram = encode(
+                kind, community=self._community, run=self.run, number=self._number, sent_unix_ns=time.time_ns()
+            )
+            tally.sent += 1
+            if kind == "inform":
+                self._waiting[self._number] = time.monotonic()
+            for _ in range(2):
+                with contextlib.suppress(OSError):  # refused: the answer to the one before
+                    self._sock.send(datagram)
+                    break
+
+    def listen(self, seconds: float) -> None:
+        """Takes answers for so long, and gives up what has waited too long."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self._sock], [], [], left)[0]:
+                self._take()
+        now = time.monotonic()
+        for number in [number for number, sent in self._waiting.items() if now - sent > self._timeout_s]:
+            del self._waiting[number]
+            self.tallies["inform"].lost += 1
+
+    def _take(self) -> None:
+        try:
+            number = request_id_of_answer(self._sock.recv(_DATAGRAM_BYTES))
+        except OSError:
+            return
+        sent = None if number is None else self._waiting.pop(number, None)
+        if sent is not None:
+            self.tallies["inform"].answered += 1
+            self.tallies["inform"].latencies_ms.append((time.monotonic() - sent) * 1_000)
+
+
+def canary(  # a person's options
+    to: Annotated[str, typer.Option("--to", metavar="HOST[:PORT]", help="The receiver; port 162 unless given.")],
+    count: Annotated[int, typer.Option("--count", min=1, max=COUNT_MAX, help="How many of each kind.")] = 10,
+    interval_s: Annotated[float, typer.Option("--interval", min=0.001, help="Seconds between two.")] = 1.0,
+    inform: Annotated[bool, typer.Option("--inform", help="Send INFORMs only.")] = False,
+    trap: Annotated[bool, typer.Option("--trap", help="Send TRAPs only.")] = False,
+    community_file: Annotated[
+        Path | None, typer.Option("--community-file", help="File with the community; without it: public.")
+    ] = None,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for an answer.")] = 5.0,
+    as_json: AsJson = False,
+) -> None:
+    """Send numbered INFORMs and TRAPs to a receiver, from any host. Exit 1: an INFORM was not answered.
+
+    Only INFORMs are answered. The TRAPs, trap OID 1.3.6.1.3.1162.0.1 with run and number, are to be found in the
+    receiver's streams: netmon traps --canary.
+    """
+    with exit_codes():
+        kinds = KINDS if inform == trap else ("inform",) if inform else ("trap",)
+        with contextlib.closing(_connected(to)) as sock:
+            sender = Sender(sock, _community(community_file), kinds, timeout_s)
+            _run(sender, to, count, interval_s, as_json=as_json)
+        if as_json:
+            summaries = {kind: tally.summary(kind) for kind, tally in sender.tallies.items()}
+            print(msgspec.json.encode({"to": to, "run": sender.run, **summaries}).decode(), flush=True)
+        raise typer.Exit(NOT_WELL if sender.lost else 0)
+
+
+def _run(sender: Sender, to: str, count: int, interval_s: float, *, as_json: bool) -> None:
+    """Sends all, and waits for the last answer; Ctrl-C ends it early, with what has been counted."""
+    console = Console(quiet=True) if as_json else LineConsole()
+    with contextlib.suppress(KeyboardInterrupt), Live(table(sender, to), console=console, auto_refresh=False) as live:
+        due = time.monotonic()
+        for _ in range(count):
+            sender.send()
+            due += interval_s
+            while (left := due - time.monotonic()) > 0:
+                sender.listen(min(left, _REFRESH_S))
+                live.update(table(sender, to), refresh=True)
+        while sender.waiting:
+            sender.listen(_REFRESH_S)
+            live.update(table(sender, to), refresh=True)
+
+
+def table(sender: Sender, to: str) -> Table:
+    """What has been counted so far."""
+    found = Table(title=f"canaries to {to}, run {sender.run}", title_justify="left", title_style="")
+    for name in ("", "sent", "answered", "lost", "p50 ms", "p95 ms", "p99 ms", "max ms"):
+        found.add_column(name, justify="left" if not name else "right")
+    for kind, tally in sender.tallies.items():
+        cells = [f"{tally.sent:,}"]
+        if kind == "inform":
+            latencies = [f"{value:.1f}" for value in percentiles(tally.latencies_ms).values()]
+            cells += [f"{tally.answered:,}", f"{tally.lost:,}", *(latencies or ["-"] * 4)]
+        else:
+            cells += ["-"] * 6
+        found.add_row(kind, *cells)
+    return found
+
+
+def _connected(to: str) -> socket.socket:
+    """A non-blocking socket to `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`.
+
+    Raises:
+        ConfigError: It is none of these.
+        UnavailableError: The host is not known, or there is no way to it.
+    """
+    host, port = _split(to)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        sock = socket.socket(family, kind, protocol)
+        sock.connect(address)
+    except OSError as error:
+        raise UnavailableError("refused", f"--to {to}: {error.strerror or error}") from None
+    sock.setblocking(False)
+    return sock
+
+
+def _split(to: str) -> tuple[str, int]:
+    host, _, port = to.rpartition(":") if to.count(":") == 1 or "]:" in to else (to, "", str(SNMP_TRAP_PORT))
+    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) <= 65_535:
+        raise ConfigError([f"--to {to}: expected HOST, HOST:PORT or [IPV6-ADDRESS]:PORT"])
+    return host.strip("[]"), int(port)
+
+
+def _community(file: Path | None) -> bytes:
+    """Raises ConfigError when the file cannot be read or is not one line."""
+    if file is None:
+        return b"public"
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        raise ConfigError([f"--community-file {file}: cannot be read: {error.strerror}"]) from None
+    if len(lines) != 1 or not lines[0]:
+        raise ConfigError([f"--community-file {file}: found {len(lines)} lines; expected one, the community"])
+    return lines[0]
