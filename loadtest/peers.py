@@ -112,6 +112,18 @@ class Pysnmp(Process):
         return min(sent.count, int(json.loads(self.log.read_text().splitlines()[-1])["callbacks"]))
 
 
+class PysnmpV3(Pysnmp):
+    """The same with a user of `loadtest.v3` at each of its engines."""
+
+    def __init__(self, work_dir: Path, engines: int) -> None:
+        super().__init__(work_dir)
+        self._engines = engines
+
+    def command(self) -> list[str]:
+        """Knows all engines from the start."""
+        return [*super().command(), str(self._engines)]
+
+
 def numbers_in_print(path: Path) -> list[int]:
     """The numbers of all traps that snmptrapd printed to a file with `-On`."""
     pattern = re.compile(re.escape(NUMBER_OID) + r" = (?:Counter64: (\d+)|STRING: \"([0-9a-f]{16})\")")

@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 
 from loadtest import lanes, proc
 
-_ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parent.parent
 _START_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.05
@@ -71,7 +71,7 @@ class Process(abc.ABC):
         Raises:
             RuntimeError: It ended, or is not ready in time; with its last words.
         """
-        environment = {**os.environ, "PYTHONPATH": str(_ROOT), "SNMP_PERSISTENT_DIR": str(self.folder / "snmp")}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "SNMP_PERSISTENT_DIR": str(self.folder / "snmp")}
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 self.command(),
@@ -120,7 +120,11 @@ class Process(abc.ABC):
 
 
 class Netmon(Process):
-    """`python -m netmon run` with its embedded Valkey."""
+    """`python -m netmon run` with its embedded Valkey.
+
+    Attributes:
+        config_file: Its configuration.
+    """
 
     def __init__(self, work_dir: Path, *, stream_bytes_max: int = KEEP_ALL, **sections: dict[str, Any]) -> None:
         """Writes its configuration.
@@ -132,7 +136,7 @@ class Netmon(Process):
         """
         super().__init__(work_dir)
         self._http_port = free_port(socket.SOCK_STREAM)
-        self._config = self.folder / "netmon.json"  # JSON is YAML
+        self.config_file = self.folder / "netmon.json"  # JSON is YAML
         base: dict[str, Any] = {
             "data_dir": str(self.folder / "var"),
             "receiver": {"listen": [f"127.0.0.1:{self.port}"]},
@@ -140,12 +144,12 @@ class Netmon(Process):
             "http": {"listen": f"127.0.0.1:{self._http_port}"},
             "canary": {"enabled": False},  # every trap is counted
         }
-        self._config.write_text(json.dumps(base | sections))
-        self.deployment = lanes.from_config(self._config)
+        self.config_file.write_text(json.dumps(base | sections))
+        self.deployment = lanes.from_config(self.config_file)
 
     def command(self) -> list[str]:
         """The supervisor."""
-        return [sys.executable, "-m", "netmon", "run", "-c", str(self._config)]
+        return [sys.executable, "-m", "netmon", "run", "-c", str(self.config_file)]
 
     def is_ready(self) -> bool:
         """As /readyz says."""

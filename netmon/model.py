@@ -126,6 +126,7 @@ class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
     """CIDR networks whose snmpTrapAddress (RFC 3584 section 3.1) is believed."""
     limits: Limits = Limits()
     snmpv3: V3Settings = V3Settings()
+    resolve_names: bool = True
     catalogues: tuple[str, ...] = ()
     """Files of `netmon mib compile`, in order of precedence; the one that ships with netmon comes after them."""
     catalogue_digests: tuple[str, ...] = ()

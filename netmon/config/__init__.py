@@ -193,6 +193,7 @@ def lane_settings(config: Config, *, redis_url: str, engine: model.Engine | None
             trusted_relays=receiver.trusted_relays,
             limits=model.Limits(**receiver.limits.model_dump()),
             snmpv3=snmpv3,
+            resolve_names=config.mibs.resolve_names,
             catalogues=tuple(map(str, config.mibs.catalogues)),
             catalogue_digests=catalogue_digests,
             shedding=model.SheddingSettings(**config.shedding.model_dump()),

@@ -187,6 +187,8 @@ class Journal(Section):
 class Mibs(Section):
     """Names for what traps hold."""
 
+    resolve_names: StrictBool = True
+    """An entry with names is a sixth longer; whoever has names of his own may want it short."""
     catalogues: tuple[CatalogueFile, ...] = ()
     """Files of `netmon mib compile`; the first that knows an OID is right. The standard modules of IETF and IANA, which
     ship with netmon, come after them."""

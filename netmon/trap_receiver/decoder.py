@@ -26,8 +26,8 @@ ENGINES_FILE: Final = "engines.bin"
 BOOTS_RESET: Final = "engine_boots_reset"
 """The flag of a message that may be a recorded one: an engine that has forgotten its boots proves nothing by them."""
 
-_VERSION_3: Final = b"\x02\x01\x03"
-"""Behind the message's tag and length. In SNMPv1 and v2c, the first eight octets of a message never hold these."""
+_IS_V3: Final = "usm_unknown_user"
+"""What `decode_notification` says of a message of SNMPv3: it knows no users."""
 _TIERS: Final = {"authPriv": "v3_auth_priv", "authNoPriv": "v3_auth"}
 _REMEMBER_S: Final = 1.0
 
@@ -42,7 +42,7 @@ class Decoder:
     def __init__(self, settings: LaneSettings) -> None:
         self.policy = Policy(settings.allow, settings.trusted_relays)
         self._limits = settings.limits
-        self._names = load_names(settings.catalogues)
+        self._names = load_names(settings.catalogues) if settings.resolve_names else None
         self._engines_file = Path(settings.directory) / ENGINES_FILE
         self._usm = Usm(settings.snmpv3, _read_engines(self._engines_file), salt=0)  # it answers nothing
         self._remembered = self._usm.engines.changes
@@ -54,9 +54,13 @@ class Decoder:
         Raises:
             DecodeError: With a reason of `netmon.snmp.REASONS`, `source_not_allowed` or `community_not_allowed`.
         """
-        if _VERSION_3 in record.payload[2:8]:
+        try:
+            notification = decode_notification(record.payload, self._limits, self._names)
+        except DecodeError as error:
+            # Asked only now, so that SNMPv1 and v2c pay nothing for SNMPv3.
+            if error.reason != _IS_V3:
+                raise
             return self._decode_v3(record)
-        notification = decode_notification(record.payload, self._limits, self._names)
         trust = self.policy.judge(record.peer, notification.community)
         if trust is OTHER or trust is ALLOW_LISTED:
             return notification, trust
