@@ -67,7 +67,9 @@ class EventWriter:
         if not self._redact or not any(varbind.oid == SNMP_TRAP_COMMUNITY for varbind in varbinds):
             return varbinds
         return [
-            Varbind(varbind.oid, varbind.type, REDACTED) if varbind.oid == SNMP_TRAP_COMMUNITY else varbind
+            Varbind(varbind.oid, varbind.type, REDACTED, name=varbind.name)
+            if varbind.oid == SNMP_TRAP_COMMUNITY
+            else varbind
             for varbind in varbinds
         ]
 

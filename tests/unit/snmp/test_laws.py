@@ -6,6 +6,7 @@ import ipaddress
 from typing import Any
 from unittest.mock import ANY
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from pysnmp.proto import api
 from pysnmp.proto.proxy import rfc2576
 
 from netmon.errors import DecodeError
+from netmon.mib.catalogue import load_names
 from netmon.model import Limits, Varbind
 from netmon.snmp import (
     FLAGS,
@@ -34,6 +36,7 @@ from netmon.snmp.notification import _VARBIND_CACHE
 
 WITHOUT_SHORT_CUTS = Limits(oid_arcs_max=63)
 """So tight that nothing cached and no guess is used, wide enough for the OIDs that are made here."""
+NAMES = load_names(())
 UINT32 = st.integers(0, 2**32 - 1)
 
 oids = st.builds(
@@ -271,6 +274,21 @@ def test_masking_works_on_every_piece(fields: dict[str, Any]) -> None:
     start = datagram.index(fields["community"])
     for length in range(len(datagram)):
         assert mask_community(datagram[:length])[start : start + 4] == b"****"[: max(0, length - start)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.binary(max_size=200), damaged(), datagrams))
+def test_names_only_add(datagram: bytes) -> None:
+    """With the standard modules' names everything is decoded, or refused, as it is without them."""
+    try:
+        plain = decode_notification(datagram)
+    except DecodeError as error:
+        with pytest.raises(DecodeError, match=str(error)):
+            decode_notification(datagram, Limits(), NAMES)
+        return
+    named = decode_notification(datagram, Limits(), NAMES)
+    varbinds = [msgspec.structs.replace(v, name=None, label=None, text=None, unit=None) for v in named.varbinds]
+    assert msgspec.structs.replace(named, name=None, varbinds=varbinds) == plain
 
 
 def test_masking_leaves_snmpv3_alone() -> None:
