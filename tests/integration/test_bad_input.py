@@ -13,15 +13,19 @@ from pathlib import Path
 import pytest
 
 from netmon.errors import DecodeError
-from netmon.model import Limits
+from netmon.model import Limits, V3Settings
 from netmon.snmp import decode_notification, mask_community
 from netmon.snmp.encode import TypedVarbind, encode_v1, encode_v2c, tlv
+from netmon.snmp.usm import Usm
+from netmon.trap_receiver.ledger import CONTROL_REASONS, PARKED
 from tests.integration.harness import Netmon
 from tests.unit.snmp.test_vectors import frames
 
 SEED = 3584
 RATE = 6_000.0
 DATAGRAM_BYTES_MAX = 65_507
+WITHOUT_ENTRY = (*PARKED, *CONTROL_REASONS)
+"""Reasons for which a datagram is kept, and stands in no stream."""
 RSS_BYTES_MAX = 150 << 20
 """What a role may use in the worst storm."""
 
@@ -90,6 +94,15 @@ def outcome(datagram: bytes, limits: Limits) -> tuple[str, int] | None:
     try:
         decode_notification(datagram, limits)
     except DecodeError as error:
+        return (error.reason, error.offset) if error.reason != "usm_unknown_user" else outcome_v3(datagram, limits)
+    return None
+
+
+def outcome_v3(datagram: bytes, limits: Limits) -> tuple[str, int] | None:
+    """The same for SNMPv3, where no user is configured."""
+    try:
+        Usm(V3Settings(), salt=0).open(datagram, 0, limits)
+    except DecodeError as error:
         return error.reason, error.offset
     return None
 
@@ -103,13 +116,13 @@ def send_and_account(
     after = netmon.wait_settled(before.captured + len(datagrams))
     assert (after.kernel_drops, after.lost, after.difference) == (0, 0, 0), after
     assert after.captured == before.captured + len(datagrams)
-    traps, rejects, counts = [], [], dict.fromkeys(["", *after.rejected, "usm_unknown_user"], 0)
+    traps, rejects, counts = [], [], dict.fromkeys(["", *after.rejected, *WITHOUT_ENTRY], 0)
     for seq, datagram in enumerate(datagrams, before.captured + 1):
         found = outcome(datagram, limits or Limits())
         counts[found[0] if found else ""] += 1
         if found is None:
             traps.append(seq)
-        elif found[0] != "usm_unknown_user":
+        elif found[0] not in WITHOUT_ENTRY:
             rejects.append((seq, *found, (mask_community(datagram) if redact else datagram).hex()))
     assert [event.seq for _, event in netmon.entries() if event.seq > before.captured] == traps
     kept = [(event.seq, event.reason, event.offset, event.raw) for _, event in netmon.rejects()]
@@ -118,7 +131,10 @@ def send_and_account(
     assert {reason: n - before.rejected[reason] for reason, n in after.rejected.items()} == {
         reason: counts[reason] for reason in after.rejected
     }
-    assert sum(after.parked.values()) - sum(before.parked.values()) == counts["usm_unknown_user"]
+    kept_back = [after.parked | after.control, before.parked | before.control]
+    assert [kept_back[0][reason] - kept_back[1][reason] for reason in WITHOUT_ENTRY] == [
+        counts[reason] for reason in WITHOUT_ENTRY
+    ]
     return counts
 
 
