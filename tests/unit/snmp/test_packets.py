@@ -12,6 +12,7 @@ from netmon.model import Limits, Varbind
 from netmon.snmp import FLAGS, REASONS, Notification, decode_notification
 from netmon.snmp.ber import OID_CACHE
 from netmon.snmp.encode import Value, encode_v1, encode_v2c, oid_contents, tlv
+from tests.unit.snmp import usm_samples
 
 
 def packet(annotated: str) -> bytes:
@@ -240,7 +241,6 @@ REFUSED: dict[str, list[bytes]] = {
     "nesting_too_deep": [with_value(DEEP)],
     "too_many_varbinds": [v2c(UPTIME * 1_001), v2c(tlv(0x30, NAME + b"\x05\x00") * 2_000)],
     "version_unknown": [tlv(0x30, b"\x02\x01\x02\x04\x00"), tlv(0x30, b"\x02\x01\xff\x04\x00")],
-    "usm_unknown_user": [tlv(0x30, b"\x02\x01\x03\x30\x00")],
     "pdu_not_notification": [
         LINK_DOWN_V2C.replace(b"\xa7\x47", b"\xa2\x47"),
         LINK_DOWN_V2C.replace(b"\xa7\x47", b"\xa4\x47"),
@@ -252,7 +252,7 @@ REFUSED: dict[str, list[bytes]] = {
 
 def test_every_reason_has_an_example() -> None:
     """The closed set holds what can happen and nothing else."""
-    assert tuple(REFUSED) == REASONS
+    assert (*REFUSED, *usm_samples.REFUSED) == REASONS
 
 
 @pytest.mark.parametrize(
@@ -266,6 +266,19 @@ def test_every_reason_has_an_example() -> None:
 def test_refused(reason: str, datagram: bytes) -> None:
     """Each example is refused for its reason."""
     assert reason_of(datagram) == reason
+
+
+@pytest.mark.parametrize("reason", usm_samples.REFUSED)
+def test_refused_v3(reason: str) -> None:
+    """The same for what only SNMPv3 has."""
+    model, datagrams = usm_samples.REFUSED[reason]
+
+    assert [usm_samples.reason_of(model, datagram) for datagram in datagrams] == [reason] * len(datagrams)
+
+
+def test_v3_without_users() -> None:
+    """Who decodes SNMPv1 and SNMPv2c only knows no user."""
+    assert reason_of(tlv(0x30, b"\x02\x01\x03\x30\x00")) == "usm_unknown_user"
 
 
 FORGIVEN: dict[str, list[bytes]] = {
@@ -302,11 +315,13 @@ FORGIVEN: dict[str, list[bytes]] = {
     "generic_trap_unknown": [v1(generic=b"\x02\x01\x07"), v1(generic=b"\x02\x01\xff")],
     "specific_trap_wrapped": [v1(specific=b"\x02\x01\xff")],
 }
+FORGIVEN_V3 = ("engine_boots_reset",)
+"""What takes more than one datagram: see test_usm_window.py."""
 
 
 def test_every_flag_has_an_example() -> None:
     """The closed set holds what is forgiven and nothing else."""
-    assert tuple(FORGIVEN) == FLAGS
+    assert (*FORGIVEN, *FORGIVEN_V3) == FLAGS
 
 
 @pytest.mark.parametrize(
