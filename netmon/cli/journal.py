@@ -61,6 +61,7 @@ def export(
         span = span_of(from_, to, source)
         lanes = _lanes(config, lane)
         file = sys.stdout.buffer if pcap_file == _STANDARD_OUTPUT else stack.enter_context(_created(Path(pcap_file)))
+        file.write(pcap.file_header())
         count = sum(_export(settings, span, file) for settings in lanes)
         file.flush()
         print(f"{count:,} datagrams", file=sys.stderr)

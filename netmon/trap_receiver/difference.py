@@ -81,8 +81,7 @@ def changed_fields(before: bytes, now: bytes) -> tuple[str, ...]:
         return ("content",)
     found = _differing(old, new) - {"duplicate_of"}
     if "varbinds" in found:
-        found |= _differing_varbinds(old.get("varbinds"), new.get("varbinds"))
-        found.discard("varbinds")
+        found = found - {"varbinds"} | _differing_varbinds(old.get("varbinds"), new.get("varbinds"))
     return tuple(sorted(found)) or ("content",)
 
 

@@ -141,7 +141,7 @@ def test_a_stream_that_somebody_changed_is_made_anew(tmp_path: Path, harm: str) 
             ("consumer", before[499][0])
         ]
         assert netmon.ledger().late[REASON] == 2_000
-        displaced = [name for name in client.keys("*late:displaced*")]
+        displaced = list(client.keys("*late:displaced*"))
         assert len(displaced) == (harm == "foreign")
 
 

@@ -134,19 +134,18 @@ def test_what_waits_in_the_range_is_decoded_as_late_does(netmon: Netmon) -> None
 def test_parked_ones_are_tried_beside_a_running_netmon(netmon: Netmon) -> None:
     """The late role steps aside, and goes on afterwards."""
     receive(netmon, 1, 100)
+    park(netmon, [100])
     with netmon:
-        netmon.wait_until(lambda: "late" in {role for role, _ in netmon.pids()}, what="late runs")
-        time.sleep(1.5)
-        # Behind the back of decode, which has nothing to do now: late has had its one look.
-        os_stop = netmon.signal(signal.SIGSTOP, "decode")
-        assert os_stop
+        netmon.wait_until(lambda: netmon.ledger().late["usm_unknown_user"] == 1, what="late has had its one look")
+        # Behind the back of decode, which has nothing to do now.
+        netmon.signal(signal.SIGSTOP, "decode")
         park(netmon, range(1, 41))
         assert replay(netmon, "--parked", "--dry-run")["decoded"] == 40
         told = replay(netmon, "--parked")
         assert (told["decoded"], told["details"]["decoded"], told["sent"]) == (40, {"usm_unknown_user": 40}, 40)
         assert replay(netmon, "--parked", code=1)["sent"] == 0
         netmon.signal(signal.SIGCONT, "decode")
-        assert late_numbers(netmon) == list(range(1, 41))
+        assert late_numbers(netmon) == [100, *range(1, 41)]
 
 
 def test_without_redis_it_says_so(netmon: Netmon, tmp_path: Path) -> None:
