@@ -39,14 +39,16 @@ _IP_PKTINFO = 8
 _IPV4_PKTINFO = struct.Struct("=I4s4s")
 _IPV6_PKTINFO = struct.Struct("=16sI")
 
-_V2C_INFORM = b"\xa6"
+_V2C_INFORM = re.compile(rb"\xa6(?:[\x00-\x7f]|\x81.|\x82..|\x83...|\x84....)\x02", re.DOTALL)
+"""The tag and length of an InformRequest-PDU, and the tag of its request-id. The first octet alone is in every other
+datagram that is encrypted."""
 _V3_REPORTABLE = re.compile(rb"\x04\x01[\x04-\x07]\x02")
 """msgFlags with reportableFlag, and the tag of what follows (RFC 3412 section 6): rare in anything else."""
 
 
 def may_want_answer(octets: bytes) -> bool:
     """Whether an INFORM or a question may be among datagrams, at a glance. False is certain."""
-    return _V2C_INFORM in octets or _V3_REPORTABLE.search(octets) is not None
+    return _V2C_INFORM.search(octets) is not None or _V3_REPORTABLE.search(octets) is not None
 
 
 class Responder:
