@@ -21,11 +21,11 @@ def netmon(tmp_path: Path) -> Iterator[Netmon]:
         yield running
 
 
-def program(language: str) -> str:
-    """The one program in a language that the document shows."""
-    (found,) = re.findall(
-        rf"```{language}\n(.*?)```", (REPOSITORY / "docs" / "buffer-schema.md").read_text(), re.DOTALL
-    )
+def program(language: str, heading: str) -> str:
+    """The one program in a language that the document shows below a heading."""
+    text = (REPOSITORY / "docs" / "buffer-schema.md").read_text()
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    (found,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
     return str(found)
 
 
@@ -39,7 +39,7 @@ def pending(netmon: Netmon, group: str) -> tuple[int, int]:
 def test_the_consumer_in_python(netmon: Netmon, tmp_path: Path) -> None:
     """It gets every trap once, acknowledges it, and after kill -9 goes on with what it had not acknowledged."""
     script, output = tmp_path / "consumer.py", tmp_path / "output.txt"
-    script.write_text(program("python"))
+    script.write_text(program("python", "A consumer in Python"))
     netmon.send(netmon.trap(number) for number in range(1, 1_201))
     netmon.wait_settled(1_200)
     with contextlib.closing(netmon.redis()) as client:
@@ -68,10 +68,38 @@ def test_the_consumer_in_the_shell(netmon: Netmon, tmp_path: Path, require_tool:
     netmon.send(netmon.trap(number) for number in range(1, 16))
     netmon.wait_settled(15)
     (tmp_path / "var").symlink_to(netmon.data_dir)
-    command = ["sh", "-eu", "-c", program("sh")]
+    command = ["sh", "-eu", "-c", program("sh", "A consumer in the shell")]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30)
     lines = run.stdout.splitlines()
 
     assert (lines[0], lines[-1]) == ("OK", "10")
     assert sum(line.startswith('{"seq":') for line in lines) == 10
     assert pending(netmon, "shell") == (0, 5)
+
+
+def test_the_consumer_of_two_receivers(netmon: Netmon, tmp_path: Path) -> None:
+    """Each notification once, from whichever receiver tells it first; it begins with what comes now."""
+    output = tmp_path / "output.txt"
+    url = f"unix://{netmon.data_dir}/run/valkey.sock"
+    with Netmon(tmp_path / "second", {"receiver": {"name": "trap2"}, "redis": {"url": url}}) as second:
+        command = [sys.executable, "-c", program("python", "Each notification once, from two receivers"), url, url]
+        with output.open("wb") as file:
+            consumer = subprocess.Popen(command, stdout=file, cwd=REPOSITORY)
+        try:
+            # Until it listens, what is sent is before its time.
+            netmon.wait_until(lambda: netmon.send([netmon.trap(0)]) and output.read_text(), what="it listens")
+            sent = netmon.wait_settled().captured
+            heard = len(output.read_text().splitlines())
+            netmon.send(netmon.trap(number) for number in range(1, 60))
+            second.send(second.trap(number) for number in range(40, 100))
+            netmon.wait_until(lambda: len(output.read_text().splitlines()) >= heard + 99, what="all are told")
+            netmon.wait_settled(sent + 59)
+            second.wait_settled(60)
+        finally:
+            consumer.kill()
+            consumer.wait()
+    lines = [line.split() for line in output.read_text().splitlines()][heard:]
+
+    assert len(lines) == 99
+    assert len([line for line in lines if line[0] == "trap1"]) >= 39
+    assert {tuple(rest) for _, _, *rest in lines} == {("127.0.0.1", "1.3.6.1.6.3.1.1.5.3")}
