@@ -13,6 +13,7 @@ from typing import Annotated, Any, BinaryIO, Final
 
 import msgspec
 import typer
+from rich import box
 from rich.table import Table
 
 from netmon import config as configuration
@@ -108,11 +109,12 @@ def _lanes(config: Path | None, number: int | None) -> list[LaneSettings]:
 
 
 def _journal_table(settings: LaneSettings, found: Sequence[SegmentFacts]) -> Table:
-    table = Table(title=_journal_title(settings, found), title_justify="left", title_style="")
+    table = Table(title=_journal_title(settings, found), title_justify="left", title_style="", box=box.SIMPLE_HEAD)
     for name in ("segment", "datagrams", "size"):
-        table.add_column(name, justify="right")
-    for name in ("first written", "last written", "", "out of turn"):
-        table.add_column(name)
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("first written", "last written"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("state")
     for segment in found:
         table.add_row(
             str(segment.first_seq),
@@ -120,10 +122,13 @@ def _journal_table(settings: LaneSettings, found: Sequence[SegmentFacts]) -> Tab
             size(segment.size_bytes),
             _moment(segment.first_ms * 1_000_000),
             _moment(segment.last_ms * 1_000_000),
-            "shipped" if segment.shipped else "",
-            ", ".join(f"{name} {count:,}" for name, count in segment.marks.items()),
+            ", ".join(["shipped" if segment.shipped else "", *_named(segment.marks)]).removeprefix(", "),
         )
     return table
+
+
+def _named(marks: dict[str, int]) -> list[str]:
+    return [f"{name} {count:,}" for name, count in marks.items()]
 
 
 def _journal_title(settings: LaneSettings, found: Sequence[SegmentFacts]) -> str:
@@ -148,7 +153,7 @@ def _journal_values(settings: LaneSettings, found: Sequence[SegmentFacts]) -> di
 
 
 def _moment(unix_ns: int) -> str:
-    return f"{datetime.fromtimestamp(unix_ns / 1e9).astimezone():%Y-%m-%d %H:%M:%S}" if unix_ns else ""
+    return f"{datetime.fromtimestamp(unix_ns / 1e9).astimezone():%m-%d %H:%M:%S}" if unix_ns else ""
 
 
 # --- What waits.
@@ -160,30 +165,18 @@ def _print_parked(settings: LaneSettings, found: Sequence[Waiting]) -> None:
     console.print(f"lane {settings.lane}: {total:,} datagrams wait", soft_wrap=True)
     if not found:
         return
-    table = Table()
-    for name, justify in (("reason", "left"), ("source", "left"), ("user", "left"), ("engine ID", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("datagrams", justify="right")
-    for name in ("oldest", "newest"):
-        table.add_column(name)
     for group in found[:SOURCES_SHOWN]:
-        table.add_row(*_parked_cells(group))
+        console.print(_parked_line(group), soft_wrap=True)
     if len(found) > SOURCES_SHOWN:
         rest = found[SOURCES_SHOWN:]
-        table.add_row(f"{len(rest):,} more", "", "", "", f"{sum(group.datagrams for group in rest):,}", "", "")
-    console.print(table)
+        console.print(f"{sum(group.datagrams for group in rest):>11,}  of {len(rest):,} others; --json has all")
 
 
-def _parked_cells(group: Waiting) -> tuple[str, ...]:
-    return (
-        group.reason,
-        printable(group.peer),
-        printable(group.user or ""),
-        group.engine_id or "",
-        f"{group.datagrams:,}",
-        _moment(group.oldest_unix_ns),
-        _moment(group.newest_unix_ns),
-    )
+def _parked_line(group: Waiting) -> str:
+    """One line, so that it can be searched, however wide the terminal is."""
+    claims = "" if group.user is None else f"  user {printable(group.user)!r}, engine {group.engine_id or 'none'}"
+    times = f"{_moment(group.oldest_unix_ns)} to {_moment(group.newest_unix_ns)}"
+    return f"{group.datagrams:>11,}  {group.reason:<18}  {printable(group.peer):<15}  {times}{claims}"
 
 
 def _print_parked_json(settings: LaneSettings, found: Sequence[Waiting]) -> None:

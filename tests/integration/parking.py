@@ -20,20 +20,15 @@ from tests.integration.harness import NUMBER_OID, Netmon
 def park(netmon: Netmon, seqs: Iterable[int], reason: str = "usm_unknown_user") -> None:
     """Make what has been decoded look as if it had been parked; decode must not be running."""
     page = StatePage(netmon.directory() / DECODE_STATE, DECODE_FIELDS)
-    mark(netmon, seqs, reason, page.values)
-    page.publish()
-
-
-def mark(netmon: Netmon, seqs: Iterable[int], reason: str, values: dict[str, int]) -> None:
-    """The same for counters that are not published yet."""
     marks, kept = Marks(netmon.directory()), segments(netmon.directory())
     for seq in seqs:
         segment = segment_of(kept, seq)
         assert segment is not None
         marks.write(segment, seq, bytes([PARKED_MARKS[reason]]))
-        values["buffered"] -= 1
-        values[f"parked_{reason}"] += 1
+        page.values["buffered"] -= 1
+        page.values[f"parked_{reason}"] += 1
     marks.close()
+    page.publish()
 
 
 def late_entries(netmon: Netmon) -> list[tuple[str, TrapEvent | RejectEvent]]:
