@@ -114,8 +114,8 @@ def ledger_table(lanes: Sequence[tuple[LaneSettings, LaneLedger]]) -> Table:
 
 
 _ROWS: Final = (
-    "delivered", "kernel drops", "captured", "buffered", "express", "rejected", "parked", "of these waiting", "control",
-    "in flight", "lost", "balance",
+    "delivered", "kernel drops", "captured", "buffered", "express", "rejected", "parked", "  waiting", "  late",
+    "  late, rejected", "  expired", "control", "in flight", "lost", "order", "balance",
 )  # fmt: skip
 
 
@@ -129,9 +129,13 @@ def _cells(found: LaneLedger) -> list[str | Text]:
         _by_reason(found.rejected),
         _by_reason(found.parked),
         f"{sum(found.waiting.values()):,}",
+        f"{sum(found.late.values()):,}",
+        f"{sum(found.late_rejected.values()):,}",
+        f"{sum(found.expired.values()):,}",
         _by_reason(found.control),
         f"{found.in_flight:,}",
         f"{found.lost:,}",
+        Text("shedding", style="yellow") if found.shedding else "in turn",
     ]
 
 

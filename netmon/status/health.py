@@ -12,7 +12,7 @@ import msgspec
 
 from netmon.canary.accounts import WINDOWS_S, CanaryBooks
 from netmon.model import LaneSettings
-from netmon.trap_receiver.ledger import LaneLedger
+from netmon.trap_receiver.ledger import SHED, LaneLedger
 
 HEARTBEAT_AGE_MAX_NS: Final = 15_000_000_000
 """Roles publish their counters at least every few seconds, also when nothing arrives."""
@@ -98,6 +98,15 @@ def _lane_checks(lane: LaneSample, snapshot: Snapshot) -> Iterator[Check]:
     yield from _heartbeat_checks(prefix, lane.ledger, snapshot.unix_ns)
     yield _redis_check(prefix, lane, snapshot.embedded)
     yield _journal_check(prefix, lane)
+    yield Check(f"{prefix}.order", True, _order(lane.ledger))
+
+
+def _order(ledger: LaneLedger) -> str:
+    """Whether traps come in their turn. Shedding is degraded, and ready: everything is taken, and what is new goes first."""
+    if ledger.shedding:
+        return f"shedding: {ledger.in_flight} behind; what is new goes first, who babbles waits"
+    waiting = ledger.waiting[SHED]
+    return f"in turn; {waiting} shed in a storm are being decoded late" if waiting > 0 else "in turn"
 
 
 def _heartbeat_checks(prefix: str, ledger: LaneLedger, unix_ns: int) -> Iterator[Check]:

@@ -80,6 +80,13 @@ _LANE: Final = (
     _ledger("netmon_trap_captured_total", "counter", "Datagrams written to the journal.", lambda x: x.captured),
     _ledger("netmon_trap_captured_bytes_total", "counter", "UDP payload written to the journal.", lambda x: x.captured_bytes),
     _ledger("netmon_trap_buffered_total", "counter", "Notifications that Redis acknowledged.", lambda x: x.buffered),
+    _ledger("netmon_trap_express_total", "counter", "Notifications in the express stream whose turn has come.", lambda x: x.express),
+    _ledger("netmon_trap_express_sent_total", "counter", "Notifications in the express stream.", lambda x: x.express_sent),
+    _ledger("netmon_trap_express_refused_total", "counter", "Notifications worth going first that had to keep their turn.", lambda x: x.express_refused),
+    _ledger("netmon_trap_express_skipped_total", "counter", "Datagrams that came too fast to be looked at ahead of their turn.", lambda x: x.express_skipped),
+    _ledger("netmon_trap_shedding", "gauge", "1 while decode is far behind and sorts what comes.", lambda x: int(x.shedding)),
+    _ledger("netmon_trap_sheddings_total", "counter", "Times that decode was far behind.", lambda x: x.sheddings),
+    _ledger("netmon_trap_replayed_total", "counter", "Entries that netmon replay has put into the late stream.", lambda x: x.replayed),
     _ledger("netmon_trap_in_flight", "gauge", "Datagrams in the journal that decode has not come to.", lambda x: x.in_flight),
     _ledger(
         "netmon_trap_lost_total",
@@ -153,6 +160,12 @@ _LANE_BY_LABEL: Final = (
     _OfLaneByLabel(
         "netmon_trap_control_total", "counter", "Datagrams that are no notification.", "reason", lambda x: x.control
     ),
+    _OfLaneByLabel("netmon_trap_waiting", "gauge", "Of the parked, those that still wait in the journal.", "reason", lambda x: x.waiting),
+    _OfLaneByLabel("netmon_trap_late_total", "counter", "Of the parked, those decoded since, in the late stream.", "reason", lambda x: x.late),
+    _OfLaneByLabel(
+        "netmon_trap_late_rejected_total", "counter", "Of the parked, those rejected since, in the late stream.", "reason", lambda x: x.late_rejected
+    ),
+    _OfLaneByLabel("netmon_trap_expired_total", "counter", "Of the parked, those that the journal let go of unread.", "reason", lambda x: x.expired),
     _OfLaneByLabel(
         "netmon_redis_failures_total", "counter", "Batches that Redis did not take.", "reason", lambda x: x.unavailable
     ),
@@ -161,9 +174,14 @@ _LANE_BY_LABEL: Final = (
         "gauge",
         "Entries in the lane's streams.",
         "stream",
-        lambda x: {"traps": x.traps_entries, "rejects": x.rejects_entries},
+        lambda x: {
+            "traps": x.traps_entries,
+            "rejects": x.rejects_entries,
+            "express": x.express_entries,
+            "late": x.late_entries,
+        },
     ),
-)
+)  # fmt: skip
 
 _PROCESS: Final = (
     _OfProcess("netmon_process_up", "gauge", "1 while the process runs.", lambda x: int(x.pid is not None)),
@@ -307,6 +325,7 @@ def _heartbeats(lanes: Sequence[LaneSample]) -> Iterator[tuple[tuple[str, str], 
         yield ("capture", number), lane.ledger.capture_heartbeat_unix_ns / 1e9
         yield ("commit", number), lane.ledger.commit_heartbeat_unix_ns / 1e9
         yield ("decode", number), lane.ledger.decode_heartbeat_unix_ns / 1e9
+        yield ("late", number), lane.ledger.late_heartbeat_unix_ns / 1e9
 
 
 def _lane_values(lane: LaneSample) -> tuple[str, str, str]:

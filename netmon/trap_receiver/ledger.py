@@ -14,7 +14,9 @@ ends, so that a datagram which goes astray in between shows as a `difference`.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -182,6 +184,8 @@ class LaneLedger(msgspec.Struct, frozen=True, kw_only=True):
     """In the express stream, whether their turn has come or not."""
     express_refused: int
     """Worth going first, but beyond what may: they keep their turn."""
+    express_skipped: int
+    """Not looked at ahead of their turn, because even that could not keep up with what came: they keep their turn."""
     express_entries: int
     late_entries: int
     replayed: int
@@ -252,6 +256,7 @@ class LaneLedger(msgspec.Struct, frozen=True, kw_only=True):
     capture_heartbeat_unix_ns: int
     commit_heartbeat_unix_ns: int
     decode_heartbeat_unix_ns: int
+    late_heartbeat_unix_ns: int
 
     @property
     def balanced(self) -> bool:
@@ -261,94 +266,113 @@ class LaneLedger(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(directory: Path) -> LaneLedger:
     """The ledger of the lane that lives in a folder; all zero where nothing has run yet. Needs no running process."""
-    # Decode is read before capture: what it has counted, capture has counted before.
-    decode = read_state(directory / DECODE_STATE)
+    # Who counts later is read earlier: what late has counted, decode has counted before, and capture before that.
+    late = read_state(directory / LATE_STATE)
     commit = read_state(directory / COMMIT_STATE)
+    decode = read_state(directory / DECODE_STATE)
     capture = read_state(directory / CAPTURE_STATE)
-    return _ledger(capture, commit, decode, read_state(directory / LATE_STATE))
+    # Counters that a file of an earlier version has not are 0.
+    return _ledger(*(Counter(state) for state in (capture, commit, decode, late)))
 
 
-def _ledger(
-    capture: dict[str, int], commit: dict[str, int], decode: dict[str, int], late: dict[str, int]
-) -> LaneLedger:
-    captured = capture.get("captured", 0)
-    rejected = {reason: decode.get(f"rejected_{reason}", 0) for reason in REJECT_REASONS}
-    parked = {reason: decode.get(f"parked_{reason}", 0) for reason in PARK_REASONS}
-    control = {reason: decode.get(f"control_{reason}", 0) for reason in CONTROL_REASONS}
-    decoded_late = {reason: late.get(f"late_{reason}", 0) for reason in PARK_REASONS}
-    late_rejected = {reason: late.get(f"late_rejected_{reason}", 0) for reason in PARK_REASONS}
-    expired = {reason: commit.get(f"expired_{reason}", 0) for reason in PARK_REASONS}
-    buffered, express = decode.get("buffered", 0), decode.get("express", 0)
-    in_flight = captured - decode.get("seq", 0)
+def _ledger(capture: Counter[str], commit: Counter[str], decode: Counter[str], late: Counter[str]) -> LaneLedger:
     return LaneLedger(
-        delivered=capture.get("kernel_drops", 0) + captured,
-        kernel_drops=capture.get("kernel_drops", 0),
-        captured=captured,
-        buffered=buffered,
-        rejected=rejected,
-        parked=parked,
-        control=control,
-        express=express,
-        waiting={
-            reason: parked[reason] - decoded_late[reason] - late_rejected[reason] - expired[reason]
-            for reason in PARK_REASONS
-        },
-        late=decoded_late,
-        late_rejected=late_rejected,
-        expired=expired,
-        express_sent=decode.get("express_sent", 0),
-        express_refused=decode.get("express_refused", 0),
-        express_entries=decode.get("express_length", 0),
-        late_entries=decode.get("late_length", 0),
-        replayed=late.get("replayed", 0),
-        shedding=bool(decode.get("shedding", 0)),
-        sheddings=decode.get("sheddings", 0),
-        in_flight=in_flight,
-        lost=decode.get("lost", 0),
-        difference=captured
-        - buffered
-        - express
-        - sum(map(sum, (rejected.values(), parked.values(), control.values())))
-        - in_flight,
-        captured_bytes=capture.get("captured_bytes", 0),
-        socket_queue_bytes=capture.get("socket_queue_bytes", 0),
-        receive_buffer_bytes=capture.get("receive_buffer_bytes", 0),
-        held=bool(capture.get("held", 0)),
-        held_times=capture.get("held_times", 0),
-        held_seconds=capture.get("held_ns", 0) / 1e9,
-        write_failures=capture.get("write_failures", 0),
-        recovered=capture.get("recovered", 0),
-        torn=capture.get("torn", 0),
-        journal_bytes=commit.get("journal_bytes", 0),
-        journal_segments=commit.get("journal_segments", 0),
-        journal_oldest_unix_ns=commit.get("journal_oldest_unix_ns", 0),
-        segments_deleted=commit.get("segments_deleted", 0),
-        durable=commit.get("seq", 0),
-        syncs=commit.get("syncs", 0),
-        sync_seconds=commit.get("sync_ns", 0) / 1e9,
-        sync_failures=commit.get("sync_failures", 0),
-        informs_answered=commit.get("informs_answered", 0) + decode.get("informs_answered", 0),
-        informs_withheld=commit.get("informs_withheld", 0) + decode.get("informs_withheld", 0),
-        inform_send_failures=commit.get("inform_send_failures", 0) + decode.get("inform_send_failures", 0),
-        reports_sent=commit.get("reports_sent", 0),
-        reports_withheld=commit.get("reports_withheld", 0),
-        duplicates=decode.get("duplicates", 0),
-        flagged=decode.get("flagged", 0),
-        refilled=decode.get("refilled", 0),
-        trimmed=decode.get("trimmed", 0),
-        rebuilds=decode.get("rebuilds", 0),
-        traps_entries=decode.get("traps_length", 0),
-        rejects_entries=decode.get("rejects_length", 0),
-        stream_bytes=decode.get("stream_bytes", 0),
-        paused=bool(decode.get("paused", 0)),
-        redis_up=bool(decode.get("redis_up", 0)),
-        unavailable={reason: decode.get(f"unavailable_{reason}", 0) for reason in UNAVAILABLE_REASONS},
-        latency_counts=[
-            *(decode.get(f"latency_le_{bound}", 0) for bound in LATENCY_BOUNDS_MS),
-            decode.get("latency_over", 0),
-        ],
-        latency_sum_seconds=decode.get("latency_sum_ns", 0) / 1e9,
-        capture_heartbeat_unix_ns=capture.get("heartbeat_unix_ns", 0),
-        commit_heartbeat_unix_ns=commit.get("heartbeat_unix_ns", 0),
-        decode_heartbeat_unix_ns=decode.get("heartbeat_unix_ns", 0),
+        **_accounts(capture, decode),
+        **_of_parked(commit, decode, late),
+        **_of_capture(capture),
+        **_of_commit(commit),
+        **_of_decode(decode),
+        informs_answered=commit["informs_answered"] + decode["informs_answered"],
+        informs_withheld=commit["informs_withheld"] + decode["informs_withheld"],
+        inform_send_failures=commit["inform_send_failures"] + decode["inform_send_failures"],
     )
+
+
+def _accounts(capture: Counter[str], decode: Counter[str]) -> dict[str, Any]:
+    """The terms of both identities."""
+    captured, in_flight = capture["captured"], capture["captured"] - decode["seq"]
+    rejected = {reason: decode[f"rejected_{reason}"] for reason in REJECT_REASONS}
+    parked = {reason: decode[f"parked_{reason}"] for reason in PARK_REASONS}
+    control = {reason: decode[f"control_{reason}"] for reason in CONTROL_REASONS}
+    counted = (decode["buffered"], decode["express"], *rejected.values(), *parked.values(), *control.values())
+    return {
+        "delivered": capture["kernel_drops"] + captured,
+        "kernel_drops": capture["kernel_drops"],
+        "captured": captured,
+        "buffered": decode["buffered"],
+        "express": decode["express"],
+        "rejected": rejected,
+        "parked": parked,
+        "control": control,
+        "in_flight": in_flight,
+        "difference": captured - sum(counted) - in_flight,
+    }
+
+
+def _of_parked(commit: Counter[str], decode: Counter[str], late: Counter[str]) -> dict[str, Any]:
+    """The book of what was parked."""
+    decoded = {reason: late[f"late_{reason}"] for reason in PARK_REASONS}
+    rejected = {reason: late[f"late_rejected_{reason}"] for reason in PARK_REASONS}
+    expired = {reason: commit[f"expired_{reason}"] for reason in PARK_REASONS}
+    gone = {reason: decoded[reason] + rejected[reason] + expired[reason] for reason in PARK_REASONS}
+    return {
+        "waiting": {reason: decode[f"parked_{reason}"] - gone[reason] for reason in PARK_REASONS},
+        "late": decoded,
+        "late_rejected": rejected,
+        "expired": expired,
+        "late_entries": decode["late_length"],
+        "replayed": late["replayed"],
+        "late_heartbeat_unix_ns": late["heartbeat_unix_ns"],
+    }
+
+
+def _of_capture(capture: Counter[str]) -> dict[str, Any]:
+    names = (
+        "captured_bytes",
+        "socket_queue_bytes",
+        "receive_buffer_bytes",
+        "held_times",
+        "write_failures",
+        "recovered",
+    )
+    return {
+        **{name: capture[name] for name in (*names, "torn")},
+        "held": bool(capture["held"]),
+        "held_seconds": capture["held_ns"] / 1e9,
+        "capture_heartbeat_unix_ns": capture["heartbeat_unix_ns"],
+    }
+
+
+def _of_commit(commit: Counter[str]) -> dict[str, Any]:
+    names = (
+        "journal_bytes",
+        "journal_segments",
+        "journal_oldest_unix_ns",
+        "segments_deleted",
+        "syncs",
+        "sync_failures",
+    )
+    return {
+        **{name: commit[name] for name in (*names, "reports_sent", "reports_withheld")},
+        "durable": commit["seq"],
+        "sync_seconds": commit["sync_ns"] / 1e9,
+        "commit_heartbeat_unix_ns": commit["heartbeat_unix_ns"],
+    }
+
+
+def _of_decode(decode: Counter[str]) -> dict[str, Any]:
+    names = ("lost", "duplicates", "flagged", "refilled", "trimmed", "rebuilds", "stream_bytes", "sheddings")
+    return {
+        **{name: decode[name] for name in (*names, "express_sent", "express_refused")},
+        "express_skipped": decode["head_skipped"],
+        "traps_entries": decode["traps_length"],
+        "rejects_entries": decode["rejects_length"],
+        "express_entries": decode["express_length"],
+        "shedding": bool(decode["shedding"]),
+        "paused": bool(decode["paused"]),
+        "redis_up": bool(decode["redis_up"]),
+        "unavailable": {reason: decode[f"unavailable_{reason}"] for reason in UNAVAILABLE_REASONS},
+        "latency_counts": [decode[f"latency_le_{bound}"] for bound in LATENCY_BOUNDS_MS] + [decode["latency_over"]],
+        "latency_sum_seconds": decode["latency_sum_ns"] / 1e9,
+        "decode_heartbeat_unix_ns": decode["heartbeat_unix_ns"],
+    }

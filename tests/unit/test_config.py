@@ -119,12 +119,6 @@ def test_everything_reaches_the_lane(tmp_path: Path) -> None:
           trusted_relays: [203.0.113.5]
           limits: {datagram_bytes_max: 1500, nesting_max: 5, varbinds_max: 50, oid_arcs_max: 64}
         journal: {segment_bytes: 1MiB, size_bytes_max: 1GiB, age_s_max: 60, sync_interval_ms: 2}
-        shedding:
-          backlog_max: 5000
-          source_rate_max: 2
-          source_burst_max: 10
-          critical: [1.3.6.1.6.3.1.1.5.3, 1.3.6.1.4.1.8072.]
-          express_rate_max: 0x10
         redis:
           url: rediss://192.0.2.9:6380/1
           username: netmon
@@ -159,13 +153,6 @@ def test_everything_reaches_the_lane(tmp_path: Path) -> None:
             ),
             trusted_relays=("203.0.113.5/32",),
             limits=model.Limits(datagram_bytes_max=1500, nesting_max=5, varbinds_max=50, oid_arcs_max=64),
-            shedding=model.SheddingSettings(
-                backlog_max=5_000,
-                source_rate_max=2.0,
-                source_burst_max=10,
-                critical=("1.3.6.1.6.3.1.1.5.3", "1.3.6.1.4.1.8072."),
-                express_rate_max=16.0,
-            ),
             segment_bytes=1 << 20,
             journal_bytes_max=1 << 30,
             journal_age_max_s=60,
@@ -174,6 +161,31 @@ def test_everything_reaches_the_lane(tmp_path: Path) -> None:
             log_format="json",
         )
     ]
+
+
+def test_shedding_reaches_the_lane(tmp_path: Path) -> None:
+    """A rate may be a whole number; an OID with a dot at its end is a tree."""
+    file = written(
+        tmp_path,
+        """
+        shedding:
+          backlog_max: 5000
+          source_rate_max: 0.5
+          source_burst_max: 10
+          critical: [1.3.6.1.6.3.1.1.5.3, 1.3.6.1.4.1.8072.]
+          express_rate_max: 16
+        """,
+    )
+
+    [lane] = config.lane_settings(config.load(file), redis_url="redis://127.0.0.1")
+
+    assert lane.shedding == model.SheddingSettings(
+        backlog_max=5_000,
+        source_rate_max=0.5,
+        source_burst_max=10,
+        critical=("1.3.6.1.6.3.1.1.5.3", "1.3.6.1.4.1.8072."),
+        express_rate_max=16.0,
+    )
 
 
 def test_snmpv3_reaches_the_lane(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from netmon.trap_receiver.ledger import (
     COMMIT_STATE,
     DECODE_FIELDS,
     DECODE_STATE,
+    LATE_FIELDS,
+    LATE_STATE,
     PARK_REASONS,
     REJECT_REASONS,
     UNAVAILABLE_REASONS,
@@ -21,13 +23,18 @@ from netmon.trap_receiver.state import StatePage
 
 
 def ledger(
-    directory: Path, capture: dict[str, int], decode: dict[str, int], commit: dict[str, int] | None = None
+    directory: Path,
+    capture: dict[str, int],
+    decode: dict[str, int],
+    commit: dict[str, int] | None = None,
+    late: dict[str, int] | None = None,
 ) -> LaneLedger:
     """The ledger of a lane whose roles have counted this."""
     for name, fields, counts in (
         (CAPTURE_STATE, CAPTURE_FIELDS, capture),
         (COMMIT_STATE, COMMIT_FIELDS, commit or {}),
         (DECODE_STATE, DECODE_FIELDS, decode),
+        (LATE_STATE, LATE_FIELDS, late or {}),
     ):
         page = StatePage(directory / name, fields)
         assert counts.keys() <= page.values.keys()
@@ -65,6 +72,23 @@ def test_both_identities(tmp_path: Path) -> None:
     assert (found.delivered, found.durable, found.in_flight) == (1_050, 950, 100)
     assert (sum(found.rejected.values()), sum(found.parked.values())) == (150, 50)
     assert (found.difference, found.balanced) == (0, True)
+
+
+def test_the_book_of_what_was_parked(tmp_path: Path) -> None:
+    """parked = waiting + late + late_rejected + expired, for each reason; express and control are accounts of their own."""
+    found = ledger(
+        tmp_path,
+        {"captured": 1_000},
+        {"seq": 900, "buffered": 500, "express": 60, "express_sent": 70, "parked_shed": 320, "parked_usm_wrong_key": 15}
+        | {"control_v3_discovery": 5, "shedding": 1, "sheddings": 2, "head_skipped": 3, "express_refused": 4},
+        {"seq": 950, "expired_usm_wrong_key": 6},
+        {"late_shed": 100, "late_rejected_shed": 20, "late_usm_wrong_key": 2, "replayed": 9},
+    )
+
+    assert (found.difference, found.express, found.express_sent, found.shedding) == (0, 60, 70, True)
+    assert {reason: count for reason, count in found.waiting.items() if count} == {"shed": 200, "usm_wrong_key": 7}
+    assert (found.late["shed"], found.late_rejected["shed"], found.expired["usm_wrong_key"]) == (100, 20, 6)
+    assert (found.sheddings, found.express_skipped, found.express_refused, found.replayed) == (2, 3, 4, 9)
 
 
 def test_what_goes_astray_shows(tmp_path: Path) -> None:
