@@ -14,6 +14,7 @@ need snmptrapd snmptrapd
 need ip iproute2
 need redis-cli redis-tools
 need openssl openssl
+need tcpdump tcpdump
 
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 

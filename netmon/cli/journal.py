@@ -174,7 +174,7 @@ def _print_parked(settings: LaneSettings, found: Sequence[Waiting]) -> None:
 
 def _parked_line(group: Waiting) -> str:
     """One line, so that it can be searched, however wide the terminal is."""
-    claims = "" if group.user is None else f"  user {printable(group.user)!r}, engine {group.engine_id or 'none'}"
+    claims = "" if group.user is None else f"  user {printable(group.user)}, engine {group.engine_id or 'none'}"
     times = f"{_moment(group.oldest_unix_ns)} to {_moment(group.newest_unix_ns)}"
     return f"{group.datagrams:>11,}  {group.reason:<18}  {printable(group.peer):<15}  {times}{claims}"
 
