@@ -19,7 +19,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from loadtest.lanes import Deployment
-from loadtest.reconcile import Audit, Audited, Quantiles, number_in_trap, quantiles
+from loadtest.reconcile import Audit, Audited, Quantiles, number_in_entry, quantiles
 from netmon.buffer.connection import Connection
 
 _BLOCK_MS: Final = 100
@@ -107,7 +107,7 @@ def follow(deployment: Deployment) -> Quantiles | None:
 
 
 def audit(deployment: Deployment, run: int, count: int) -> Audited:
-    """Reads the traps streams as a consumer group until SIGTERM, and looks numbers up. Raises UnavailableError."""
+    """Reads the traps, express and late streams as a consumer group until SIGTERM, and looks numbers up. Raises UnavailableError."""
     connection, keys = Connection(deployment.redis), _keys(deployment)
     for key in keys:
         connection.command("XGROUP", "CREATE", key, _GROUP, "0", "MKSTREAM")
@@ -119,11 +119,11 @@ def audit(deployment: Deployment, run: int, count: int) -> Audited:
         if not reply and ending:
             return book.result()
         for _, entries in reply or []:
-            book.add([number_in_trap(fields[1]) for _, fields in entries])
+            book.add([number_in_entry(fields[1]) for _, fields in entries])
 
 
 def _keys(deployment: Deployment) -> list[bytes]:
-    return [f"{lane.key_prefix}:traps".encode() for lane in deployment.lanes]
+    return [f"{lane.key_prefix}:{kind}".encode() for lane in deployment.lanes for kind in ("traps", "express", "late")]
 
 
 def _in_place() -> list[int]:

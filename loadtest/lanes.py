@@ -16,8 +16,8 @@ from loadtest.reconcile import (
     Quantiles,
     Reconciliation,
     histogram_quantiles,
+    number_in_entry,
     number_in_reject,
-    number_in_trap,
 )
 from loadtest.storm import Sent
 from netmon import config as configuration
@@ -54,8 +54,10 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     captured: int = 0
     kernel_drops: int = 0
     stored: int = 0
-    """Buffered and rejected."""
+    """In a stream: buffered, express, rejected or late."""
     in_flight: int = 0
+    waiting: int = 0
+    """Shed, and to be decoded late."""
     difference: int = 0
     lost: int = 0
     trimmed: int = 0
@@ -93,13 +95,19 @@ def totals(deployment: Deployment) -> Totals:
     return Totals(
         captured=sum(book.captured for book in books),
         kernel_drops=sum(book.kernel_drops for book in books),
-        stored=sum(book.buffered + sum(book.rejected.values()) for book in books),
+        stored=sum(map(_stored, books)),
         in_flight=sum(book.in_flight for book in books),
+        waiting=sum(book.waiting[ledger.SHED] for book in books),
         difference=sum(abs(book.difference) for book in books),
         lost=sum(book.lost for book in books),
         trimmed=sum(book.trimmed for book in books),
         latency_counts=[sum(counts) for counts in zip(*(book.latency_counts for book in books), strict=True)],
     )
+
+
+def _stored(book: ledger.LaneLedger) -> int:
+    by_reason = (book.rejected, book.late, book.late_rejected)
+    return book.buffered + book.express + sum(sum(counts.values()) for counts in by_reason)
 
 
 class Drain(msgspec.Struct, frozen=True):
@@ -121,10 +129,10 @@ def await_drained(deployment: Deployment, port: int, before: Totals, *, sent: in
             moved_s, last = time.monotonic(), now
         idle = now.in_flight == 0 and proc.udp_sockets(port).queue_bytes == 0
         arrived = now.captured - before.captured + now.kernel_drops - before.kernel_drops
-        if idle and arrived >= sent:
+        if idle and arrived >= sent and now.waiting == 0:
             return Drain(True, time.monotonic())
         if time.monotonic() - moved_s > _STALLED_S and idle:
-            return Drain(True, moved_s)
+            return Drain(now.waiting == 0, moved_s)
         time.sleep(_POLL_S)
     return Drain(False, moved_s)
 
@@ -145,14 +153,16 @@ def audit_streams(deployment: Deployment, sent: Sent) -> tuple[Audited, int, int
     """Looks for every number of a storm in all streams.
 
     Returns:
-        The audit; entries of this storm in the traps streams; in the rejects streams.
+        The audit; entries of this storm in the traps, express and late streams; in the rejects streams.
 
     Raises:
         UnavailableError: Redis does not answer.
     """
     audit = Audit(sent.run, sent.count)
     connection = Connection(deployment.redis)
-    traps = _audit_kind(connection, deployment.lanes, audit, "traps", number_in_trap)
+    traps = sum(
+        _audit_kind(connection, deployment.lanes, audit, kind, number_in_entry) for kind in ("traps", "express", "late")
+    )
     rejects = _audit_kind(connection, deployment.lanes, audit, "rejects", number_in_reject)
     connection.close()
     return audit.result(), traps, rejects
@@ -189,7 +199,7 @@ def reconcile(
         before: `totals` before the storm.
         drain: From `await_drained`.
         latency: As a follower measured it; without it, netmon's own histogram is used.
-        audited: What an `Auditor` found in the traps streams; without it, all streams are read now.
+        audited: What an `Auditor` found in the traps, express and late streams; without it, all streams are read now.
 
     Raises:
         UnavailableError: Redis does not answer.

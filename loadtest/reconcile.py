@@ -113,7 +113,7 @@ class Reconciliation(msgspec.Struct, frozen=True, kw_only=True):
     unaccounted: int
     """Sent, and neither captured nor dropped at the socket by the ledger; negative when others sent as well."""
     in_traps: int
-    """Entries of the traps streams with a number of this storm."""
+    """Entries of the traps, express and late streams with a number of this storm."""
     in_rejects: int
     repeated: int
     """Numbers found more than once."""
@@ -175,6 +175,12 @@ def number_in_reject(body: bytes) -> int | None:
     if match is None:
         return None
     return int(match[1] or bytes.fromhex(match[2].decode()), 16)
+
+
+def number_in_entry(body: bytes) -> int | None:
+    """The number in an entry of the late stream, which holds traps and rejects, or of any other."""
+    found = number_in_trap(body)
+    return number_in_reject(body) if found is None else found
 
 
 def quantiles(latencies_ms: Iterable[float], source: str) -> Quantiles | None:
