@@ -257,7 +257,7 @@ def test_receive_with_an_operators_redis(tmp_path: Path, scheme: str) -> None:
     ):
         redis = {"url": f"{server.url}/3" if scheme == "redis" else f"{server.url}?db=3", "password_file": str(file)}
         with Netmon(tmp_path / "netmon", {"redis": redis}, command="receive") as netmon:
-            assert {role for role, _ in netmon.pids()} == {"capture", "commit", "decode"}
+            assert {role for role, _ in netmon.pids()} == {"capture", "commit", "decode", "late"}
             netmon.send(map(netmon.trap, range(1, 101)))
             netmon.wait_settled(captured=100)
             shown = netmon.command_line("traps", "--json", "-n", "1000")

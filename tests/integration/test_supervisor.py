@@ -42,7 +42,7 @@ def test_http_tells_life_readiness_and_figures(netmon: Netmon) -> None:
     assert netmon.get("/elsewhere")[0] == 404
 
 
-@pytest.mark.parametrize("role", ["capture", "commit", "decode", "valkey"])
+@pytest.mark.parametrize("role", ["capture", "commit", "decode", "late", "valkey"])
 def test_a_killed_child_comes_back_and_nothing_is_lost(netmon: Netmon, role: str) -> None:
     """`kill -9` in the middle of traffic: restarted, counted, all traps stored once."""
     netmon.send(map(netmon.trap, range(1, 501)))
