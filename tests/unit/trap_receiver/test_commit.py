@@ -13,7 +13,16 @@ from netmon.model import LaneSettings, RedisSettings
 from netmon.snmp.encode import encode_v2c
 from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.commit import Commit
-from netmon.trap_receiver.ledger import CAPTURE_FIELDS, CAPTURE_STATE, COMMIT_STATE
+from netmon.trap_receiver.journal import segment_path, segments
+from netmon.trap_receiver.ledger import (
+    CAPTURE_FIELDS,
+    CAPTURE_STATE,
+    COMMIT_FIELDS,
+    COMMIT_STATE,
+    DECODE_FIELDS,
+    DECODE_STATE,
+)
+from netmon.trap_receiver.marks import LATE_DONE, PARKED_MARKS, TURN, Marks
 from netmon.trap_receiver.state import StatePage, read_state
 from tests.unit.trap_receiver.samples import append, open_writer, record_ipv6
 
@@ -81,3 +90,90 @@ def test_an_inform_is_not_answered_when_the_disk_refuses_to_sync(
 
     state = read_state(tmp_path / COMMIT_STATE)
     assert (state["seq"], state["sync_failures"], state["informs_withheld"], state["informs_answered"]) == (1, 1, 1, 0)
+
+
+def journal_of_segments(directory: Path, count: int) -> list[int]:
+    """A journal with a frame in each of its segments, all of it decoded, and a capture that lives; first seqs."""
+    writer = open_writer(directory, segment_bytes=4_096)
+    capture = StatePage(directory / CAPTURE_STATE, CAPTURE_FIELDS)
+    for _ in range(count):
+        end = append(writer, [bytes(1_000)] * 3)
+    writer.close()
+    capture.values["segment"], capture.values["offset"], capture.values["captured"] = end
+    capture.publish()
+    decode = StatePage(directory / DECODE_STATE, DECODE_FIELDS)
+    decode.values["segment"], decode.values["offset"], decode.values["seq"] = end
+    decode.publish()
+    return segments(directory)
+
+
+def keep_house(directory: Path) -> dict[str, int]:
+    """One round of a commit that keeps nothing for long; its counters."""
+    settings = LaneSettings(
+        receiver="test",
+        lane=0,
+        listen="",
+        directory=str(directory),
+        redis=RedisSettings(url="redis://192.0.2.1"),
+        journal_age_max_s=0,
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        commit = Commit(settings, sock, Bells(None, None))
+        capture = StatePage(directory / CAPTURE_STATE, CAPTURE_FIELDS)
+        capture.values["heartbeat_unix_ns"] += 1
+        capture.publish()
+        commit.stop()
+        commit.run()
+    return read_state(directory / COMMIT_STATE)
+
+
+def test_a_segment_stays_while_what_was_shed_in_it_waits(tmp_path: Path) -> None:
+    """Younger ones without such are deleted before it; what waits for a configuration goes with them, and is counted."""
+    first, second, third, last = journal_of_segments(tmp_path, 4)
+    marks = Marks(tmp_path)
+    marks.write(first, first + 1, bytes([PARKED_MARKS["shed"], TURN]))
+    marks.write(second, second, bytes([PARKED_MARKS["usm_wrong_key"], LATE_DONE, PARKED_MARKS["usm_wrong_key"]]))
+    counts = keep_house(tmp_path)
+    kept = segments(tmp_path)
+    marks.write(first, first + 1, bytes([LATE_DONE]))
+    (tmp_path / COMMIT_STATE).unlink()
+    keep_house(tmp_path)
+
+    assert (kept, segments(tmp_path)) == ([first, last], [last])
+    assert (counts["segments_deleted"], counts["expired_usm_wrong_key"], counts["expired_shed"]) == (2, 2, 0)
+    assert list(tmp_path.glob("*.marks")) == []
+    assert third not in kept
+
+
+def test_a_segment_that_is_being_decoded_late_stays(tmp_path: Path) -> None:
+    """Late holds it; whatever is in it, nobody deletes it under its hands."""
+    first, last = journal_of_segments(tmp_path, 2)
+    late = Marks(tmp_path)
+    late.write(first, first, bytes([PARKED_MARKS["usm_wrong_key"]]))
+    late.hold(first)
+    keep_house(tmp_path)
+    held = segments(tmp_path)
+    late.let_go(first)
+    (tmp_path / COMMIT_STATE).unlink()
+    counts = keep_house(tmp_path)
+
+    assert (held, segments(tmp_path)) == ([first, last], [last])
+    assert counts["expired_usm_wrong_key"] == 1
+
+
+@pytest.mark.parametrize(("counted", "expired"), [(False, 2), (True, 1)], ids=["before counting", "after counting"])
+def test_a_commit_killed_while_it_deletes_counts_once(tmp_path: Path, counted: bool, expired: int) -> None:
+    """The segment is gone and its marks are there: its successor counts them, unless that had been done."""
+    first, last = journal_of_segments(tmp_path, 2)
+    segment_path(tmp_path, first).unlink()
+    Marks(tmp_path).write(first, first, bytes([PARKED_MARKS["usm_wrong_key"]]) * 2)
+    state = StatePage(tmp_path / COMMIT_STATE, COMMIT_FIELDS)
+    if counted:
+        state.values |= {"expired_usm_wrong_key": 1, "expired_segment": first}
+        state.publish()
+    counts = keep_house(tmp_path)
+    again = keep_house(tmp_path)
+
+    assert segments(tmp_path) == [last]
+    assert counts["expired_usm_wrong_key"] == again["expired_usm_wrong_key"] == expired
+    assert list(tmp_path.glob("*.marks")) == []
