@@ -14,7 +14,7 @@ import msgspec
 
 from netmon.errors import DecodeError
 from netmon.snmp.ber import OCTET_STRING, SEQUENCE, expect, integer
-from netmon.snmp.encode import encode_v2c
+from netmon.snmp.encode import TypedVarbind, encode_v2c
 
 Kind = Literal["inform", "trap"]
 KINDS: Final[tuple[Kind, ...]] = ("inform", "trap")
@@ -55,12 +55,17 @@ def encode(kind: Kind, *, community: bytes, run: str, number: int, sent_unix_ns:
         request_id=number & _REQUEST_ID_MASK,
         uptime_centis=sent_unix_ns // 10_000_000 & 0xFFFF_FFFF,
         trap_oid=TRAP_OID,
-        varbinds=[
-            (RUN_OID, "OctetString", run),
-            (NUMBER_OID, "Counter64", number),
-            (SENT_OID, "Counter64", sent_unix_ns),
-        ],
+        varbinds=varbinds_of(run, number, sent_unix_ns),
     )
+
+
+def varbinds_of(run: str, number: int, sent_unix_ns: int) -> list[TypedVarbind]:
+    """What a canary says."""
+    return [
+        (RUN_OID, "OctetString", run),
+        (NUMBER_OID, "Counter64", number),
+        (SENT_OID, "Counter64", sent_unix_ns),
+    ]
 
 
 def number_in(body: bytes, run: str) -> tuple[Kind, int] | None:

@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 
 import msgspec
 import typer
@@ -24,11 +24,16 @@ from rich.table import Table
 from netmon.canary.message import KINDS, Kind, encode, request_id_of_answer
 from netmon.cli.common import NOT_WELL, AsJson, LineConsole, exit_codes
 from netmon.errors import ConfigError, UnavailableError
+from netmon.model import V3User
 
 SNMP_TRAP_PORT: Final = 162
 COUNT_MAX: Final = 1_000_000
 _REFRESH_S: Final = 0.25
 _DATAGRAM_BYTES: Final = 65_535
+_ASK_S: Final = 1.0
+"""Until a question for the receiver's engine is asked again."""
+_ENGINE_PREFIX: Final = bytes.fromhex("80001f8805")
+"""SnmpEngineID of octets (RFC 3411 section 5), Net-SNMP's enterprise: the random octets behind it make it ours."""
 
 
 class Tally(msgspec.Struct):
@@ -58,15 +63,42 @@ def percentiles(latencies_ms: Sequence[float]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in {**found, "max": ordered[-1]}.items()}
 
 
+class Voice(Protocol):
+    """How canaries are said, and answers understood."""
+
+    def message(self, kind: Kind, *, run: str, number: int, sent_unix_ns: int, now_ns: int) -> bytes:
+        """The datagram of a canary."""
+
+    def hear(self, datagram: bytes, now_ns: int) -> int | None:
+        """The number of the INFORM that a datagram answers, None when it is something else."""
+
+
+class Community:
+    """SNMPv2c."""
+
+    def __init__(self, community: bytes) -> None:
+        self._community = community
+
+    def message(self, kind: Kind, *, run: str, number: int, sent_unix_ns: int, now_ns: int) -> bytes:
+        """As `Voice` has it; time does not matter."""
+        del now_ns
+        return encode(kind, community=self._community, run=run, number=number, sent_unix_ns=sent_unix_ns)
+
+    def hear(self, datagram: bytes, now_ns: int) -> int | None:
+        """As `Voice` has it."""
+        del now_ns
+        return request_id_of_answer(datagram)
+
+
 class Sender:
     """One run of canaries to one receiver."""
 
-    def __init__(self, sock: socket.socket, community: bytes, kinds: Sequence[Kind], timeout_s: float) -> None:
+    def __init__(self, sock: socket.socket, voice: Voice, kinds: Sequence[Kind], timeout_s: float) -> None:
         """`sock` is connected and non-blocking; an answer that takes longer than `timeout_s` is a loss."""
         self.run = os.urandom(8).hex()
         self.tallies: dict[Kind, Tally] = {kind: Tally(latencies_ms=[]) for kind in kinds}
         self._sock = sock
-        self._community = community
+        self._voice = voice
         self._timeout_s = timeout_s
         self._number = 0
         self._waiting: dict[int, float] = {}
@@ -85,8 +117,12 @@ class Sender:
         """One of each kind. What cannot be sent is lost."""
         for kind, tally in self.tallies.items():
             self._number += 1
-            datagram = encode(
-                kind, community=self._community, run=self.run, number=self._number, sent_unix_ns=time.time_ns()
+            datagram = self._voice.message(
+                kind,
+                run=self.run,
+                number=self._number,
+                sent_unix_ns=time.time_ns(),
+                now_ns=time.monotonic_ns(),
             )
             tally.sent += 1
             if kind == "inform":
@@ -109,7 +145,7 @@ class Sender:
 
     def _take(self) -> None:
         try:
-            number = request_id_of_answer(self._sock.recv(_DATAGRAM_BYTES))
+            number = self._voice.hear(self._sock.recv(_DATAGRAM_BYTES), time.monotonic_ns())
         except OSError:
             return
         sent = None if number is None else self._waiting.pop(number, None)
@@ -127,6 +163,11 @@ def canary(  # a person's options
     community_file: Annotated[
         Path | None, typer.Option("--community-file", help="File with the community; without it: public.")
     ] = None,
+    user: Annotated[str | None, typer.Option("--user", help="SNMPv3: the user, in place of a community.")] = None,
+    auth: Annotated[str | None, typer.Option("--auth", help="SNMPv3: md5, sha1, sha224 to sha512.")] = None,
+    auth_file: Annotated[Path | None, typer.Option("--auth-passphrase-file", help="File with the passphrase.")] = None,
+    priv: Annotated[str | None, typer.Option("--priv", help="SNMPv3: des, aes128 to aes256, aes192c, aes256c.")] = None,
+    priv_file: Annotated[Path | None, typer.Option("--priv-passphrase-file", help="File with the passphrase.")] = None,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for an answer.")] = 5.0,
     as_json: AsJson = False,
 ) -> None:
@@ -137,8 +178,10 @@ def canary(  # a person's options
     """
     with exit_codes():
         kinds = KINDS if inform == trap else ("inform",) if inform else ("trap",)
+        v3 = None if user is None else _v3_user(user, auth, auth_file, priv, priv_file)
         with contextlib.closing(_connected(to)) as sock:
-            sender = Sender(sock, _community(community_file), kinds, timeout_s)
+            voice = Community(_line(community_file)) if v3 is None else _v3_voice(v3, sock, kinds, timeout_s)
+            sender = Sender(sock, voice, kinds, timeout_s)
             _run(sender, to, count, interval_s, as_json=as_json)
         if as_json:
             summaries = {kind: tally.summary(kind) for kind, tally in sender.tallies.items()}
@@ -203,14 +246,56 @@ def _split(to: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _community(file: Path | None) -> bytes:
-    """Raises ConfigError when the file cannot be read or is not one line."""
+def _line(file: Path | None) -> bytes:
+    """The one line of a file with a secret; `public` without a file.
+
+    Raises:
+        ConfigError: The file cannot be read or is not one line.
+    """
     if file is None:
         return b"public"
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:
-        raise ConfigError([f"--community-file {file}: cannot be read: {error.strerror}"]) from None
+        raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from None
     if len(lines) != 1 or not lines[0]:
-        raise ConfigError([f"--community-file {file}: found {len(lines)} lines; expected one, the community"])
+        raise ConfigError([f"{file}: found {len(lines)} lines; expected one"])
     return lines[0]
+
+
+def _v3_user(name: str, auth: str | None, auth_file: Path | None, priv: str | None, priv_file: Path | None) -> V3User:
+    """Raises ConfigError for protocols that do not exist, or without their passphrases."""
+    if (auth is None) != (auth_file is None) or (priv is None) != (priv_file is None) or (priv and not auth):
+        raise ConfigError(["--auth and --priv need their --…-passphrase-file, and --priv needs --auth"])
+    found = {
+        "name": name,
+        "auth": auth,
+        "auth_passphrase": None if auth_file is None else _line(auth_file).decode("utf-8", "surrogateescape"),
+        "priv": priv,
+        "priv_passphrase": None if priv_file is None else _line(priv_file).decode("utf-8", "surrogateescape"),
+    }
+    try:
+        return msgspec.convert(found, V3User)
+    except msgspec.ValidationError:
+        raise ConfigError([f"--auth {auth} --priv {priv}: expected protocols that --help names"]) from None
+
+
+def _v3_voice(user: V3User, sock: socket.socket, kinds: Sequence[Kind], timeout_s: float) -> Voice:
+    """A voice that knows the receiver's engine, where it must.
+
+    Raises:
+        UnavailableError: The receiver does not tell its engine ID.
+    """
+    from netmon.canary.v3 import Voice as V3Voice  # noqa: PLC0415 - cryptography is slow to import
+
+    voice = V3Voice(user, _ENGINE_PREFIX + os.urandom(8), int.from_bytes(os.urandom(8)), time.monotonic_ns())
+    deadline = time.monotonic() + timeout_s
+    while "inform" in kinds and not voice.discovered:
+        if time.monotonic() > deadline:
+            raise UnavailableError("timeout", "the receiver does not tell its SNMPv3 engine ID; is it there?")
+        with contextlib.suppress(OSError):
+            sock.send(voice.question())
+        if select.select([sock], [], [], _ASK_S)[0]:
+            with contextlib.suppress(OSError):
+                voice.hear(sock.recv(_DATAGRAM_BYTES), time.monotonic_ns())
+    return voice

@@ -21,6 +21,7 @@ from netmon.canary.message import TRAP_OID, request_id_of_answer
 from netmon.canary.settings import state_file
 from netmon.trap_receiver.state import read_state
 from tests.integration.harness import REPOSITORY, Netmon, is_alive
+from tests.integration.snmpv3 import user, with_passphrases
 
 FAST: dict[str, Any] = {"canary": {"enabled": True, "interval_ms": 100, "timeout_s": 2}}
 
@@ -213,3 +214,33 @@ def test_an_answer_that_does_not_come_is_a_loss() -> None:
     told = json.loads(found.stdout.splitlines()[-1])
     assert (found.returncode, told["inform"]["answered"], told["inform"]["lost"]) == (1, 3, 3)
     assert request_id_of_answer(b"\x30\x00") is None
+
+
+@pytest.mark.parametrize(("auth", "priv"), [("sha256", "aes128"), ("sha512", None), (None, None)])
+def test_canaries_by_snmpv3(tmp_path: Path, auth: str | None, priv: str | None) -> None:
+    """The receiver's engine is asked for, INFORMs are answered as they were said, TRAPs come from an engine of their own."""
+    folder = with_passphrases(tmp_path / "netmon")
+    known = user(auth, priv)
+    options = ["--auth", auth, "--auth-passphrase-file", str(folder / "auth.txt")] if auth else []
+    options += ["--priv", priv, "--priv-passphrase-file", str(folder / "priv.txt")] if priv else []
+    with Netmon(folder, {"snmpv3": {"users": [known]}}) as netmon:
+        to = ("--to", f"127.0.0.1:{netmon.port}", "--interval", "0.05", "--count", "5", "--json")
+        found = canary_command(*to, "--user", known["name"], *options)
+        assert (found.returncode, found.stderr) == (0, "")
+        told = json.loads(found.stdout.splitlines()[-1])
+        assert (told["inform"]["sent"], told["inform"]["answered"], told["inform"]["lost"]) == (5, 5, 0)
+        netmon.wait_until(lambda: netmon.ledger().buffered == 10, what="all are stored")
+        assert {event.user for _, event in netmon.entries()} == {known["name"]}
+        assert len({event.engine_id for _, event in netmon.entries()}) == 1
+
+
+def test_a_passphrase_that_is_wrong_is_a_loss(tmp_path: Path) -> None:
+    """Nothing is answered; and protocols that nobody knows are refused at once."""
+    folder = with_passphrases(tmp_path / "netmon")
+    with Netmon(folder, {"snmpv3": {"users": [user("sha256", None)]}}) as netmon:
+        to = ("--to", f"127.0.0.1:{netmon.port}", "--count", "1", "--timeout", "1", "--inform", "--json")
+        wrong = ("--user", "sha256-none", "--auth-passphrase-file", str(folder / "other.txt"))
+        found = canary_command(*to, *wrong, "--auth", "sha256")
+        assert (found.returncode, json.loads(found.stdout.splitlines()[-1])["inform"]["lost"]) == (1, 1)
+        assert canary_command(*to, *wrong, "--auth", "rot13").returncode == 2
+        assert canary_command(*to, *wrong).returncode == 2
