@@ -65,6 +65,9 @@ def octet_writer(hint: str) -> Callable[[bytes], str] | None:
             specifications.append(_Specification(True, int(octets), form, separator or "", terminator or ""))
     if not specifications or any(one.repeats and not one.octets for one in specifications):
         return None
+    separator = specifications[0].separator
+    if specifications == [(False, 1, "x", separator, separator)] and separator.isascii() and separator:
+        return lambda data: data.hex(separator)  # as addresses are written: worth a short cut
     return lambda data: _written(specifications, data)
 
 

@@ -23,9 +23,14 @@ BITS_OCTETS_MAX: Final = 128
 _Reading = tuple[str | None, str | None]
 """Label and text of a value."""
 _Reader = Callable[[Varbind], _Reading]
+_Object = tuple[str, str | None, _Reader | None]
+"""Name, unit, and what reads its values."""
 _Found = tuple[str | None, str | None, _Reader | None]
-"""Name of object and instance, unit, and what reads its values."""
+"""The same, the name with the instance."""
 
+_CHANGING: Final = frozenset(("Counter32", "Counter64", "Gauge32", "TimeTicks"))
+"""Types whose OIDs come again with other values, so that their names are worth remembering; bindings of other types are
+cached as a whole, and an instance of one number is found nearly as fast as remembered."""
 _NOTHING: Final[_Reading] = (None, None)
 _UNKNOWN: Final[_Found] = (None, None, None)
 SPECIAL: Final[dict[str, Callable[[bytes], str | None]]] = {
@@ -48,29 +53,19 @@ class Names:
             here so that two sets of names never share one.
     """
 
-    __slots__ = ("_depth", "_found", "_nodes", "_notifications", "_readers", "_syntaxes", "cache")
+    __slots__ = ("_catalogues", "_depth", "_found", "_notifications", "_objects", "cache")
 
     def __init__(self, catalogues: Sequence[Catalogue] = ()) -> None:
         """Take catalogues in order of precedence: the first that knows an OID is right."""
         self.cache: dict[bytes, Varbind] = {}
         self._found: dict[str, _Found] = {}
-        self._nodes: dict[str, Node] = {}
-        self._syntaxes: dict[str, Syntax] = {}
+        self._objects: dict[str, _Object] = {}
+        self._catalogues = [(_by_oid(catalogue), catalogue.syntaxes) for catalogue in catalogues]
         self._notifications: dict[str, str] = {}
-        self._readers: dict[str, _Reader | None] = {}
-        for catalogue in catalogues:
-            for module in catalogue.modules:
-                for node in module.nodes:
-                    if node.oid not in self._nodes:
-                        self._add(node, catalogue)
-        self._depth = max((oid.count(".") for oid in self._nodes), default=0) + 1
-
-    def _add(self, node: Node, catalogue: Catalogue) -> None:
-        self._nodes[node.oid] = node
-        if node.kind == "notification":
-            self._notifications[node.oid] = node.name
-        elif 0 <= node.syntax < len(catalogue.syntaxes):
-            self._syntaxes[node.oid] = catalogue.syntaxes[node.syntax]
+        self._depth = 0
+        for nodes, _ in reversed(self._catalogues):
+            self._notifications.update((oid, node.name) for oid, node in nodes.items() if node.kind == "notification")
+            self._depth = max(self._depth, *(oid.count(".") for oid in nodes), 0)
 
     def notification(self, oid: str) -> str | None:
         """Name of the notification with this snmpTrapOID, such as `linkDown`; None when none is known."""
@@ -78,16 +73,13 @@ class Names:
 
     def identity(self, oid: str) -> str | None:
         """Name of what an OID points at: a notification, an identity, or an object and its instance."""
-        node = self._nodes.get(oid)
-        return node.name if node is not None else self._find(oid)[0]
+        node, _ = self._node(oid)
+        return self._find(oid, remembered=False)[0] if node is None else node.name
 
     def varbind(self, varbind: Varbind) -> Varbind:
         """The binding with all that is known of it in `name`, `label`, `text` and `unit`; itself when that is nothing."""
         oid, kind, value, encoding = varbind.oid, varbind.type, varbind.value, varbind.encoding
-        found = self._found.get(oid)
-        if found is None:
-            found = self._find(oid)
-        name, unit, read = found
+        name, unit, read = self._found.get(oid) or self._find(oid, kind in _CHANGING)
         if kind == "ObjectIdentifier" and encoding is None:
             label = self.identity(str(value))
             return varbind if label is name is None else Varbind(oid, kind, value, encoding, name, label, None, unit)
@@ -96,9 +88,17 @@ class Names:
         label, text = _NOTHING if read is None else read(varbind)
         return Varbind(oid, kind, value, encoding, name, label, text, unit)
 
-    def _find(self, oid: str) -> _Found:
+    def _find(self, oid: str, remembered: bool) -> _Found:
         """The longest part of an OID that is an object, the rest being its instance."""
-        found = self._search(oid)
+        dot = oid.rfind(".")
+        known = self._objects.get(oid[:dot])
+        found: _Found
+        if known is not None:
+            found = known[0] + oid[dot:], known[1], known[2]
+            if not remembered:
+                return found
+        else:
+            found = self._found.get(oid) or self._search(oid)
         if len(oid) <= FOUND_LENGTH_MAX:
             if len(self._found) >= FOUND_MAX:
                 self._found.clear()
@@ -107,21 +107,32 @@ class Names:
 
     def _search(self, oid: str) -> _Found:
         # Never more tries than a catalogue's longest OID has arcs, however long the one asked for is.
-        prefix = ".".join(oid.split(".", self._depth)[: self._depth])
+        prefix = oid if oid.count(".") <= self._depth else ".".join(oid.split(".", self._depth + 1)[:-1])
         while prefix:
-            node = self._nodes.get(prefix)
-            if node is not None:
-                if node.kind not in {"scalar", "column"}:
-                    return _UNKNOWN
-                return node.name + oid[len(prefix) :], node.unit or None, self._reader(prefix)
+            known = self._objects.get(prefix) or self._object(prefix)
+            if known is not None:
+                return known[0] + oid[len(prefix) :], known[1], known[2]
             prefix = prefix.rpartition(".")[0]
         return _UNKNOWN
 
-    def _reader(self, oid: str) -> _Reader | None:
-        if oid not in self._readers:
-            syntax = self._syntaxes.get(oid)
-            self._readers[oid] = None if syntax is None else _reader(syntax)
-        return self._readers[oid]
+    def _object(self, oid: str) -> _Object | None:
+        """The object with this OID, made ready when it is first asked for: most of a catalogue never is."""
+        node, syntaxes = self._node(oid)
+        if node is None or node.kind not in {"scalar", "column"}:
+            return None
+        reader = _reader(syntaxes[node.syntax]) if 0 <= node.syntax < len(syntaxes) else None
+        self._objects[oid] = found = node.name, node.unit or None, reader
+        return found
+
+    def _node(self, oid: str) -> tuple[Node | None, tuple[Syntax, ...]]:
+        for nodes, syntaxes in self._catalogues:
+            if (node := nodes.get(oid)) is not None:
+                return node, syntaxes
+        return None, ()
+
+
+def _by_oid(catalogue: Catalogue) -> dict[str, Node]:
+    return {node.oid: node for module in reversed(catalogue.modules) for node in reversed(module.nodes)}
 
 
 def _reader(syntax: Syntax) -> _Reader | None:
