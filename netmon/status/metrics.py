@@ -62,7 +62,8 @@ class _OfCanary(msgspec.Struct, frozen=True):
     name: str
     kind: Kind
     help: str
-    value: Callable[[Book], Value]
+    value: Callable[[Book], Value | None]
+    """None: nothing is counted for this kind."""
 
 
 def _ledger(name: str, kind: Kind, text: str, value: Callable[[LaneLedger], Value]) -> _OfLane:
@@ -193,7 +194,7 @@ _PROCESS: Final = (
 _CANARY: Final = (
     _OfCanary("netmon_canary_sent_total", "counter", "Canaries sent to our own listener.", lambda x: x.sent),
     _OfCanary("netmon_canary_stored_total", "counter", "Canaries seen in a stream in time.", lambda x: x.stored),
-    _OfCanary("netmon_canary_answered_total", "counter", "INFORMs among the canaries that were answered.", lambda x: x.answered),
+    _OfCanary("netmon_canary_answered_total", "counter", "INFORMs among the canaries that were answered.", lambda x: x.answered if x.answered_latency else None),
     _OfCanary("netmon_canary_lost_total", "counter", "Canaries not seen in a stream in time.", lambda x: x.lost),
     _OfCanary("netmon_canary_late_total", "counter", "Of the lost canaries, those that came after all.", lambda x: x.late),
     _OfCanary("netmon_canary_unknown_total", "counter", "Canaries under way when the canary was stopped.", lambda x: x.unknown),
@@ -296,7 +297,8 @@ def _latency(lanes: Sequence[LaneSample]) -> Metric:
 def _canary(canaries: Sequence[CanarySample]) -> Iterator[Metric]:
     books = [((x.receiver, x.listen, kind), book) for x in canaries for kind, book in x.books.kinds.items()]
     for metric in _CANARY:
-        yield _family(metric, CANARY_LABELS, [(labels, metric.value(book)) for labels, book in books])
+        samples = [(labels, value) for labels, book in books if (value := metric.value(book)) is not None]
+        yield _family(metric, CANARY_LABELS, samples)
     stored, answered = (HistogramMetricFamily(x.name, x.help, labels=x.labels) for x in _CANARY_LATENCY)
     for labels, book in books:
         _add_latency(stored, labels, book.stored_latency)
