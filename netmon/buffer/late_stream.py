@@ -40,6 +40,8 @@ class LateStream(Streams):
         super().__init__(settings, prefix, journal_id)
         self.key = f"{prefix}:late"
         self._check = encode_command("XINFO", "STREAM", self.key)
+        key = self.key.encode()
+        self._late_head = b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n" % (len(key), key)
 
     def _claim(self, connection: Connection) -> bool:
         """Claims nothing: joins the decode of the same journal."""
@@ -48,9 +50,18 @@ class LateStream(Streams):
             raise UnavailableError("fenced", f"the streams beside {self.key} are made from another journal")
         return True
 
-    def encode(self, entry_id: EntryId, field: str, body: bytes) -> bytes:
+    def encode(self, entry_id: EntryId, field: bytes, body: bytes) -> bytes:
         """The command that appends an entry, for `send`."""
-        return encode_command("XADD", self.key, str(entry_id), field, body)
+        word = b"%d-%d" % entry_id
+        return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
+            self._late_head,
+            len(word),
+            word,
+            len(field),
+            field,
+            len(body),
+            body,
+        )
 
     def settle_late(self) -> LateFacts:
         """Reads what became of the oldest batch that was sent. On return Redis has all of it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -41,6 +42,7 @@ from netmon.trap_receiver.waiting import ALL_MARKS, WaitingPass, rehearse
 LOCK_WAIT_S: Final = 60.0
 """The late role gives the lane up between two batches; Redis may let it wait for one."""
 REPLAY_WAIT_S: Final = 3.0
+_GC_THRESHOLD: Final = 50_000
 
 From = Annotated[
     str | None,
@@ -88,6 +90,9 @@ def replay(
         span = span_of(from_, to, source)
         lanes = chosen_lanes(config_path(config), receiver, lane)
         os.nice(NICE)
+        # As in a role: what comes is made of tuples and bytes, without cycles.
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD)
         looked_at = 0
         with _progress(quiet=as_json) as shown:
             for settings in lanes:

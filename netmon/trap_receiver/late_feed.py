@@ -15,6 +15,7 @@ the stream's last ID says that Redis has them, and 4 is done again, which change
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -45,7 +46,7 @@ _REFILL_BYTES = 1 << 20
 _LOG_EXCESS = 65_536
 """Intents of entries that the stream has let go of, from which on they are cut away, if they are half of the log."""
 _NO_ID = EntryId(0, 0)
-_FIELDS = {TRAP: "trap", REJECT: "reject"}
+_FIELDS = {TRAP: b"trap", REJECT: b"reject"}
 
 
 class Late(NamedTuple):
@@ -343,9 +344,10 @@ class LateFeed:
         self._set(live)
         values = self._values
         sent = self._sent
-        for intent in live:
-            if intent.id > sent:
-                values[_counter(intent)] += 1
+        # IDs ascend: mostly all are new.
+        new = live if intents[0].id > sent else [intent for intent in live if intent.id > sent]
+        for kind, count in Counter((intent.mark, intent.kind) for intent in new).items():
+            values[_counter(*kind)] += count
         values["sent_ms"], values["sent_seq"] = max(sent, intents[-1].id)
         self.publish()
 
@@ -390,8 +392,8 @@ def _with_segment(kept: list[int], first: int, run: list[bytes]) -> Iterator[tup
         yield segment, first, run
 
 
-def _counter(intent: Intent) -> str:
-    """The counter that an entry belongs to."""
-    if not intent.mark:
+def _counter(mark: int, kind: int) -> str:
+    """The counter that an entry belongs to, by why it had waited and what it is."""
+    if not mark:
         return "replayed"
-    return f"{'late' if intent.kind == TRAP else 'late_rejected'}_{REASON_OF[intent.mark]}"
+    return f"{'late' if kind == TRAP else 'late_rejected'}_{REASON_OF[mark]}"
