@@ -301,8 +301,8 @@ def test_decode_killed_while_it_sheds(netmon: Netmon) -> None:
     while netmon.ledger().captured < 26_000:
         fall_behind(netmon)
         time.sleep(dice.uniform(0, 0.05))
+        netmon.wait_restarted("decode", netmon.signal(signal.SIGKILL, "decode"))
         begun = time.time_ns()
-        netmon.signal(signal.SIGKILL, "decode")
         netmon.wait_until(lambda at=begun: netmon.ledger().decode_heartbeat_unix_ns > at, what="decode is back")
         kills += 1
     assert sender.wait(60) == 0
