@@ -22,7 +22,7 @@ WINDOW_S: Final = 600.0
 """How far apart the receive times of two copies may be: the difference of two sites' clocks, and an INFORM that reached
 one of them only when it was sent again. More is safe: sysUpTime is part of the digest, and moves on."""
 ENTRIES_MAX: Final = 200_000
-"""Notifications remembered because some path lacks them, about 600 bytes each. Then the oldest are given up, and their
+"""Notifications remembered because some path lacks them, about 700 bytes each. Then the oldest are given up, and their
 late copies are told again."""
 PATHS_MAX: Final = 4
 SAME_MAX: Final = 1_000

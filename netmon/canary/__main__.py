@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
+import threading
 
 import msgspec
 
@@ -12,6 +14,12 @@ from netmon import log
 from netmon.canary.process import Canary
 from netmon.canary.settings import CanarySettings
 from netmon.role import die_with_parent
+
+
+def _crash(args: threading.ExceptHookArgs) -> None:
+    """A watcher that has died would make every canary look lost: the process goes with it, and is started again."""
+    threading.__excepthook__(args)
+    os._exit(1)
 
 
 def main() -> int:
@@ -23,6 +31,7 @@ def main() -> int:
         die_with_parent(options.parent_pid)
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=CanarySettings)
     log.set_up(settings.log_level, settings.log_format, role="canary")
+    threading.excepthook = _crash
     canary = Canary(settings)
     signal.signal(signal.SIGTERM, lambda *_: canary.stop())
     # Ctrl-C goes to the whole terminal; the supervisor says in which order to stop.

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,22 @@ def test_a_killed_canary_owns_up(netmon: Netmon) -> None:
     found = totals(netmon)
     assert found["unknown"] == at_death["sent"] - at_death["stored"] - at_death["lost"]
     assert found["lost"] == at_death["lost"]
+
+
+def test_a_canary_that_was_stopped_blames_nobody(netmon: Netmon) -> None:
+    """While nobody looks, no time passes: longer than the time-out, and none is lost."""
+    netmon.wait_until(lambda: totals(netmon)["stored"] >= 5, what="canaries are stored")
+    decode = netmon.signal(signal.SIGSTOP, "decode")
+    netmon.wait_until(lambda: totals(netmon)["sent"] > totals(netmon)["stored"] + 3, what="some are under way")
+    canary = netmon.pid("canary", None)
+    os.kill(canary, signal.SIGSTOP)
+    os.kill(decode, signal.SIGCONT)
+    stopped = time.monotonic()
+    netmon.wait_until(lambda: time.monotonic() - stopped > 4, what="a while has passed")
+    before = totals(netmon)
+    os.kill(canary, signal.SIGCONT)
+    netmon.wait_until(lambda: totals(netmon)["stored"] > before["sent"] + 10, what="it goes on")
+    assert totals(netmon)["lost"] == before["lost"]
 
 
 def test_dropped_datagrams_are_lost(tmp_path: Path) -> None:
