@@ -17,7 +17,7 @@ _OPAQUE: Final = re.compile(r'--[^\r\n]*|"[^"]*"')
 """Comments and strings. A second `--` in a line does not end a comment: in too many files it is a line of hyphens."""
 _HEAD: Final = re.compile(r"\b([A-Z][A-Za-z0-9-]*)\s*(?:\{[^{}]*\}\s*)?DEFINITIONS\s*::=\s*BEGIN\b")
 _IMPORTS: Final = re.compile(r"\bIMPORTS\b([^;]*);")
-_FROM: Final = re.compile(r"([^;]*?)\bFROM\s+([A-Z][A-Za-z0-9-]*)")
+_FROM: Final = re.compile(r"\bFROM\s+([A-Z][A-Za-z0-9-]*)")
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _BLANK: Final = re.compile(r"[^\r\n]")
 _SYMBOL: Final = re.compile(r"Unknown parents? (?:for symbols|symbol): ([\w-]+)")
@@ -111,14 +111,17 @@ def imports(source: Source, available: Collection[str]) -> Imports:
     if clause is None:
         return Imports(source.text, {})
     symbols: dict[str, tuple[str, ...]] = {}
-    text = source.text
-    for found in reversed(list(_FROM.finditer(source.code, clause.start(1), clause.end(1)))):
-        module = found[2]
+    pieces: list[str] = []
+    copied = pos = clause.start(1)
+    for found in _FROM.finditer(source.code, clause.start(1), clause.end(1)):
+        module = found[1]
         if module not in available and _LATER_NAMES.get(module) in available:
             module = _LATER_NAMES[module]
-            text = text[: found.start(2)] + module + text[found.end(2) :]
-        symbols[module] = (*symbols.get(module, ()), *_WORD.findall(found[1]))
-    return Imports(text, dict(reversed(symbols.items())))
+            pieces += source.text[copied : found.start(1)], module
+            copied = found.end()
+        symbols[module] = (*symbols.get(module, ()), *_WORD.findall(source.code, pos, found.start()))
+        pos = found.end()
+    return Imports("".join((source.text[: clause.start(1)], *pieces, source.text[copied:])), symbols)
 
 
 # --- Modules that are not among the files. ---
