@@ -10,15 +10,16 @@ or one life of an engine that has forgotten its boots; it has one or more **epoc
 engine's clock from a receive time on. A message is judged by the epoch that was current when it was received, which
 does not change any more once later messages are known. It is in time when
 
-- its boots are the newest that were known then, and its engine time is at most 150 s behind the epoch's clock, or is
-  greater than any that was heard in this session (RFC 3414 section 3.2 step 7 b 1: it cannot have been said before; our
-  clock was set, or the engine's was stopped). When it is off by more than `DRIFT_S`, a new epoch begins;
+- its boots are the newest that were known then, and its engine time is within 150 s of the epoch's clock, or is greater
+  than any that was heard with these boots (RFC 3414 section 3.2 step 7 b 1: it cannot have been said before; our clock
+  was set, or the engine's stood still). When it is off by more than `DRIFT_S`, a new epoch begins;
 - or its boots are greater than all that were known then: a new session begins;
 - or nothing was known then: the first authentic message is believed.
 
 An engine that has lost its boots comes back with boots, or an engine time, of long ago. When what it says is that it
 started after we last heard of it, a new session begins that is marked as a **reset**, if resets are accepted at all:
-a message that was recorded in an earlier life of the engine may look the same.
+a message that was recorded in an earlier life of the engine may look the same. Earlier sessions are not over by that: if
+it was such a recording, the engine itself goes on in its own session, unmarked.
 
 What this cannot tell: an exact copy of a message that is replayed within the 150 s (RFC 3414 section 2.2.3 leaves
 that to the application), and a message that is held back while nothing newer of its engine reaches us.
@@ -168,20 +169,17 @@ class EngineTable:
                 epoch = self._begin(engine, epoch.session, boots, time_s, unix_ns, reset=epoch.reset)
             self._heard(epoch, time_s, unix_ns)
             return "reset" if epoch.reset else "in_time"
+        reset = boots <= max((epoch.boots for epoch in known), default=-1) or boots <= engine.boots_forgotten
+        if reset and known and not (accept_resets and _is_reset(known, boots, time_s, unix_ns)):
+            return "late"
         if (epoch := _begun_later(engine.epochs, known, boots, time_s, unix_ns)) is not None:
             epoch.first_seen_unix_ns = unix_ns
             self.changes += 1
             return "reset" if epoch.reset else "in_time"
         if not known and engine.boots_forgotten >= 0:
             return "late"
-        if boots > max((epoch.boots for epoch in known), default=-1) and boots > engine.boots_forgotten:
-            self._begin(engine, None, boots, time_s, unix_ns, reset=False)
-            return "in_time"
-        started_unix_ns = unix_ns - time_s * _SECOND_NS
-        if accept_resets and started_unix_ns > max(epoch.heard_unix_ns for epoch in known):
-            self._begin(engine, None, boots, time_s, unix_ns, reset=True)
-            return "reset"
-        return "late"
+        self._begin(engine, None, boots, time_s, unix_ns, reset=reset)
+        return "reset" if reset else "in_time"
 
     def _heard(self, epoch: Epoch, time_s: int, unix_ns: int) -> None:
         epoch.heard_unix_ns = max(epoch.heard_unix_ns, unix_ns)
@@ -241,20 +239,29 @@ def _session_of(known: list[Epoch], boots: int, time_s: int, unix_ns: int) -> Ep
 
     Sessions that were followed by one of greater boots are over.
     """
-    best: Epoch | None = None
     newest_boots = -1
-    seen: set[int] = set()
+    latest_s = -1
+    sessions: dict[int, Epoch] = {}
     for epoch in reversed(known):
-        if epoch.session in seen:
-            continue
-        seen.add(epoch.session)
         if epoch.boots == boots and boots >= newest_boots:
-            late_ns = epoch.late_ns(time_s, unix_ns)
-            in_time = late_ns <= _WINDOW_NS or time_s > epoch.latest_s
-            if in_time and (best is None or abs(late_ns) < abs(best.late_ns(time_s, unix_ns))):
-                best = epoch
+            sessions.setdefault(epoch.session, epoch)
+            latest_s = max(latest_s, epoch.latest_s)
         newest_boots = max(newest_boots, epoch.boots)
-    return best
+    if not sessions:
+        return None
+    nearest = min(sessions.values(), key=lambda epoch: abs(epoch.late_ns(time_s, unix_ns)))
+    in_time = time_s > latest_s or abs(nearest.late_ns(time_s, unix_ns)) <= _WINDOW_NS
+    return nearest if in_time else None
+
+
+def _is_reset(known: list[Epoch], boots: int, time_s: int, unix_ns: int) -> bool:
+    """Whether an engine whose boots are not new has lost them: it says that it started after it was last heard of.
+
+    Within a reset, what its clock does not explain, such as a clock of ours that was set, begins another one.
+    """
+    current = known[-1]
+    jumped = current.reset and current.boots == boots and time_s > current.latest_s
+    return jumped or unix_ns - time_s * _SECOND_NS > max(epoch.heard_unix_ns for epoch in known)
 
 
 def _begun_later(epochs: list[Epoch], known: list[Epoch], boots: int, time_s: int, unix_ns: int) -> Epoch | None:
