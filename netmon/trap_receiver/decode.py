@@ -162,7 +162,8 @@ class Decode:
     def _send(self, batch: Batch) -> None:
         if batch.needs_marks:
             self._marks.sync()
-            self._head.sync()
+            if batch.after.seq > self._head.synced_seq:
+                self._head.sync()
         self._feed.send(batch)
         self._pending.append(batch)
 

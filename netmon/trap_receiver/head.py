@@ -8,6 +8,7 @@ after a restart: what is marked is not sorted again, and what is marked `EXPRESS
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -88,6 +89,8 @@ class Head:
         self._marks = CursorMarks(self._directory)
         self.marked_seq = 0
         """No datagram behind this one has a mark."""
+        self.synced_seq = 0
+        """The marks of all datagrams up to this one are on the disk."""
 
     def _new_sorter(self) -> Sorter:
         return Sorter(self._settings, time.time_ns())
@@ -107,9 +110,14 @@ class Head:
         self._acceptor.encode = self._feed.streams.encode_express
         every = Marks(self._directory)
         marked = every.segments()
-        self.marked_seq = marked[-1] + marks_path(self._directory, marked[-1]).stat().st_size - 1 if marked else 0
+        self.marked_seq = marked[-1] + len(every.read_all(marked[-1])) - 1 if marked else 0
         first, last = _find_express(every, min(track.present_seq, track.counted_seq))
         every.close()
+        for segment in marked:
+            if segment >= self._values["segment"]:
+                # What a predecessor had written, and was killed before it was on the disk.
+                _fdatasync(marks_path(self._directory, segment))
+        self.synced_seq = self.marked_seq
         self._redo_seq = last
         self._end = track.place
         redo = first and (first <= self._end.seq or not self.shedding)
@@ -279,6 +287,15 @@ class Head:
     def sync(self) -> None:
         """Brings the marks to the disk."""
         self._marks.sync()
+        self.synced_seq = self.marked_seq
+
+
+def _fdatasync(path: Path) -> None:
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
 
 
 def _find_express(marks: Marks, after_seq: int) -> tuple[int, int]:

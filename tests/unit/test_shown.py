@@ -7,6 +7,7 @@ import json
 import re
 from datetime import UTC
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -194,6 +195,22 @@ def test_a_healthy_tree_is_ready() -> None:
 def test_each_fault_is_named(found: Snapshot, expected: dict[str, str]) -> None:
     """With its state and a cure."""
     assert failing(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "in turn"),
+        ({"shedding": True, "in_flight": 250_000}, "shedding: 250000 behind; what is new goes first, who babbles waits"),
+        ({"waiting": {"shed": 7}}, "in turn; 7 shed in a storm are being decoded late"),
+    ],
+)
+def test_a_receiver_that_sheds_is_ready_and_says_so(changes: dict[str, Any], state: str) -> None:
+    """It takes everything: whoever takes it out of service makes it worse."""
+    found = snapshot(msgspec.structs.replace(empty_ledger(), **changes))
+
+    assert failing(found) == {}
+    assert [check.state for check in checks(found) if check.name == "lane-0.order"] == [state]
 
 
 def test_a_clock_that_was_set_back_is_no_fault() -> None:
