@@ -141,6 +141,23 @@ def test_a_canary_that_was_stopped_blames_nobody(netmon: Netmon) -> None:
     assert totals(netmon)["lost"] == before["lost"]
 
 
+def test_a_canary_in_a_storm_that_is_shed_is_found_in_whatever_stream(tmp_path: Path) -> None:
+    """Decode is far behind a babbling device: canaries come by express, in their turn or late, and all of them come."""
+    shedding = {"backlog_max": 2_000, "source_rate_max": 50.0, "source_burst_max": 100}
+    with Netmon(tmp_path, {**FAST, "shedding": shedding}) as netmon:
+        netmon.wait_until(lambda: totals(netmon)["stored"] >= 5, what="canaries are stored")
+        decode = netmon.signal(signal.SIGSTOP, "decode")
+        netmon.send((netmon.trap(number) for number in range(20_000)), rate=10_000)
+        os.kill(decode, signal.SIGCONT)
+        netmon.wait_until(
+            lambda: netmon.ledger().sheddings == 1 and not netmon.ledger().shedding, 60, "the storm is over"
+        )
+        before = totals(netmon)["stored"]
+        netmon.wait_until(lambda: totals(netmon)["stored"] > before + 10, what="it goes on")
+        netmon.wait_until(lambda: totals(netmon)["late"] == totals(netmon)["lost"], 30, "none is lost for good")
+        assert netmon.ledger().parked["shed"] > 0
+
+
 def test_dropped_datagrams_are_lost(tmp_path: Path) -> None:
     """Capture stands still and the socket's queue is full of a storm: the kernel drops, the canary notices by itself."""
     small = {"receiver": {"receive_buffer_bytes": "64KiB"}}
