@@ -97,7 +97,11 @@ def replay(
         with _progress(quiet=as_json) as shown:
             for settings in lanes:
                 work = _Work(settings, span, shown, dry_run=dry_run)
-                found, sent = work.try_parked() if parked else work.replay(every=every)
+                try:
+                    found, sent = work.try_parked() if parked else work.replay(every=every)
+                except OSError as error:
+                    detail = f"{settings.directory}: {error.strerror}; the same again goes on where this one stopped"
+                    raise UnavailableError("refused", detail) from None
                 looked_at += found.looked_at
                 shown.stop()
                 _print(settings, span, found, sent, dry_run=dry_run, as_json=as_json)

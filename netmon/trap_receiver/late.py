@@ -98,10 +98,19 @@ class LateRole:
             return _RETRY_MIN_S
         except UnavailableError as error:
             self._feed.failed(error)
-            wait_s = self._retry_s * random.uniform(0.5, 1.0)  # noqa: S311 - a jitter, not a secret
-            self._retry_s = min(2 * self._retry_s, _RETRY_MAX_S)
-            return wait_s
+            return self._retry_wait_s()
+        except OSError as error:
+            # What was begun is found in the log; it is worth a retry, as a Redis that does not answer is.
+            log.error("late.disk_refused", reason=error.strerror, directory=str(self._directory))
+            self._feed.disconnect()
+            return self._retry_wait_s()
         return _LOOK_S
+
+    def _retry_wait_s(self) -> float:
+        """How long to wait before the next try: doubling, jittered, capped."""
+        wait_s = self._retry_s * random.uniform(0.5, 1.0)  # noqa: S311 - a jitter, not a secret
+        self._retry_s = min(2 * self._retry_s, _RETRY_MAX_S)
+        return wait_s
 
     def _pass_over(self, before: int) -> None:
         """Goes over what may be tried now."""

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from netmon.errors import DecodeError
-from netmon.snmp.v3 import read_message
+from netmon.snmp.v3 import is_v3, read_message
 from netmon.trap_receiver.journal import (
     FRAME_HEADER,
     FRAME_MAGIC,
@@ -205,6 +205,8 @@ def _add(groups: dict[tuple[str, str, str | None, str | None], list[int]], reaso
 
 def claimed(datagram: bytes) -> tuple[str | None, str | None]:
     """User and engine ID that the header of an SNMPv3 message claims; it needs no key, and proves nothing."""
+    if not is_v3(datagram):
+        return None, None
     try:
         message = read_message(datagram)
     except (DecodeError, IndexError):
