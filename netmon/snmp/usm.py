@@ -8,7 +8,8 @@ as it was at first.
 Which engine is authoritative (RFC 3412 section 7.1.9): for a TRAP its sender, for an INFORM and every other request we
 are. A request for an engine that is neither is never accepted: the Report tells its sender who we are. An INFORM among
 them counts as `usm_unknown_engine` and waits, since it may be for an engine ID that we shall be configured with; other
-requests have nothing to wait for and are `v3_discovery`, like the questions for our engine ID that they amount to.
+requests have nothing to wait for and are `v3_discovery`, like the questions for our engine ID that they amount to. A
+TRAP that names our engine as its sender is judged by our clock (RFC 3414 section 3.2 step 7 a), as its sender cannot be us.
 
 What cannot be told: an exact copy of a message that comes within 150 s (RFC 3414 section 2.2.3).
 """
@@ -23,7 +24,7 @@ from typing import Final, Literal
 from netmon.errors import DecodeError
 from netmon.model import Limits, V3Settings
 from netmon.snmp.ber import OBJECT_IDENTIFIER, SEQUENCE, encode_integer, integer, integer_contents, tlv
-from netmon.snmp.engines import LATCHED, WINDOW_S, EngineTable
+from netmon.snmp.engines import ENGINES_MAX, LATCHED, WINDOW_S, EngineTable
 from netmon.snmp.keys import LocalKeys, UserKeys
 from netmon.snmp.message import INFORM_REQUEST
 from netmon.snmp.seal import scoped_pdu, seal
@@ -40,9 +41,9 @@ from netmon.snmp.v3 import (
     read_scoped_pdu,
 )
 
-KEYS_MAX: Final = 16_384
-"""Localised keys that are kept, at most: some 2 KB each. Only those that were right once are, so that whoever makes up
-engine IDs drives none out."""
+KEYS_MAX: Final = ENGINES_MAX
+"""Localised keys that are kept, some 1 KB each. Only those that were right once are, so that whoever makes up engine IDs
+drives none out. As many as engines are known: to make one again may cost a millisecond (`aes192c`, `aes256c`)."""
 PADDING_OCTETS_MAX: Final = 15
 """Behind a decrypted ScopedPDU: DES pads to 8 octets, and some pad AES, which needs none, to its 16."""
 

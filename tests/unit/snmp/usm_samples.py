@@ -10,6 +10,7 @@ from msgspec import structs
 from netmon.errors import DecodeError
 from netmon.model import Limits, V3Settings, V3User
 from netmon.snmp import Notification, decode_notification_v3
+from netmon.snmp.ber import tlv
 from netmon.snmp.encode import TypedVarbind, encode_v3
 from netmon.snmp.engines import EngineTable
 from netmon.snmp.keys import LocalKeys, UserKeys
@@ -107,6 +108,18 @@ def question(engine_id: bytes = b"", user: bytes = b"") -> bytes:
         scoped=scoped_pdu(engine_id, b"", GET),
         salt=0,
     )
+
+
+def raw(
+    *,
+    header: bytes = b"\x02\x01\x01\x02\x02\x05\xdc\x04\x01\x00\x02\x01\x03",
+    parameters: bytes = b"\x04\x05\x80\x00\x00\x00\x01\x02\x01\x01\x02\x01\x01\x04\x06nobody\x04\x00\x04\x00",
+    data: bytes = b"\x30\x0c\x04\x00\x04\x00\xa7\x06\x02\x01\x01\x02\x01\x00",
+    behind_parameters: bytes = b"",
+) -> bytes:
+    """A message from parts."""
+    octets = tlv(0x04, tlv(0x30, parameters) + behind_parameters)
+    return tlv(0x30, b"\x02\x01\x03" + tlv(0x30, header) + octets + data)
 
 
 REFUSED: dict[str, tuple[Usm, list[bytes]]] = {
