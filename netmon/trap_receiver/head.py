@@ -133,7 +133,8 @@ class Head:
             main_seq: How far decode has come.
         """
         if self.shedding:
-            if main_seq < self._end.seq:
+            # Switched off by a reload, it ends at once: what is marked is marked, and the rest has its turn.
+            if self._settings.backlog_max and main_seq < self._end.seq:
                 return self._end
             self._finish()
         elif durable.seq - main_seq > self._settings.backlog_max > 0 and self._settled():
