@@ -1,8 +1,8 @@
 """Values to SNMP notifications: what the tests and the load generator send.
 
 Owns the shortest legal encoding of SNMPv1 traps (RFC 1157 section 4.1.6), of SNMPv2c and SNMPv3 traps and informs
-(RFC 3416 sections 4.2.6 and 4.2.7), and of SNMPv3 discovery (RFC 3414 section 4). Pure. Arguments out of range raise `ValueError`, `KeyError` or `OverflowError`: they are the
-caller's mistake, no datagram's.
+(RFC 3416 sections 4.2.6 and 4.2.7), and of SNMPv3 discovery (RFC 3414 section 4). Pure. Arguments out of range raise
+`ValueError`, `KeyError` or `OverflowError`: they are the caller's mistake, no datagram's.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def encode_v3(
 
     Args:
         keys: `LocalKeys(UserKeys(user), engine_id)`: the user at the engine that is authoritative: the sender's for a
-            trap, the receiver's for an inform. Worth keeping: made new, it costs a millisecond.
+            trap, the receiver's for an inform. Worth keeping: made new, it costs milliseconds.
         boots: snmpEngineBoots of that engine, 0 to 2^31 - 1.
         time_s: snmpEngineTime of that engine, 0 to 2^31 - 1.
         salt: 64 bits, another one in each message.

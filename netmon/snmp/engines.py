@@ -18,8 +18,8 @@ does not change any more once later messages are known. It is in time when
 
 An engine that has lost its boots comes back with boots, or an engine time, of long ago. When what it says is that it
 started after we last heard of it, a new session begins that is marked as a **reset**, if resets are accepted at all:
-a message that was recorded in an earlier life of the engine may look the same. Earlier sessions are not over by that: if
-it was such a recording, the engine itself goes on in its own session, unmarked.
+a message that was recorded in an earlier life of the engine may look the same. Earlier sessions are not over by that:
+if it was such a recording, the engine itself goes on in its own session, unmarked.
 
 What this cannot tell: an exact copy of a message that is replayed within the 150 s (RFC 3414 section 2.2.3 leaves
 that to the application), and a message that is held back while nothing newer of its engine reaches us.

@@ -170,7 +170,7 @@ class Des:
         self._pre_iv = int.from_bytes(key[8:16], "big")
 
     def decrypt(self, _boots: int, _time_s: int, salt: bytes, secret: bytes) -> bytes | None:
-        """Returns the octets with their padding; None for a salt or length that RFC 3414 section 8.1.1 does not allow."""
+        """Returns the octets with their padding; None for a salt or length that RFC 3414 section 8.1.1 forbids."""
         if len(salt) != SALT_OCTETS or len(secret) % DES_BLOCK_OCTETS:
             return None
         return Cipher(self._key, CBC(self._iv(salt))).decryptor().update(secret)
@@ -247,8 +247,8 @@ class LocalKeys:
     def cipher(self) -> Aes | Des:
         """The privacy key, made when it is first needed.
 
-        That is after a message was authentic: a key of the `c` kind costs a millisecond at each engine, which somebody
-        who makes up engine IDs must not be able to ask for.
+        That is after a message was authentic: a key of the `c` kind costs two milliseconds at each engine, which
+        somebody who makes up engine IDs must not be able to ask for.
         """
         if self._cipher is None:
             self._cipher = self._of.cipher(self.engine_id)

@@ -9,7 +9,7 @@ Which engine is authoritative (RFC 3412 section 7.1.9): for a TRAP its sender, f
 are. A request for an engine that is neither is never accepted: the Report tells its sender who we are. An INFORM among
 them counts as `usm_unknown_engine` and waits, since it may be for an engine ID that we shall be configured with; other
 requests have nothing to wait for and are `v3_discovery`, like the questions for our engine ID that they amount to. A
-TRAP that names our engine as its sender is judged by our clock (RFC 3414 section 3.2 step 7 a), as its sender cannot be us.
+TRAP that names our engine as its sender is judged by our clock (RFC 3414 section 3.2 step 7 a).
 
 What cannot be told: an exact copy of a message that comes within 150 s (RFC 3414 section 2.2.3).
 """
@@ -42,8 +42,8 @@ from netmon.snmp.v3 import (
 )
 
 KEYS_MAX: Final = ENGINES_MAX
-"""Localised keys that are kept, some 1 KB each. Only those that were right once are, so that whoever makes up engine IDs
-drives none out. As many as engines are known: to make one again may cost a millisecond (`aes192c`, `aes256c`)."""
+"""Localised keys that are kept, some 1 KB each. Only those that were right once are, so that whoever makes up engine
+IDs drives none out. As many as engines are known: to make one again may cost milliseconds (`aes192c`, `aes256c`)."""
 PADDING_OCTETS_MAX: Final = 15
 """Behind a decrypted ScopedPDU: DES pads to 8 octets, and some pad AES, which needs none, to its 16."""
 
@@ -251,7 +251,7 @@ class Usm:
         return boots, min((unix_ns - self._starts_unix_ns[starts - 1]) // _SECOND_NS, LATCHED)
 
     def respond(self, opened: Opened, pdu: bytes, unix_ns: int | None = None) -> bytes:
-        """Returns the message that answers an INFORM: of the same user, level, msgID and context (RFC 3414 section 3.1).
+        """Returns the message that answers an INFORM, of its user, level, msgID and context (RFC 3414 section 3.1).
 
         Args:
             opened: What `open` returned for a request to our engine.

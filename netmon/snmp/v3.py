@@ -122,8 +122,8 @@ def read_message(data: bytes) -> Message:
     """Reads a message up to its data.
 
     Raises:
-        DecodeError: `version_unknown`, `v3_security_model_unknown`; `v3_header_invalid`: a number, name or engine ID out
-            of the bounds above, msgFlags that are not one octet, privacy without authentication (RFC 3412 section 7.2
+        DecodeError: `version_unknown`, `v3_security_model_unknown`; `v3_header_invalid`: a number, name or engine ID
+            out of the bounds above, msgFlags that are not one octet, privacy without authentication (RFC 3412 section 7.2
             step 5), or anything behind the last part of a header; and those of `netmon.snmp.ber.integer`.
         IndexError: The datagram is truncated.
     """
