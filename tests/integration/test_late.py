@@ -12,6 +12,7 @@ import pytest
 
 from netmon.trap_receiver.ledger import LATE_STATE, PARK_REASONS
 from netmon.trap_receiver.marks import Digests
+from netmon.trap_receiver.state import read_state
 from tests.integration.harness import Netmon
 from tests.integration.parking import late_entries, late_numbers, park
 from tests.integration.snmpv3 import ENGINE, KNOWN, Device, user, with_passphrases
@@ -227,3 +228,15 @@ def is_zero(netmon: Netmon, count: int) -> bool:
     """Whether any datagram that is late has no digest."""
     digests = Digests(netmon.directory()).read(1, 1, count)
     return any(digests[at : at + 8] == bytes(8) for at in range(0, len(digests), 8))
+
+
+def test_late_by_itself_needs_no_socket(tmp_path: Path) -> None:
+    """For those who let systemd supervise: it says that it lives, and stops when told."""
+    netmon = Netmon(tmp_path, command="late")
+    netmon.start(ready=False)
+    try:
+        heartbeat = "heartbeat_unix_ns"
+        netmon.wait_until(lambda: read_state(netmon.directory() / LATE_STATE).get(heartbeat), what="it lives")
+        assert netmon.stop() == 0
+    finally:
+        netmon.kill()

@@ -132,7 +132,7 @@ def test_a_reload_binds_new_listeners_and_closes_removed_ones(netmon: Netmon) ->
     netmon.configure({"receiver": {"listen": [f"127.0.0.1:{netmon.port}"]}})
     netmon.signal(signal.SIGHUP)
     netmon.wait_until(lambda: len(netmon.events("supervisor.configuration_applied")) == 2)
-    assert set(netmon.pids()) == {("capture", 0), ("commit", 0), ("decode", 0), ("valkey", None)}
+    assert set(netmon.pids()) == {("capture", 0), ("commit", 0), ("decode", 0), ("late", 0), ("valkey", None)}
     assert netmon.socket_inodes() == inodes
 
 
