@@ -31,7 +31,7 @@ LATE_STATE = "late.state"
 
 SHED = "shed"
 """Parked because its source sent more than its share while decode was far behind."""
-PARKED = ("usm_unknown_user", "usm_unknown_engine", "usm_wrong_key", "v3_unknown_context")
+PARKED = ("usm_unknown_user", "usm_unknown_engine", "usm_wrong_key", "v3_unknown_context", "usm_decryption_error")
 """Of `netmon.snmp.REASONS`: the datagram waits in the journal for a configuration that can read it."""
 PARK_REASONS = (SHED, *PARKED)
 CONTROL_REASONS = ("v3_discovery",)
