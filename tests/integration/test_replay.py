@@ -17,6 +17,7 @@ import pytest
 
 from tests.integration.harness import REPOSITORY, Netmon
 from tests.integration.parking import late_entries, late_numbers, park
+from tests.integration.snmpv3 import ENGINE, KNOWN, OTHER_ENGINE, Device, user, with_passphrases
 from tests.integration.valkey import Valkey
 
 ALL = ("--from", "-1d", "--to", "now")
@@ -173,3 +174,20 @@ def test_a_replay_that_is_killed_again_and_again(netmon: Netmon) -> None:
     assert late_numbers(netmon) == list(range(1, count + 1))
     assert netmon.ledger().replayed == count
     assert replay(netmon, *ALL)["sent"] == 0
+
+
+def test_snmpv3_is_judged_by_the_time_at_which_it_was_received(netmon: Netmon) -> None:
+    """What was authentic then is authentic now: no datagram becomes a recorded one by being read again."""
+    with_passphrases(netmon.folder)
+    device, other = Device(KNOWN, ENGINE), Device(KNOWN, OTHER_ENGINE)
+    netmon.configure({"snmpv3": {"users": [user("sha256", "aes128", KNOWN.name)]}})
+    with netmon:
+        for _ in range(10):
+            netmon.send([device.message(), other.message()])
+            time.sleep(0.02)
+        # An old one, recorded and said again.
+        netmon.send([device.message(ago_s=1_000)])
+        found = netmon.wait_settled(captured=21)
+        assert (found.buffered, found.rejected["usm_not_in_time_window"]) == (20, 1)
+    told = replay(netmon, *ALL)
+    assert (told["unchanged"], told["details"], told["sent"]) == (21, {}, 0)
