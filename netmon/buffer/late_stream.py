@@ -50,8 +50,8 @@ class LateStream(Streams):
             raise UnavailableError("fenced", f"the streams beside {self.key} are made from another journal")
         return True
 
-    def encode(self, entry_id: EntryId, field: bytes, body: bytes) -> bytes:
-        """The command that appends an entry, for `send`."""
+    def encode(self, entry_id: tuple[int, int], field: bytes, body: bytes) -> bytes:
+        """The command that appends an entry, for `send`; `entry_id` is an `EntryId` or the two numbers of one."""
         word = b"%d-%d" % entry_id
         return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
             self._late_head,

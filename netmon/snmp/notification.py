@@ -121,7 +121,9 @@ def decode_notification(datagram: bytes, limits: Limits = _DEFAULT_LIMITS, names
         raise DecodeError("truncated", len(datagram)) from None
 
 
-def decode_notification_v3(opened: Opened, limits: Limits = _DEFAULT_LIMITS, names: Names | None = None) -> Notification:
+def decode_notification_v3(
+    opened: Opened, limits: Limits = _DEFAULT_LIMITS, names: Names | None = None
+) -> Notification:
     """Decodes the notification in an SNMPv3 message that `netmon.snmp.usm.Usm.open` has opened.
 
     Args:

@@ -301,6 +301,11 @@ class LateFeed:
         self._log.append(intents)
         self._send([(intent, late.reading) for intent, late in zip(intents, batch, strict=True)])
 
+    def pump(self) -> None:
+        """Lets what was put in go on its way while other things are done. Raises UnavailableError."""
+        if self._pending and self._stream is not None:
+            self._stream.pump()
+
     def end_pass(self) -> None:
         """Settles what is on its way; what is put in afterwards belongs to a new pass. Raises as `put` does."""
         self.settle()
@@ -322,7 +327,7 @@ class LateFeed:
     def _send(self, batch: list[tuple[Intent, Reading]]) -> None:
         stream = self._connected()
         self._unmeasured += stream.send(
-            [stream.encode(intent.id, _FIELDS[reading.kind], reading.body) for intent, reading in batch]
+            [stream.encode(intent[:2], _FIELDS[reading.kind], reading.body) for intent, reading in batch]
         )
         self._pending = [intent for intent, _ in batch]
 

@@ -26,6 +26,8 @@ VOID: Final = 2
 
 _RECORD = struct.Struct("<QQ8sBBxxI")
 _SIZE = _RECORD.size
+_CONTENT = struct.Struct("<QQ8sBBxx")
+"""A record without its CRC."""
 
 
 class Intent(NamedTuple):
@@ -120,8 +122,8 @@ class LateLog:
 
 
 def _encode(intent: Intent) -> bytes:
-    record = _RECORD.pack(*intent, 0)
-    return record[:-4] + zlib.crc32(record[:-4]).to_bytes(4, "little")
+    content = _CONTENT.pack(*intent)
+    return content + zlib.crc32(content).to_bytes(4, "little")
 
 
 def _decode(data: bytes) -> Intent | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +40,8 @@ from netmon.trap_receiver.state import read_state
 from netmon.trap_receiver.survey import Span, segments_of
 
 _BATCH_ENTRIES: Final = 4_096
+_PUMP_EVERY: Final = 64
+"""Datagrams between two looks whether Redis takes more: a socket's buffer holds some 200 entries."""
 _BATCH_BYTES: Final = 4 << 20
 _TEND_S: Final = 1.0
 _FULL_WAIT_S: Final = 0.25
@@ -88,6 +91,15 @@ class Patience:
         try:
             self._feed.settle()
         except (IdRefusedError, StreamChangedError, UnavailableError):
+            self._feed.disconnect()
+            self.connect()
+
+    def pump(self) -> None:
+        """Lets what was put in go on its way. Raises UnavailableError: not after many tries."""
+        try:
+            self._feed.pump()
+        except UnavailableError:
+            # The log has it.
             self._feed.disconnect()
             self.connect()
 
@@ -186,6 +198,8 @@ class Replay:
     def _frame(self, frame: Frame, marks: bytes, digests: bytes, standing: dict[int, Standing]) -> None:
         has = self._span.has
         for index, record in enumerate(records(frame)):
+            if index % _PUMP_EVERY == 0 and self._patience is not None:
+                self._patience.pump()
             if has(record):
                 seq = frame.first_seq + index
                 known = digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES] or _NO_DIGEST
@@ -273,8 +287,7 @@ class _Standings:
         """Those up to a seq that have not been told before, by seq."""
         found: dict[int, Standing] = {}
         for pages, kind in self._pages:
-            for seq, body in pages.up_to(last_seq):
-                found[seq] = kind, body
+            pages.take(last_seq, kind, found)
         return found
 
 
@@ -282,22 +295,23 @@ class _Pages:
     """The pages of a stream, told up to one seq after another."""
 
     def __init__(self, pages: Iterator[list[Any]]) -> None:
-        self._pages = pages
-        self._page: list[Any] = []
-        self._at = 0
+        self._entries = chain.from_iterable(pages)
+        self._ahead = 0, b""
 
-    def up_to(self, last_seq: int) -> Iterator[tuple[int, bytes]]:
-        while True:
-            if self._at >= len(self._page):
-                self._page, self._at = next(self._pages, []), 0
-                if not self._page:
-                    return
-            entry_id, fields = self._page[self._at]
-            seq = int(entry_id.rpartition(b"-")[2])
+    def take(self, last_seq: int, kind: int, found: dict[int, Standing]) -> None:
+        """Puts those up to a seq into `found`."""
+        seq, body = self._ahead
+        if seq > last_seq:
+            return
+        if seq:
+            found[seq] = kind, body
+        for entry_id, fields in self._entries:
+            seq = int(entry_id.partition(b"-")[2])
             if seq > last_seq:
+                self._ahead = seq, fields[1]
                 return
-            self._at += 1
-            yield seq, fields[1]
+            found[seq] = kind, fields[1]
+        self._ahead = 0, b""
 
 
 def _reason(body: bytes) -> str:
