@@ -29,7 +29,7 @@ _FLAT_BYTES: Final = 32 << 20
 """What a role may grow after the first third and still be called flat: caches that fill, and the allocator's slack."""
 _CPU_RATES: Final = {"netmon": 60_000, "snmptrapd": 5_000, "pysnmp": 500}
 """Traps per second that each sustains without loss on two cores, with some reserve."""
-_JUDGED_ROLES: Final = ("supervisor", "capture", "commit", "decode")
+_JUDGED_ROLES: Final = ("supervisor", "capture", "commit", "decode", "late")
 """Valkey holds the streams, as much as its budget says; it is shown and not judged."""
 
 

@@ -139,7 +139,17 @@ def test_metric_names_follow_the_rules(declared: metrics.Declared) -> None:
     assert re.fullmatch(r"netmon_(trap|journal|inform|redis|process|supervisor|build|canary)_[a-z_]+", declared.name)
     assert declared.name.endswith("_total") == (declared.kind == "counter")
     assert declared.help.endswith(".")
-    assert set(declared.labels) <= {"receiver", "lane", "listener", "role", "reason", "stream", "result", "version", "kind"}
+    assert set(declared.labels) <= {
+        "receiver",
+        "lane",
+        "listener",
+        "role",
+        "reason",
+        "stream",
+        "result",
+        "version",
+        "kind",
+    }
 
 
 def test_every_metric_is_declared_once() -> None:
@@ -201,7 +211,10 @@ def test_each_fault_is_named(found: Snapshot, expected: dict[str, str]) -> None:
     ("changes", "state"),
     [
         ({}, "in turn"),
-        ({"shedding": True, "in_flight": 250_000}, "shedding: 250000 behind; what is new goes first, who babbles waits"),
+        (
+            {"shedding": True, "in_flight": 250_000},
+            "shedding: 250000 behind; what is new goes first, who babbles waits",
+        ),
         ({"waiting": {"shed": 7}}, "in turn; 7 shed in a storm are being decoded late"),
     ],
 )
