@@ -215,3 +215,12 @@ def test_links_of_documents_lead_somewhere(name: str) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
 
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_tests_that_the_symptoms_name_exist() -> None:
+    """A document that promises a test keeps its word when the test is renamed."""
+    named = set(re.findall(r"`(test_\w+)`", (REPOSITORY / "docs/symptoms.md").read_text()))
+    there = {
+        name for file in sources("tests") for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    assert named - there == set()
