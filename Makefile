@@ -20,7 +20,7 @@ run: venv ## run netmon here, without root, on config/netmon.yml
 
 test: venv ## run all tests; ARGS='-k name' goes to pytest
 	tests/tools.sh
-	$(BIN)/python -m pytest $(ARGS)
+	PYTHON=$(BIN)/python tests/run.sh $(ARGS)
 
 check: venv ## lint, format, types, purity
 	$(BIN)/ruff check .

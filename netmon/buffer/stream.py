@@ -149,6 +149,7 @@ class Streams:
     def _command(self, *words: bytes | str | int, timeout_s: float | None = None) -> Any:
         if self._connection is None:
             raise UnavailableError("connection", "not connected")
+        assert not self._sent, "the next reply belongs to a batch"
         try:
             return self._connection.command(*words, timeout_s=timeout_s)
         except UnavailableError as error:

@@ -73,6 +73,8 @@ class Decode:
         self._head = Head(settings, self._feed, self._decoder, self._events)
         self._marks = CursorMarks(self._directory)
         self._pending: deque[Batch] = deque()
+        self._unanswered: list[Record] = []
+        """INFORMs that are settled, and wait until Redis can be asked whether they are on its disk."""
         self._responder = Responder(settings, sock)
         self._answers = settings.inform_ack == "buffer"
         self._reader = Reader(self._directory, Position(0, 0, 0))
@@ -112,6 +114,8 @@ class Decode:
     def _attach(self) -> None:
         """Connects to the streams, and goes on where they tell."""
         self._pending.clear()
+        # Whether Redis kept them is not known any more: their senders ask again.
+        self._unanswered.clear()
         limit = self._limit()
         self._reader.seek(self._feed.attach(limit))
         self._acceptor.encode = self._feed.streams.encode_trap
@@ -142,8 +146,7 @@ class Decode:
 
     def _make_way(self) -> None:
         """Settles what has to be before another batch is sent; looks after the streams when it is time."""
-        keep = 0 if self._feed.must_tend() else _PENDING_MAX - 1
-        while len(self._pending) > keep:
+        while len(self._pending) > (0 if self._unanswered or self._feed.must_tend() else _PENDING_MAX - 1):
             self._settle(self._pending.popleft())
         if not self._pending:
             self._feed.tend()
@@ -182,8 +185,12 @@ class Decode:
 
     def _settle(self, batch: Batch) -> None:
         self._feed.settle(batch)
-        if self._answers and batch.informs:
-            self._answer_informs(batch.informs)
+        if self._answers:
+            self._unanswered += batch.informs
+        # While another batch is on its way, the next reply is that one's, and Redis cannot be asked for its disk.
+        if self._unanswered and not self._pending:
+            informs, self._unanswered = self._unanswered, []
+            self._answer_informs(informs)
 
     def _answer_informs(self, informs: list[Record]) -> None:
         """With `inform_ack: buffer`: answers once Redis has the entries on its disk, and not at all otherwise."""

@@ -346,6 +346,7 @@ def clock() -> Iterator[Callable[[float], None]]:
     set_clock(0)
 
 
+@pytest.mark.alone
 def test_a_wall_clock_stepped_back_stops_nothing(netmon: Netmon, clock: Callable[[float], None]) -> None:
     """An hour back in the middle of a storm: IDs in the stream never go back, receive times are what the clock said."""
     with storm(netmon, 8_000):

@@ -41,7 +41,7 @@ REQUIRED = [
     "config/systemd/netmon-receiver.service", "config/systemd/netmon-receiver.socket", "config/systemd/netmon.service",
     "constraints.txt", "docs/configuration.md", "docs/security.md", "netmon/py.typed", "pyproject.toml",
 ]  # fmt: skip
-EXECUTABLE = [".ci/run", "tests/tools.sh"]
+EXECUTABLE = [".ci/run", "tests/run.sh", "tests/tools.sh"]
 
 
 def relative(file: Path) -> str:

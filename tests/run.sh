@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Runs the tests: most wait for processes, so three at a time, a file each; those that change the whole machine alone.
+# Arguments go to pytest.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python=${PYTHON:-.venv/bin/python}
+none_collected=5
+
+"$python" -m pytest -n 3 --dist loadfile -m 'not alone' "$@"
+together=$?
+"$python" -m pytest -m alone "$@"
+alone=$?
+for status in $together $alone; do
+    [[ $status == 0 || $status == "$none_collected" ]] || exit "$status"
+done
+# Nothing at all was asked for by these arguments: say so.
+((together == none_collected && alone == none_collected)) && exit "$none_collected"
+exit 0
