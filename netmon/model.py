@@ -24,6 +24,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Sub-identifiers in one OID (RFC 3416 section 4.1 allows 128)."""
 
 
+def _hidden(secret: object) -> str:
+    return "None" if secret is None else "***"
+
+
 class AllowRule(msgspec.Struct, frozen=True, kw_only=True):
     """Who may send: a datagram is allowed by the first rule that has its source and its community."""
 
@@ -31,6 +35,10 @@ class AllowRule(msgspec.Struct, frozen=True, kw_only=True):
     """CIDR networks, IPv4 or IPv6."""
     communities: tuple[str, ...] | None = None
     """Accepted communities (SNMPv1, v2c); None accepts any."""
+
+    def __repr__(self) -> str:
+        """Without the communities: it may get into a log."""
+        return f"AllowRule(sources={self.sources!r}, communities={_hidden(self.communities)})"
 
 
 class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +54,10 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
     append_fsync_wait: bool = True
     """With `inform_ack: buffer`: wait until the append-only file is on disk (WAITAOF)."""
 
+    def __repr__(self) -> str:
+        """Without the password, and without the URL, which may hold one: it may get into a log."""
+        return f"RedisSettings(url=***, username={self.username!r}, password={_hidden(self.password)})"
+
 
 class V3User(msgspec.Struct, frozen=True, kw_only=True):
     """A user of the User-based Security Model (RFC 3414), with the only security level at which it is listened to."""
@@ -60,6 +72,10 @@ class V3User(msgspec.Struct, frozen=True, kw_only=True):
     priv_passphrase: str | None = None
     engine_ids: tuple[str, ...] = ()
     """Engines, in hexadecimal, at which this user exists; empty: at any. A user of the same name for the engine wins."""
+
+    def __repr__(self) -> str:
+        """Without the passphrases: it may get into a log."""
+        return f"V3User(name={self.name!r}, auth={self.auth!r}, priv={self.priv!r}, engine_ids={self.engine_ids!r})"
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,9 +227,12 @@ class TrapEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     user: str | None = None
     """SNMPv3: the USM user."""
     engine_id: str | None = None
-    """SNMPv3: the sender's contextEngineID in hexadecimal: the identity of a device whose address may change."""
+    """SNMPv3 traps: the engine whose key protects it, in hexadecimal: the identity of a device whose address may change.
+    None for an INFORM, which is protected with a key at our engine."""
     context: str | None = None
     """SNMPv3: contextName, None for the default context."""
+    context_engine_id: str | None = None
+    """SNMPv3: contextEngineID in hexadecimal, where it is not `engine_id`: what the sender claims, and no key proves."""
 
 
 class RejectEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):

@@ -14,7 +14,8 @@ does not change any more once later messages are known. It is in time when
   than any that was heard with these boots (RFC 3414 section 3.2 step 7 b 1: it cannot have been said before; our clock
   was set, or the engine's stood still). When it is off by more than `DRIFT_S`, a new epoch begins;
 - or its boots are greater than all that were known then: a new session begins;
-- or nothing was known then: the first authentic message is believed.
+- or nothing was known at all: the first authentic message is believed. What came before anything was known, by our
+  clock, and says no more than was heard since, is treated as a **reset** (below): it may be a recording.
 
 An engine that has lost its boots comes back with boots, or an engine time, of long ago. When what it says is that it
 started after we last heard of it, a new session begins that is marked as a **reset**, if resets are accepted at all:
@@ -77,7 +78,7 @@ class Epoch(msgspec.Struct, array_like=True):
 
 
 class Engine(msgspec.Struct, array_like=True):
-    """One remote engine; and our own, for which only `proven` is used."""
+    """One remote engine."""
 
     epochs: list[Epoch] = []
     """By `first_seen_unix_ns`, at most `EPOCHS_MAX`."""
@@ -178,6 +179,8 @@ class EngineTable:
             return "reset" if epoch.reset else "in_time"
         if not known and engine.boots_forgotten >= 0:
             return "late"
+        if not known and _is_stale(engine.epochs, boots, time_s):
+            return "reset"
         self._begin(engine, None, boots, time_s, unix_ns, reset=reset)
         return "reset" if reset else "in_time"
 
@@ -276,6 +279,16 @@ def _begun_later(epochs: list[Epoch], known: list[Epoch], boots: int, time_s: in
     if epoch.boots != boots or epoch.session in sessions or abs(epoch.late_ns(time_s, unix_ns)) > _WINDOW_NS:
         return None
     return epoch
+
+
+def _is_stale(epochs: list[Epoch], boots: int, time_s: int) -> bool:
+    """Whether what came, by our clock, before all that we know may have been recorded: the engine has said later things.
+
+    Our clock may have been set back, or the message is decoded out of turn: which of both cannot be told.
+    """
+    if not epochs or boots > epochs[0].boots:
+        return False
+    return boots < epochs[0].boots or time_s <= max(epoch.latest_s for epoch in epochs if epoch.boots == boots)
 
 
 def _first_seen(epoch: Epoch) -> int:

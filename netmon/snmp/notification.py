@@ -93,9 +93,11 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     security_level: Literal["noAuthNoPriv", "authNoPriv", "authPriv"] | None = None
     """SNMPv3: what the message was protected with (RFC 3411 section 3.4.3)."""
     engine_id: str | None = None
-    """SNMPv3: contextEngineID in hexadecimal."""
+    """SNMPv3: the engine whose key protects a trap, in hexadecimal; None for an INFORM: that is our own engine's key."""
     context: str | None = None
     """SNMPv3: contextName, None for the default context."""
+    context_engine_id: str | None = None
+    """SNMPv3: contextEngineID in hexadecimal, where it is not `engine_id`: a claim, which no key proves."""
 
 
 def decode_notification(datagram: bytes, limits: Limits = _DEFAULT_LIMITS, names: Names | None = None) -> Notification:
@@ -142,13 +144,17 @@ def decode_notification_v3(
         notification = _notification_v2c(opened.scoped, body, limits, list(opened.flags), names)
     except IndexError:
         raise DecodeError("truncated", opened.pdu_stop) from None
+    # Whoever has the key of one engine may write any contextEngineID: only the key's engine is who it is.
+    engine_id = opened.engine_id if tag == TRAP_V2 else None
+    claimed = opened.context_engine_id or None
     return msgspec.structs.replace(
         notification,
         version="v3",
         user=opened.user,
         security_level=opened.security_level,
-        engine_id=opened.context_engine_id or opened.engine_id,
+        engine_id=engine_id,
         context=opened.context or None,
+        context_engine_id=claimed if claimed != engine_id else None,
     )
 
 

@@ -145,7 +145,11 @@ class Usm:
         self._refuse_questions(message, scoped)
         keys = self._authenticated(data, message)
         flags = message.forgiven
-        if keys.mac is not None and self._in_time(message, received_unix_ns):
+        if keys.mac is None:
+            if message.engine_id == self._engine_id and self._clock(received_unix_ns) is None:
+                # Without a clock of ours there is no answer to it, whatever its level.
+                raise DecodeError("usm_not_in_time_window", 0)
+        elif self._in_time(message, received_unix_ns):
             flags = (*flags, "engine_boots_reset")
         if scoped is None:
             data, scoped = _decrypted(data, message, keys)
@@ -200,10 +204,14 @@ class Usm:
             return keys
         start, stop = message.mac_start, message.mac_stop
         if not hmac.compare_digest(mac.of(data, start, message.stop), data[start:stop]):
-            proven = known or self.engines.is_proven(message.engine_id, keys.user.name, mac.proof())
+            # Many devices speak to our engine: that one of them has the right passphrase says nothing of the others.
+            proven = message.engine_id != self._engine_id and (
+                known or self.engines.is_proven(message.engine_id, keys.user.name, mac.proof())
+            )
             raise DecodeError("usm_wrong_digest" if proven else "usm_wrong_key", start)
         if known is None:
-            self.engines.prove(message.engine_id, keys.user.name, mac.proof())
+            if message.engine_id != self._engine_id:
+                self.engines.prove(message.engine_id, keys.user.name, mac.proof())
             if len(self._keys) >= KEYS_MAX:
                 self._keys.popitem(last=False)
             self._keys[name] = keys
@@ -257,11 +265,15 @@ class Usm:
             opened: What `open` returned for a request to our engine.
             pdu: A whole Response-PDU, such as that of `netmon.snmp.response.response_pdu`.
             unix_ns: Now; None answers as of when the INFORM was received.
+
+        Raises:
+            DecodeError: `usm_not_in_time_window`: our engine had not started then.
         """
         engine_id = bytes.fromhex(opened.engine_id)
         clock = self._clock(opened.received_unix_ns if unix_ns is None else unix_ns)
         assert engine_id == self._engine_id, "only our engine answers"
-        assert clock is not None
+        if clock is None:
+            raise DecodeError("usm_not_in_time_window", 0)
         user = opened.user.encode()
         keys = self._keys.get((user, engine_id)) or self._local_keys(user, engine_id)
         return seal(
@@ -284,8 +296,9 @@ class Usm:
     def report(self, datagram: bytes, received_unix_ns: int, limits: Limits) -> bytes | None:
         """Returns the Report that a refused message wants, or None when it wants none or we have no engine.
 
-        Only requests whose sender asked for Reports get one (RFC 3412 section 6.4): never a TRAP, so that nobody who
-        forges a source address has more than about twice his octets sent there. It is not authenticated, but for
+        Only requests whose sender asked for Reports get one (RFC 3412 section 6.4), never what is known to be a TRAP; of
+        what cannot be decrypted, the reportableFlag is believed. Nobody who forges a source address has more than about
+        twice his octets sent there. It is not authenticated, but for
         `notInTimeWindows`, which tells a sender with the right key our clock (RFC 3414 section 3.2 step 7 a).
         """
         clock = self._clock(received_unix_ns)
@@ -297,9 +310,12 @@ class Usm:
             reason = error.reason
         else:
             return None
-        if reason == "datagram_too_big" or (request := _reportable(datagram)) is None:
+        # A context is looked at last: of a request for another engine that would have been said before.
+        if reason in ("datagram_too_big", "v3_unknown_context") or (request := _reportable(datagram)) is None:
             return None
         message, request_id = request
+        if self._is_trap(datagram, message):
+            return None
         ours = message.engine_id == self._engine_id
         statistic = _STATISTICS.get(reason) if ours else "unknownEngineIDs"
         if statistic is None:
@@ -317,6 +333,19 @@ class Usm:
             scoped=scoped_pdu(self._engine_id, b"", _report_pdu(request_id, statistic, self.reported[statistic])),
             salt=0,
         )
+
+    def _is_trap(self, data: bytes, message: Message) -> bool:
+        """Whether an encrypted message that is authentic is no request, and its reportableFlag counts for nothing."""
+        keys = self._keys.get((message.user, message.engine_id))
+        if keys is None or keys.mac is None or keys.level != message.msg_flags & (AUTH | PRIV):
+            return False
+        start, stop = message.mac_start, message.mac_stop
+        if not message.msg_flags & PRIV or keys.mac.of(data, start, message.stop) != data[start:stop]:
+            return False
+        try:
+            return _decrypted(data, message, keys)[1].pdu_tag not in CONFIRMED
+        except DecodeError:
+            return False
 
 
 def _decrypted(data: bytes, message: Message, keys: LocalKeys) -> tuple[bytes, ScopedPdu]:

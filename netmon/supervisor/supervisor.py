@@ -153,15 +153,18 @@ class Supervisor:
 
     # --- What it holds.
 
-    def _settings(self, config: Config) -> list[LaneSettings]:
+    def _settings(self, config: Config, *, start: bool = True) -> list[LaneSettings]:
+        """Of all lanes, in order; without `start`, an engine of ours that has not started is left out."""
         url = embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url
-        lanes = configuration.lane_settings(config, redis_url=url, engine=self._engine(config))
+        lanes = configuration.lane_settings(config, redis_url=url, engine=self._engine(config, start=start))
         return self._canary.admitted(config, lanes)
 
-    def _engine(self, config: Config) -> Engine:
+    def _engine(self, config: Config, *, start: bool) -> Engine:
         """Our SNMP engine of a receiver; it starts once in each run, so that a reload changes nothing about it."""
         name, engine_id = config.receiver.name, config.snmpv3.engine_id
         if (name, engine_id) not in self._engines:
+            if not start:
+                return Engine()
             self._engines[name, engine_id] = engine.start(config.data_dir / name, engine_id)
         return self._engines[name, engine_id]
 
@@ -284,7 +287,8 @@ class Supervisor:
         """Make a new configuration the one in force; all that can be refused is refused before anything changes."""
         if config.data_dir != self.config.data_dir:
             raise ConfigError([f"data_dir: cannot change from {self.config.data_dir} while netmon runs; restart it"])
-        planned = plan([lane.settings for lane in self.lanes], self._settings(config))
+        before = [lane.settings for lane in self.lanes]
+        planned = plan(before, self._settings(config, start=False))
         valkey = self._valkey_for(config)
         http = await self._http_for(config)
         try:
@@ -293,6 +297,8 @@ class Supervisor:
             if http is not self.http:
                 await http.stop()
             raise
+        # A start of our engine is counted on the disk, so only now; the sockets are the same.
+        planned = plan(before, self._settings(config))
         self.config = config
         set_up(config.log.level, configuration.log_format(config))
         http, self.http = self.http, http

@@ -30,6 +30,8 @@ _IS_V3: Final = "usm_unknown_user"
 """What `decode_notification` says of a message of SNMPv3: it knows no users."""
 _TIERS: Final = {"authPriv": "v3_auth_priv", "authNoPriv": "v3_auth"}
 _REMEMBER_S: Final = 1.0
+_DURABLE_S: Final = 30.0
+"""How often what is remembered is brought to the disk: it costs decode a trip there."""
 
 
 class Decoder:
@@ -46,7 +48,7 @@ class Decoder:
         self._engines_file = Path(settings.directory) / ENGINES_FILE
         self._usm = Usm(settings.snmpv3, _read_engines(self._engines_file), salt=0)  # it answers nothing
         self._remembered = self._usm.engines.changes
-        self._remember_due = 0.0
+        self._remember_due = self._durable_due = 0.0
 
     def decode(self, record: Record) -> tuple[Notification, str]:
         """The notification in a datagram, and its trust tier (`TrapEvent.trust`).
@@ -71,11 +73,15 @@ class Decoder:
         if trust is not OTHER and trust is not ALLOW_LISTED:
             # Before anything is computed for a stranger.
             raise DecodeError(trust, 0)
-        opened = self._usm.open(record.payload, record.received_unix_ns, self._limits)
+        opened = self._usm.open(record.payload, record.steady_unix_ns, self._limits)
         notification = decode_notification_v3(opened, self._limits, self._names)
         if BOOTS_RESET in notification.flags:
             return notification, OTHER
         return notification, _TIERS.get(opened.security_level, trust)
+
+    def refresh(self) -> None:
+        """Takes up what decode has learnt of other engines meanwhile; for late and replay."""
+        self._usm.engines = _read_engines(self._engines_file)
 
     def remember(self, *, at_once: bool = False) -> None:
         """Keeps what was learnt of other engines, at most once a second or `at_once`; for decode alone.
@@ -85,13 +91,17 @@ class Decoder:
         changes = self._usm.engines.changes
         if changes == self._remembered or (time.monotonic() < self._remember_due and not at_once):
             return
-        self._remember_due = time.monotonic() + _REMEMBER_S
+        now = time.monotonic()
+        self._remember_due = now + _REMEMBER_S
+        durably = at_once or now >= self._durable_due
         try:
-            _write_engines(self._engines_file, self._usm.engines)
+            _write_engines(self._engines_file, self._usm.engines, durably=durably)
         except OSError as error:
             log.warning("decode.engines_not_kept", file=str(self._engines_file), reason=error.strerror)
             return
         self._remembered = changes
+        if durably:
+            self._durable_due = now + _DURABLE_S
 
 
 def _read_engines(file: Path) -> EngineTable:
@@ -101,9 +111,12 @@ def _read_engines(file: Path) -> EngineTable:
         return EngineTable()
 
 
-def _write_engines(file: Path, engines: EngineTable) -> None:
-    # Not brought to the disk: what a power cut takes of it, the engines' next messages tell again.
+def _write_engines(file: Path, engines: EngineTable, *, durably: bool) -> None:
+    """Puts the file in place of the one before. A power cut leaves an older one, or takes what was not `durably` written."""
     fresh = file.with_suffix(".new")
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as stream:
         stream.write(engines.to_bytes())
+        if durably:
+            stream.flush()
+            os.fsync(stream.fileno())
     fresh.rename(file)

@@ -23,7 +23,7 @@ from netmon.model import Engine
 
 FILE: Final = "engine.json"
 BOOTS_MAX: Final = 2**31 - 1
-"""RFC 3414 section 2.2.3: an engine that has counted so far is not to be trusted any more."""
+"""RFC 3414 section 2.2.3: an engine that has counted so far is not to be trusted any more. It is never reached."""
 STARTS_MAX: Final = 64
 """Starts that are remembered: datagrams from before the first of them are older than the journal."""
 
@@ -94,7 +94,7 @@ def _counted(directory: Path, configured_id: str | None, now: int) -> Engine:
         log.error(
             "engine.file_broken", file=str(aside), cure="none needed: senders of INFORMs discover our new engine ID"
         )
-    if kept is not None and kept.boots >= BOOTS_MAX:
+    if kept is not None and kept.boots + 1 >= BOOTS_MAX:
         log.error("engine.boots_used_up", engine_id=kept.engine_id, cure="change snmpv3.engine_id if it is configured")
         kept, configured_id = None, None
     if kept is None or configured_id not in (None, kept.engine_id):

@@ -58,6 +58,7 @@ class EventWriter:
                 notification.user,
                 notification.engine_id,
                 notification.context,
+                notification.context_engine_id,
             )
         )
         return body, first_copy

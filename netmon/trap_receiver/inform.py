@@ -31,9 +31,13 @@ REPORTS_RATE_MAX: Final = 1_000.0
 """Reports a second, to all together: a hundred kilobytes."""
 PEER_REPORTS_RATE_MAX: Final = 50.0
 """Reports a second to one address; behind one there may be a whole site."""
+REPORTS_S_MAX: Final = 0.05
+"""Seconds of each cycle of commit for Reports: meanwhile nothing is brought to the disk, and no INFORM is answered."""
 PEERS_MAX: Final = 4_096
 """Addresses whose Reports are counted; when so many ask in one second, the one that asked first is counted anew."""
 
+_HEADER_OCTETS_MAX = 64
+"""Where a discovery's empty engine ID is found, if it is one."""
 _IP_PKTINFO = 8
 """linux/in.h; Python's socket module has no name for it before 3.14."""
 _IPV4_PKTINFO = struct.Struct("=I4s4s")
@@ -46,9 +50,21 @@ _V3_REPORTABLE = re.compile(rb"\x04\x01[\x04-\x07]\x02")
 """msgFlags with reportableFlag, and the tag of what follows (RFC 3412 section 6): rare in anything else."""
 
 
+_V3_QUESTION = re.compile(
+    rb"\x04\x01[\x04-\x07]\x02\x01\x03\x04(?:[\x00-\x7f]|\x81.|\x82..)\x30(?:[\x00-\x7f]|\x81.|\x82..)\x04\x00",
+    re.DOTALL,
+)
+"""The same of USM, and an empty msgAuthoritativeEngineID: a discovery, by its header alone."""
+
+
 def may_want_answer(octets: bytes) -> bool:
     """Whether an INFORM or a question may be among datagrams, at a glance. False is certain."""
     return _V2C_INFORM.search(octets) is not None or _V3_REPORTABLE.search(octets) is not None
+
+
+def is_question(payload: bytes) -> bool:
+    """Whether a datagram is a discovery, which may wait for its Report; at a glance, True is certain enough for that."""
+    return is_v3(payload) and _V3_QUESTION.search(payload, 0, _HEADER_OCTETS_MAX) is not None
 
 
 class Responder:
@@ -64,12 +80,13 @@ class Responder:
         self._usm = Usm(settings.snmpv3, salt=secrets.randbits(64))
         self._reports = ReportRate()
         self._counts: Counter[str] = Counter()
+        self._due: list[Record] = []
 
     def count_into(self, values: dict[str, int]) -> bool:
         """Adds what was counted to a role's counters; whether there was anything.
 
         `informs_answered`; `inform_send_failures`, what the network has refused: the sender will ask again;
-        `reports_sent`; `reports_withheld`, because there were too many. Decode sends no Reports.
+        `reports_sent`; `reports_withheld`, because there were too many, or no time. Decode sends no Reports.
         """
         counts, self._counts = self._counts, Counter()
         for name, count in counts.items():
@@ -100,7 +117,7 @@ class Responder:
         return encode_response(payload, self._limits) if self._hears(record, community) else None
 
     def _response_v3(self, record: Record) -> bytes | None:
-        opened = self._usm.open(record.payload, record.received_unix_ns, self._limits)
+        opened = self._usm.open(record.payload, record.steady_unix_ns, self._limits)
         if decode_notification_v3(opened, self._limits).pdu != "inform":
             return None
         return self._usm.respond(opened, response_pdu(opened.scoped, opened.pdu_start, opened.pdu_stop))
@@ -112,18 +129,37 @@ class Responder:
         """Sends what `response` has said."""
         self._send(response, record, "informs_answered")
 
+    def defer(self, record: Record) -> None:
+        """Keeps a question, or what `response` could not read, for `report_due`, as many as may be answered in a second."""
+        if len(self._due) < REPORTS_RATE_MAX:
+            self._due.append(record)
+        elif _V3_REPORTABLE.search(record.payload):
+            self._counts["reports_withheld"] += 1
+
+    def report_due(self) -> None:
+        """Sends the Reports to what was deferred, for at most `REPORTS_S_MAX`; what is left then gets none."""
+        due, self._due = self._due, []
+        stop = time.monotonic() + REPORTS_S_MAX
+        for index, record in enumerate(due):
+            if time.monotonic() >= stop:
+                withheld = len(due) - index
+                self._counts["reports_withheld"] += withheld
+                log.warning("inform.reports_withheld", count=withheld, reason="no time")
+                return
+            self.report(record)
+
     def report(self, record: Record) -> None:
         """Sends the Report that an SNMPv3 message is due which `response` could not read; others get none."""
-        if not is_v3(record.payload) or not self._hears(record, None):
+        if not is_v3(record.payload) or not _V3_REPORTABLE.search(record.payload) or not self._hears(record, None):
             return
-        report = self._usm.report(record.payload, record.received_unix_ns, self._limits)
-        if report is None:
-            return
-        if self._reports.admit(record.peer, time.monotonic()):
-            self._send(report, record, "reports_sent")
-        else:
+        # Asked before anything is computed: what is beyond the rate shall cost next to nothing.
+        if not self._reports.admit(record.peer, time.monotonic()):
             self._counts["reports_withheld"] += 1
             log.warning("inform.report_withheld", peer=record.peer)
+            return
+        report = self._usm.report(record.payload, record.steady_unix_ns, self._limits)
+        if report is not None:
+            self._send(report, record, "reports_sent")
 
     def _send(self, answer: bytes, record: Record, counted: str) -> None:
         try:

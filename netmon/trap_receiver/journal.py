@@ -89,6 +89,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     peer_port: int
     local: str
     payload: bytes
+    id_ms: int = 0
+    """Of its frame: the receive time as it never goes back, whatever becomes of our clock."""
+
+    @property
+    def steady_unix_ns(self) -> int:
+        """The receive time by which clocks of others, and our engine's, are judged: not long before any earlier one."""
+        return max(self.received_unix_ns, self.id_ms * 1_000_000)
 
 
 class SegmentHeader(msgspec.Struct, frozen=True):
@@ -204,6 +211,7 @@ def records(frame: Frame) -> Iterator[Record]:
             swap(port),
             texts[local],
             data[start:at],
+            frame.id_ms,
         )
 
 

@@ -117,9 +117,22 @@ def test_trap_whole() -> None:
         flags=(),
         user="lift",
         security_level="authPriv",
-        engine_id=OTHER.hex(),
+        engine_id=SENDER.hex(),
         context="bridge1",
+        context_engine_id=OTHER.hex(),
     )
+
+
+def test_who_it_is_follows_from_the_key_alone() -> None:
+    """contextEngineID is what anyone with a key may write; an INFORM's key is one at our engine, and names nobody."""
+    model = usm()
+    said = [read(model, message) for message in (trap(), inform(), inform(context_engine_id=SENDER))]
+
+    assert [(one.engine_id, one.context_engine_id) for one in said] == [
+        (SENDER.hex(), None),
+        (None, OURS.hex()),
+        (None, SENDER.hex()),
+    ]
 
 
 def test_opened_whole() -> None:

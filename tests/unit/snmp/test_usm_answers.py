@@ -319,6 +319,28 @@ def test_who_gets_no_report() -> None:
     assert set(model.reported.values()) == {0}
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_an_encrypted_trap_gets_no_report_whatever_its_flag(late: bool) -> None:
+    """It was decrypted, so it is known to want none; refused for its context, or before that for its time."""
+    model = usm(contexts=() if late else ("bridge1",), boots_reset="reject")
+    if late:
+        model.open(trap(), T0, LIMITS)
+    datagram = reportable(trap(time_s=9_000 if late else 10_000))
+
+    assert reason_of(model, datagram) == ("usm_not_in_time_window" if late else "v3_unknown_context")
+    assert model.report(datagram, T0, LIMITS) is None
+
+
+def reportable(datagram: bytes) -> bytes:
+    """An encrypted message of LIFT with the reportableFlag, and the digest that fits."""
+    message = read_message(datagram)
+    changed = datagram.replace(b"\x04\x01\x03\x02\x01\x03", b"\x04\x01\x07\x02\x01\x03", 1)
+    mac = LocalKeys(UserKeys(LIFT), SENDER).mac
+    assert mac is not None
+    digest = mac.of(changed, message.mac_start, message.stop)
+    return changed[: message.mac_start] + digest + changed[message.mac_stop :]
+
+
 def test_without_an_engine_nobody_gets_a_report() -> None:
     """There is nothing to tell; nor before our first start."""
     asked = encode_discovery(msg_id=1, request_id=1)
@@ -348,12 +370,13 @@ def test_a_report_is_hardly_longer_than_the_question() -> None:
     assert len(usm().report(asked, T0, LIMITS) or b"") < 2 * len(asked)
 
 
-def test_an_engine_of_ours_is_remembered_for_its_keys() -> None:
-    """A wrong digest in an INFORM is told from a wrong key as in a TRAP."""
+def test_a_wrong_digest_at_our_engine_is_always_a_wrong_key() -> None:
+    """All senders of INFORMs share it: that one has the right passphrase does not make the others' forgeries."""
     model = usm()
     wrong = inform()[:-1] + b"\0"
 
     assert reason_of(model, wrong) == "usm_wrong_key"
     read(model, inform())
-    assert reason_of(model, wrong) == "usm_wrong_digest"
+    assert reason_of(model, wrong) == "usm_wrong_key"
+    assert usm(engines=model.engines).engines.get(OURS) is None
     assert local(LIFT, OURS).level == 3

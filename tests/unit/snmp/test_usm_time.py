@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from netmon.errors import DecodeError
+from netmon.model import V3User
 from netmon.snmp.engines import LATCHED
 from tests.unit.snmp.usm_samples import (
     LIFT,
+    LIMITS,
     NOBODY,
     OURS,
     SECOND,
@@ -68,8 +73,23 @@ def test_our_own_window() -> None:
             assert reason_of(model, inform(time_s=time_s)) == "usm_not_in_time_window"
     for boots in (6, 8):
         assert reason_of(model, inform(boots=boots)) == "usm_not_in_time_window"
-    assert len(model.engines) == 1
-    assert model.engines.get(OURS) is not None
+    assert model.engines.get(OURS) is None
+
+
+@pytest.mark.parametrize("user", [NOBODY, LIFT])
+def test_before_our_first_start_no_request_is_opened(user: V3User) -> None:
+    """There is no clock to answer with, whatever the level."""
+    assert reason_of(usm(), inform(user, boots=0, time_s=0), STARTED - 1) == "usm_not_in_time_window"
+    assert reason_of(usm(engine_starts_unix_ns=()), inform(user)) == "usm_not_in_time_window"
+
+
+def test_no_answer_is_made_for_a_time_before_our_first_start() -> None:
+    """An error with a reason, not a broken promise."""
+    model = usm()
+    with pytest.raises(DecodeError) as caught:
+        model.respond(model.open(inform(NOBODY), T0, LIMITS), b"", STARTED - 1)
+
+    assert caught.value.reason == "usm_not_in_time_window"
 
 
 def test_our_window_is_that_of_the_receipt() -> None:

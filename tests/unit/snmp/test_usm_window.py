@@ -221,16 +221,27 @@ def test_judged_again_out_of_turn() -> None:
 
 
 def test_first_decoded_out_of_turn() -> None:
-    """During a storm the newest are decoded first: those before them belong to the same sessions."""
+    """During a storm the newest are decoded first: those before them of the same boots are in time, others are flagged."""
     table = EngineTable()
 
     assert judge(table, 6, 500, 1_000) == "in_time"
     assert judge(table, 6, 100, 600) == "in_time"
-    assert judge(table, 5, 9_000, 100) == "in_time"
-    assert judge(table, 5, 9_010, 501) == "in_time"
+    assert judge(table, 5, 9_000, 100) == "reset"
+    assert judge(table, 5, 9_010, 501) == "reset"
     assert judge(table, 6, 1, 502) == "in_time"
     assert judge(table, 5, 9_420, 520) == "late"
-    assert judge(table, 4, 10, 50) == "in_time"
+    assert judge(table, 4, 10, 50) == "reset"
+
+
+def test_before_all_that_is_known_a_recording_is_never_in_time() -> None:
+    """Our clock was set back by an hour: old boots, or an old time of these, may be recordings; what is newer is not."""
+    for boots, time_s, verdict in ((3, 77, "reset"), (9, 4_000, "reset"), (9, 5_700, "in_time"), (10, 1, "in_time")):
+        for accept in (True, False):
+            table = EngineTable()
+            judge(table, 9, 5_000)
+            judge(table, 9, 5_600, 600)
+            expected = "late" if verdict == "reset" and not accept else verdict
+            assert judge(table, boots, time_s, -3_000, accept_resets=accept) == expected
 
 
 def test_learnt_late_that_boots_were_lost() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from netmon.errors import DecodeError
 from netmon.model import AllowRule, LaneSettings, RedisSettings, V3Settings, V3User
@@ -88,6 +91,35 @@ def test_an_engine_without_its_boots_is_trusted_as_anybody(tmp_path: Path) -> No
     notification, trust = decoder.decode(record(SECRET, boots=1, time_s=1, at_s=60))
 
     assert (trust, notification.flags) == ("other", ("engine_boots_reset",))
+
+
+def test_our_clock_set_back_does_not_let_a_recording_in(tmp_path: Path) -> None:
+    """The journal's milliseconds do not go back: by them, the engine is known and the recording is old."""
+    decoder = Decoder(settings(tmp_path))
+    decoder.decode(record(SECRET, boots=9, time_s=5_000))
+    recorded = record(SECRET, boots=9, time_s=4_000, at_s=-3_600)
+
+    with pytest.raises(DecodeError) as caught:
+        decoder.decode(structs.replace(recorded, id_ms=NOW // 1_000_000 + 1_000))
+
+    assert caught.value.reason == "usm_not_in_time_window"
+
+
+def test_clocks_are_on_the_disk_twice_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And before the first is a second old; what is written in between may be lost."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    now = [1_000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    decoder = Decoder(settings(tmp_path))
+    counts = []
+    for second in (0, 2, 29, 31):
+        now[0] = 1_000.0 + second
+        decoder.decode(record(SECRET, boots=second + 5, at_s=second))
+        decoder.remember()
+        counts.append(len(synced))
+
+    assert counts == [1, 1, 1, 2]
 
 
 def test_clocks_are_kept_when_they_are_asked_to_be(tmp_path: Path) -> None:

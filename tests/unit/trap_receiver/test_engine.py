@@ -99,11 +99,12 @@ def test_an_id_that_was_configured_is_kept_when_it_no_longer_is(tmp_path: Path) 
     assert engine.start(tmp_path, None).engine_id == "80000000050102"
 
 
-def test_used_up_boots_make_another_engine(tmp_path: Path) -> None:
+@pytest.mark.parametrize("used", [0, 1])
+def test_used_up_boots_make_another_engine(tmp_path: Path, used: int) -> None:
     """RFC 3414 section 2.2.3: at the highest count, every message would be refused."""
     engine.start(tmp_path, None, 1)
     kept = json.loads((tmp_path / engine.FILE).read_text())
-    (tmp_path / engine.FILE).write_text(json.dumps(kept | {"boots_first": engine.BOOTS_MAX}))
+    (tmp_path / engine.FILE).write_text(json.dumps(kept | {"boots_first": engine.BOOTS_MAX - used}))
 
     found = engine.start(tmp_path, None, 2)
 

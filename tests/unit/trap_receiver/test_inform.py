@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import socket
+from collections import Counter
+from collections.abc import Iterator
+
 import pytest
 
-from netmon.model import V3User
+from netmon.model import LaneSettings, RedisSettings, V3Settings, V3User
 from netmon.snmp.encode import encode_discovery, encode_v2c, encode_v3
 from netmon.snmp.keys import LocalKeys, UserKeys
 from netmon.trap_receiver import inform as module
-from netmon.trap_receiver.inform import PEER_REPORTS_RATE_MAX, REPORTS_RATE_MAX, ReportRate, may_want_answer
+from netmon.trap_receiver.inform import (
+    PEER_REPORTS_RATE_MAX,
+    REPORTS_RATE_MAX,
+    ReportRate,
+    Responder,
+    is_question,
+    may_want_answer,
+)
+from netmon.trap_receiver.journal import Record
 
 USERS = {
     "noAuthNoPriv": V3User(name="lift"),
@@ -90,3 +102,68 @@ def test_addresses_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch)
     admitted(rate, [f"10.0.0.{n}" for n in range(100)], 100.0)
 
     assert len(rate._peers) == 8
+
+
+NOW_NS = 1_800_000_000 * 10**9
+DISCOVERY = encode_discovery(msg_id=1, request_id=1)
+
+
+@pytest.fixture
+def responder() -> Iterator[Responder]:
+    """One whose engine started a second before NOW_NS, and knows no user."""
+    settings = LaneSettings(
+        receiver="test",
+        lane=0,
+        listen="",
+        directory="/nowhere",
+        redis=RedisSettings(url="redis://192.0.2.1"),
+        snmpv3=V3Settings(engine_id="80001f8804aabb", engine_starts_unix_ns=(NOW_NS - 10**9,)),
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        yield Responder(settings, sock)
+
+
+def asked(number: int) -> Record:
+    """A discovery of one of many addresses of this machine."""
+    return Record(NOW_NS, f"127.0.{number // 250}.{number % 250 + 1}", 50_000, "127.0.0.1", DISCOVERY)
+
+
+def counted(responder: Responder) -> dict[str, int]:
+    """What it did."""
+    counts: Counter[str] = Counter()
+    responder.count_into(counts)
+    return dict(counts)
+
+
+@pytest.mark.parametrize("level", USERS)
+def test_a_discovery_is_told_from_an_inform(level: str) -> None:
+    """By its header, so that it may wait until INFORMs are answered."""
+    assert is_question(DISCOVERY)
+    assert [is_question(message_v3(level, pdu)) for pdu in ("trap", "inform")] == [False, False]
+
+
+def test_questions_beyond_the_rate_cost_no_report(responder: Responder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of forged discoveries: none is opened that will get no Report."""
+    made: list[bytes] = []
+    report = responder._usm.report
+    monkeypatch.setattr(responder._usm, "report", lambda data, *rest: made.append(data) or report(data, *rest))
+    monkeypatch.setattr(module, "REPORTS_S_MAX", 60.0)
+    for _ in range(3_000):
+        responder.defer(asked(0))
+    responder.report_due()
+
+    counts = counted(responder)
+    assert len(made) < 2 * PEER_REPORTS_RATE_MAX
+    assert counts["reports_sent"] == len(made)
+    assert counts["reports_withheld"] == 3_000 - len(made)
+
+
+def test_reports_have_only_so_much_time(responder: Responder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left then gets none, and is counted; the next cycle begins anew."""
+    monkeypatch.setattr(module, "REPORTS_S_MAX", 0.0)
+    for number in range(10):
+        responder.defer(asked(number))
+    responder.report_due()
+    responder.report_due()
+
+    assert counted(responder) == {"reports_withheld": 10}

@@ -112,8 +112,8 @@ def test_records_of_an_ipv6_socket() -> None:
     frame = Frame(1, NOON_MS, LAYOUT_IPV6, (4, 0), raw, START)
 
     assert list(records(frame)) == [
-        Record(NOON_NS + 1, "192.0.2.7", 50_000, "192.0.2.1", b"trap"),
-        Record(NOON_NS + 2, "fe80::7%3", 162, "fe80::1", b""),
+        Record(NOON_NS + 1, "192.0.2.7", 50_000, "192.0.2.1", b"trap", NOON_MS),
+        Record(NOON_NS + 2, "fe80::7%3", 162, "fe80::1", b"", NOON_MS),
     ]
 
 
@@ -122,7 +122,7 @@ def test_records_of_an_ipv4_socket() -> None:
     raw = record_ipv4(b"trap", peer="192.0.2.7", port=161, local="192.0.2.1", unix_ns=NOON_NS)
     frame = Frame(1, NOON_MS, LAYOUT_IPV4, (4,), raw, START)
 
-    assert list(records(frame)) == [Record(NOON_NS, "192.0.2.7", 161, "192.0.2.1", b"trap")]
+    assert list(records(frame)) == [Record(NOON_NS, "192.0.2.7", 161, "192.0.2.1", b"trap", NOON_MS)]
 
 
 def test_a_record_without_a_time_has_its_frames() -> None:
