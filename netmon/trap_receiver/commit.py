@@ -17,7 +17,7 @@ from netmon.errors import DecodeError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.trap_receiver.bell import Bells
-from netmon.trap_receiver.inform import Responder, may_want_answer
+from netmon.trap_receiver.inform import Responder, is_question, may_want_answer
 from netmon.trap_receiver.journal import (
     Frame,
     Position,
@@ -146,15 +146,20 @@ class Commit:
             if may_want_answer(frame.records):
                 for record in records(frame):
                     self._answer(record, durable=durable)
+        # INFORMs first: their senders have something to lose.
+        self._responder.report_due()
         if self._responder.count_into(self._values):
             self._state.publish()
 
     def _answer(self, record: Record, *, durable: bool) -> None:
         """Reports, which promise nothing, are sent in any case; with `inform_ack: buffer`, decode answers INFORMs."""
+        if is_question(record.payload):
+            self._responder.defer(record)
+            return
         try:
             response = self._responder.response(record)
         except DecodeError:
-            self._responder.report(record)
+            self._responder.defer(record)
             return
         if response is None or not self._answers:
             return

@@ -44,6 +44,7 @@ _BATCH_BYTES = 1 << 20
 """Bytes of journal after which a batch is sent, however few datagrams they are: in Redis they may take twice as much."""
 _LOOK_S = 0.5
 """Longest sleep without a look at the journal and the streams."""
+_LOGGED = {"parked": "parked", "rejected": "refused"}
 _PENDING_MAX = 2
 """Batches that are on their way to Redis while the next is decoded."""
 _FIRST_LOOK_S = 0.05
@@ -280,7 +281,8 @@ class Decode:
             if kind == "parked":
                 batch.parked.append((seq, reason))
             batch.counts[f"{kind}_{reason}"] += 1
-            log.warning("decode.datagram_refused", reason=reason, peer=record.peer)
+            if kind != "control":
+                log.warning(f"decode.datagram_{_LOGGED[kind]}", reason=reason, peer=record.peer)
 
     def _park(self, frame: Frame, batch: Batch) -> None:
         """Marks the parked datagrams of a frame. They are counted only with their marks: a full disk is waited for."""
