@@ -13,6 +13,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from netmon.canary import message
 from netmon.model import LaneSettings, TrapEvent, Varbind
 from netmon.trap_receiver.ledger import LaneLedger
 
@@ -26,8 +27,16 @@ GENERIC_TRAPS: Final = {
     "1.3.6.1.6.3.1.1.5.4": "linkUp",
     "1.3.6.1.6.3.1.1.5.5": "authenticationFailure",
     "1.3.6.1.6.3.1.1.5.6": "egpNeighborLoss",
+    message.TRAP_OID: "canary",
 }
-"""The six traps of RFC 3418 section 2 and RFC 3584 section 3.1 by name."""
+"""The six traps of RFC 3418 section 2 and RFC 3584 section 3.1 by name, and netmon's own."""
+
+
+HEARTBEAT_AGE_MAX_NS: Final = 15_000_000_000
+"""A role that has published nothing for so long does not run."""
+
+CANARY_NAMES: Final = {message.RUN_OID: "run", message.NUMBER_OID: "number", message.SENT_OID: "sent"}
+"""What is in netmon's own canaries; no MIB has them."""
 
 
 def size(count: int) -> str:
@@ -60,6 +69,9 @@ def trap_line(event: TrapEvent, zone: tzinfo | None = None) -> Text:
     line.append(f"  {name}", style="bold")
     if event.pdu == "inform":
         line.append(" (inform)", style="magenta")
+    if event.user is not None:
+        # Of others, trust says no more than that there is an allow-list.
+        line.append(f" [{_cut(event.user)} {printable(event.trust)}]", style="green")
     if event.duplicate_of is not None:
         line.append(f" (again: {event.duplicate_of})", style="dim")
     for varbind in event.varbinds[:VARBINDS_SHOWN]:
@@ -71,7 +83,7 @@ def trap_line(event: TrapEvent, zone: tzinfo | None = None) -> Text:
 
 def _varbind(varbind: Varbind) -> str:
     unit = f" {_cut(varbind.unit)}" if varbind.unit and varbind.value is not None else ""
-    return f"{printable(varbind.name or varbind.oid)}={_value(varbind)}{unit}"
+    return f"{printable(varbind.name or CANARY_NAMES.get(varbind.oid, varbind.oid))}={_value(varbind)}{unit}"
 
 
 def _value(varbind: Varbind) -> str:
@@ -96,13 +108,41 @@ def trap_json(key: str, entry_id: str, event: TrapEvent) -> str:
     return msgspec.json.encode({"stream": key, "id": entry_id, **msgspec.to_builtins(event)}).decode()
 
 
-def ledger_table(lanes: Sequence[tuple[LaneSettings, LaneLedger]]) -> Table:
-    """Both identities, a column a lane, so that a narrow terminal has room for all digits."""
+def heartbeat_unix_ns(found: LaneLedger) -> int:
+    """When the counters of a lane were last published; 0 where nothing has run yet."""
+    return max(
+        found.capture_heartbeat_unix_ns,
+        found.commit_heartbeat_unix_ns,
+        found.decode_heartbeat_unix_ns,
+        found.late_heartbeat_unix_ns,
+    )
+
+
+def is_running(found: LaneLedger, now_unix_ns: int) -> bool:
+    """Whether any role of a lane has published its counters of late."""
+    return now_unix_ns - heartbeat_unix_ns(found) <= HEARTBEAT_AGE_MAX_NS
+
+
+def _not_running(lanes: Sequence[tuple[LaneSettings, LaneLedger]], now_unix_ns: int) -> str | None:
+    """What to say of lanes none of which runs; None while one does."""
+    if any(is_running(found, now_unix_ns) for _, found in lanes):
+        return None
+    newest = max((heartbeat_unix_ns(found) for _, found in lanes), default=0)
+    if not newest:
+        return "netmon is not running, and has never been here"
+    return f"netmon is not running: counters of {datetime.fromtimestamp(newest / 1e9).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def ledger_table(lanes: Sequence[tuple[LaneSettings, LaneLedger]], now_unix_ns: int) -> Table:
+    """Both identities, a column a lane, so that a narrow terminal has room for all digits; when it is from, if not now."""
     table = Table(
         title="delivered = kernel drops + captured\ncaptured  = buffered + express + rejected + parked + control + in flight",
         title_justify="left",
         title_style="",
         min_width=52,
+        caption=_not_running(lanes, now_unix_ns),
+        caption_justify="left",
+        caption_style="yellow",
     )
     table.add_column("")
     for settings, _ in lanes:
@@ -150,9 +190,10 @@ def _balance(found: LaneLedger) -> Text:
     return Text(f"NOT: {found.difference:+,}", style="bold red")
 
 
-def ledger_values(settings: LaneSettings, found: LaneLedger) -> dict[str, Any]:
+def ledger_values(settings: LaneSettings, found: LaneLedger, now_unix_ns: int) -> dict[str, Any]:
     """One lane's ledger as plain values for JSON."""
-    lane = {"receiver": settings.receiver, "lane": settings.lane, "listen": settings.listen}
+    lane: dict[str, Any] = {"receiver": settings.receiver, "lane": settings.lane, "listen": settings.listen}
+    lane |= {"running": is_running(found, now_unix_ns), "counters_unix_ns": heartbeat_unix_ns(found)}
     return {**lane, "balanced": found.balanced, **msgspec.to_builtins(found)}
 
 

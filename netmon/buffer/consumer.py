@@ -13,7 +13,7 @@ are read, and of each lane what was decoded in its turn (`traps`), before it (`e
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -129,6 +129,7 @@ class Follower:
     Attributes:
         positions: Stream key to the ID of the last entry that was yielded: save it when you have acted on them.
         unreachable: Receiver to why it cannot be read now.
+        unknown: Receivers that had never written to their Redis when `newest` looked: a slip in a name?
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class Follower:
         positions: Mapping[str, str] | None = None,
         warm_up_s: float = 0.0,
         canaries: bool = False,
+        say: Callable[[str, str | None], None] = lambda _receiver, _why: None,
     ) -> None:
         """Prepares; nothing is read yet.
 
@@ -146,11 +148,14 @@ class Follower:
             positions: Where an earlier reader was; streams that are not in it are read from now on.
             warm_up_s: With `positions`: how much of what was read before is yielded first, as `known`.
             canaries: Whether to yield netmon's own canaries too.
+            say: Told by `follow`, once each time, that a receiver cannot be read and why, or (None) can be again.
         """
         self.positions: dict[str, str] = dict(positions or {})
         self.unreachable: dict[str, str] = {}
+        self.unknown: list[str] = []
         self._servers = servers_of(paths, b"" if canaries else message.MARK)
         self._warm_up_s = warm_up_s if positions else 0.0
+        self._say = say
         self._start_id = f"{time.time_ns() // 1_000_000}-0"
 
     def newest(self, last: int) -> list[Found]:
@@ -163,6 +168,7 @@ class Follower:
         for server in self._servers:
             try:
                 server.connect()
+                self.unknown += [receiver for receiver in server.receivers if not server.exists(receiver)]
                 for stream in server.streams:
                     up_to = server.last_id(stream.key)
                     self.positions.setdefault(stream.key, up_to)
@@ -204,10 +210,10 @@ class Follower:
             self.positions.update(after)
         except (redis.ConnectionError, redis.TimeoutError, UnavailableError, RedisClusterException) as error:
             # Redis restarts, or is moved: whoever watches goes on where he was.
-            self._failed(server, error)
+            self._away(server, error)
         except redis.RedisError as error:
             if _is_passing(error):
-                self._failed(server, error)
+                self._away(server, error)
                 return
             raise UnavailableError("refused", str(error)) from error
 
@@ -221,12 +227,20 @@ class Follower:
                 self.positions.setdefault(stream.key, server.last_id(stream.key))
         server.warm = True
         for receiver in server.receivers:
-            self.unreachable.pop(receiver, None)
+            if self.unreachable.pop(receiver, None) is not None:
+                self._say(receiver, None)
+
+    def _away(self, server: Server, error: Exception) -> None:
+        new = [receiver for receiver in server.receivers if receiver not in self.unreachable]
+        self._failed(server, error)
+        for receiver in new:
+            self._say(receiver, self.unreachable[receiver])
 
     def _failed(self, server: Server, error: Exception) -> None:
         server.close()
         server.retry_mono = time.monotonic() + _RECONNECT_S
-        self.unreachable |= dict.fromkeys(server.receivers, str(error))
+        why = error.detail if isinstance(error, UnavailableError) else str(error)
+        self.unreachable |= dict.fromkeys(server.receivers, why)
 
     def _raise_if_alone(self) -> None:
         receivers = {receiver for server in self._servers for receiver in server.receivers}

@@ -10,7 +10,9 @@ import math
 import os
 import select
 import socket
+import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Protocol
@@ -18,13 +20,13 @@ from typing import Annotated, Final, Protocol
 import msgspec
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 
 from netmon.canary.message import KINDS, Kind, encode, request_id_of_answer
-from netmon.cli.common import NOT_WELL, AsJson, LineConsole, exit_codes
-from netmon.errors import ConfigError, UnavailableError
+from netmon.cli.common import NOT_WELL, AsJson, LineConsole, exit_codes, live_table
+from netmon.errors import ConfigError, DecodeError, UnavailableError
 from netmon.model import V3User
+from netmon.snmp.v3 import is_v3, read_message, read_scoped_pdu
 
 SNMP_TRAP_PORT: Final = 162
 COUNT_MAX: Final = 1_000_000
@@ -34,6 +36,22 @@ _ASK_S: Final = 1.0
 """Until a question for the receiver's engine is asked again."""
 _ENGINE_PREFIX: Final = bytes.fromhex("80001f8805")
 """SnmpEngineID of octets (RFC 3411 section 5), Net-SNMP's enterprise: the random octets behind it make it ours."""
+
+
+_NOTHING_LISTENS: Final = "nothing listens there: the port is closed (ICMP)"
+_REPORT: Final = 0xA8
+_USM_STATS: Final = bytes.fromhex("2b060106030f0101")
+"""usmStats, 1.3.6.1.6.3.15.1.1 (RFC 3414 section 5), as BER has it."""
+_REPORTS: Final = {
+    1: "unsupported security level: less or other protection than the user is configured with there",
+    2: "not in its time window; once is part of the protocol",
+    3: "unknown user",
+    4: "unknown engine ID; once is part of the protocol",
+    5: "wrong digest: passphrase or --auth differs from what is configured there",
+    6: "cannot be decrypted: passphrase or --priv differs from what is configured there",
+}
+_AUTH: Final = "md5, sha1, sha224, sha256, sha384, sha512"
+_PRIV: Final = "des, aes128, aes192, aes256, aes192c, aes256c"
 
 
 class Tally(msgspec.Struct):
@@ -90,6 +108,23 @@ class Community:
         return request_id_of_answer(datagram)
 
 
+def report_in(datagram: bytes) -> str | None:
+    """Why the receiver refused a message, by an SNMPv3 Report that anybody can read; None when it is something else."""
+    if not is_v3(datagram):
+        return None
+    try:
+        message = read_message(datagram)
+        if message.salt:
+            return None
+        scoped = read_scoped_pdu(datagram, message.data_start, message.data_stop)
+    except (DecodeError, IndexError):
+        return None
+    _, found, behind = datagram[scoped.pdu_start : scoped.pdu_stop].partition(_USM_STATS)
+    if scoped.pdu_tag != _REPORT or not found or not behind:
+        return None
+    return f"the receiver refuses: {_REPORTS.get(behind[0], 'for a reason that no standard names')}"
+
+
 class Sender:
     """One run of canaries to one receiver."""
 
@@ -102,6 +137,8 @@ class Sender:
         self._timeout_s = timeout_s
         self._number = 0
         self._waiting: dict[int, float] = {}
+        self.refused: Counter[str] = Counter()
+        """Why the receiver did not take messages, as it says in SNMPv3 Reports; and that nothing listens."""
 
     @property
     def waiting(self) -> bool:
@@ -128,9 +165,13 @@ class Sender:
             if kind == "inform":
                 self._waiting[self._number] = time.monotonic()
             for _ in range(2):
-                with contextlib.suppress(OSError):  # refused: the answer to the one before
+                try:
                     self._sock.send(datagram)
                     break
+                except ConnectionRefusedError:  # the answer to the one before
+                    self.refused[_NOTHING_LISTENS] += 1
+                except OSError:
+                    continue
 
     def listen(self, seconds: float) -> None:
         """Takes answers for so long, and gives up what has waited too long."""
@@ -145,9 +186,15 @@ class Sender:
 
     def _take(self) -> None:
         try:
-            number = self._voice.hear(self._sock.recv(_DATAGRAM_BYTES), time.monotonic_ns())
+            datagram = self._sock.recv(_DATAGRAM_BYTES)
+        except ConnectionRefusedError:
+            self.refused[_NOTHING_LISTENS] += 1
+            return
         except OSError:
             return
+        number = self._voice.hear(datagram, time.monotonic_ns())
+        if number is None and (why := report_in(datagram)) is not None:
+            self.refused[why] += 1
         sent = None if number is None else self._waiting.pop(number, None)
         if sent is not None:
             self.tallies["inform"].answered += 1
@@ -171,7 +218,7 @@ def canary(  # a person's options
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for an answer.")] = 5.0,
     as_json: AsJson = False,
 ) -> None:
-    """Send numbered INFORMs and TRAPs to a receiver, from any host. Exit 1: an INFORM was not answered.
+    """Send numbered INFORMs and TRAPs to a receiver, from any host. Exit 1: an INFORM was not answered, or nothing listens.
 
     Only INFORMs are answered. The TRAPs, trap OID 1.3.6.1.3.1162.0.1 with run and number, are to be found in the
     receiver's streams: netmon traps --canary.
@@ -185,14 +232,17 @@ def canary(  # a person's options
             _run(sender, to, count, interval_s, as_json=as_json)
         if as_json:
             summaries = {kind: tally.summary(kind) for kind, tally in sender.tallies.items()}
-            print(msgspec.json.encode({"to": to, "run": sender.run, **summaries}).decode(), flush=True)
-        raise typer.Exit(NOT_WELL if sender.lost else 0)
+            about = {"to": to, "run": sender.run, "refused": dict(sender.refused)}
+            print(msgspec.json.encode({**about, **summaries}).decode(), flush=True)
+        for why, times in sender.refused.most_common():
+            print(f"{why} ({times:,} times)", file=sys.stderr)
+        raise typer.Exit(NOT_WELL if sender.lost or sender.refused[_NOTHING_LISTENS] else 0)
 
 
 def _run(sender: Sender, to: str, count: int, interval_s: float, *, as_json: bool) -> None:
     """Sends all, and waits for the last answer; Ctrl-C ends it early, with what has been counted."""
     console = Console(quiet=True) if as_json else LineConsole()
-    with contextlib.suppress(KeyboardInterrupt), Live(table(sender, to), console=console, auto_refresh=False) as live:
+    with contextlib.suppress(KeyboardInterrupt), live_table(table(sender, to), console) as live:
         due = time.monotonic()
         for _ in range(count):
             sender.send()
@@ -265,6 +315,9 @@ def _line(file: Path | None) -> bytes:
 
 def _v3_user(name: str, auth: str | None, auth_file: Path | None, priv: str | None, priv_file: Path | None) -> V3User:
     """Raises ConfigError for protocols that do not exist, or without their passphrases."""
+    for option, value, known in (("--auth", auth, _AUTH), ("--priv", priv, _PRIV)):
+        if value is not None and value not in known.split(", "):
+            raise ConfigError([f"{option} {value}: expected one of {known}"])
     if (auth is None) != (auth_file is None) or (priv is None) != (priv_file is None) or (priv and not auth):
         raise ConfigError(["--auth and --priv need their --…-passphrase-file, and --priv needs --auth"])
     found = {
@@ -274,10 +327,7 @@ def _v3_user(name: str, auth: str | None, auth_file: Path | None, priv: str | No
         "priv": priv,
         "priv_passphrase": None if priv_file is None else _line(priv_file).decode("utf-8", "surrogateescape"),
     }
-    try:
-        return msgspec.convert(found, V3User)
-    except msgspec.ValidationError:
-        raise ConfigError([f"--auth {auth} --priv {priv}: expected protocols that --help names"]) from None
+    return msgspec.convert(found, V3User)
 
 
 def _v3_voice(user: V3User, sock: socket.socket, kinds: Sequence[Kind], timeout_s: float) -> Voice:
@@ -293,9 +343,13 @@ def _v3_voice(user: V3User, sock: socket.socket, kinds: Sequence[Kind], timeout_
     while "inform" in kinds and not voice.discovered:
         if time.monotonic() > deadline:
             raise UnavailableError("timeout", "the receiver does not tell its SNMPv3 engine ID; is it there?")
-        with contextlib.suppress(OSError):
+        try:
             sock.send(voice.question())
-        if select.select([sock], [], [], _ASK_S)[0]:
-            with contextlib.suppress(OSError):
+            if select.select([sock], [], [], _ASK_S)[0]:
                 voice.hear(sock.recv(_DATAGRAM_BYTES), time.monotonic_ns())
+        except ConnectionRefusedError:
+            raise UnavailableError("refused", _NOTHING_LISTENS) from None
+        except OSError:
+            # No way there, for now: it is asked again, but not at once.
+            time.sleep(_REFRESH_S)
     return voice

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
 
 from netmon import config as configuration
 from netmon.buffer import embedded
@@ -23,6 +24,8 @@ from netmon.model import Engine, LaneSettings
 NOT_WELL: Final = 1
 USAGE: Final = 2
 UNAVAILABLE: Final = 3
+INTERRUPTED: Final = 130
+"""As a shell has it: 128 and SIGINT."""
 
 CONFIG_ENV: Final = "NETMON_CONFIG"
 CONFIG_PATHS: Final = (Path("config/netmon.yml"), Path("/etc/netmon/netmon.yml"))
@@ -56,8 +59,13 @@ class LineConsole(Console):
 
 
 @contextmanager
-def exit_codes() -> Iterator[None]:
-    """Turn what may go wrong into a message for a person and an exit code."""
+def exit_codes(*, endless: bool = False, interrupted: str = "interrupted") -> Iterator[None]:
+    """Turn what may go wrong into a message for a person and an exit code.
+
+    Args:
+        endless: The command goes on until somebody ends it: Ctrl-C is its end, and no failure.
+        interrupted: What Ctrl-C means for the work of the command.
+    """
     try:
         yield
     except ConfigError as error:
@@ -65,16 +73,31 @@ def exit_codes() -> Iterator[None]:
             print(mistake, file=sys.stderr)
         raise typer.Exit(USAGE) from None
     except (UnavailableError, PermissionError) as error:
-        print(error, file=sys.stderr)
+        print(error.detail if isinstance(error, UnavailableError) else error, file=sys.stderr)
         if isinstance(error, UnavailableError) and error.reason == "connection":
             print("Is netmon running, or the Redis that redis.url names?", file=sys.stderr)
         raise typer.Exit(UNAVAILABLE) from None
     except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+        if endless:
+            raise typer.Exit(0) from None
+        print(interrupted, file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         # Python flushes standard output once more at exit: let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
+
+
+@contextmanager
+def live_table(first: RenderableType, console: Console) -> Iterator[Live]:
+    """A table that is drawn again in its place; behind the last one a new line begins, whatever ended it."""
+    try:
+        with Live(first, console=console, auto_refresh=False) as live:
+            yield live
+    finally:
+        if not console.is_terminal:
+            # On a terminal rich has begun it.
+            console.line()
 
 
 def lanes_of(config: Config, engine: Engine | None = None) -> list[LaneSettings]:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from netmon import config as configuration
 from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of
-from netmon.cli.replay import From, LaneOption, Sources, To, span_of
+from netmon.cli.replay import Canary, From, LaneOption, Sources, To, span_of
 from netmon.errors import ConfigError
 from netmon.model import LaneSettings
 from netmon.show import printable, size
@@ -53,13 +53,14 @@ def export(
     to: To = None,
     source: Sources = None,
     lane: LaneOption = None,
+    canary: Canary = False,
 ) -> None:
     """Write datagrams as a capture file that Wireshark and tcpdump open. Exit 1: there were none.
 
     It holds them as they came, communities and all.
     """
     with exit_codes(), ExitStack() as stack:
-        span = span_of(from_, to, source)
+        span = span_of(from_, to, source, canary=canary)
         lanes = _lanes(config, lane)
         file = sys.stdout.buffer if pcap_file == _STANDARD_OUTPUT else stack.enter_context(_created(Path(pcap_file)))
         file.write(pcap.file_header())

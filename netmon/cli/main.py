@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 import time
@@ -14,12 +15,23 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 from rich.console import Console
-from rich.live import Live
+from rich.table import Table
 
 from netmon import __version__, show, sockets
 from netmon import config as configuration
-from netmon.cli import canary, journal, mib, replay
-from netmon.cli.common import NOT_WELL, USAGE, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of
+from netmon.cli import canary, journal, mib, rejects, replay
+from netmon.cli.common import (
+    CONFIG_PATHS,
+    NOT_WELL,
+    USAGE,
+    AsJson,
+    ConfigFile,
+    LineConsole,
+    config_path,
+    exit_codes,
+    lanes_of,
+    live_table,
+)
 from netmon.config import EMBEDDED, Config
 from netmon.errors import ConfigError
 from netmon.log import log, set_up
@@ -41,10 +53,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog="For those who let systemd supervise, one role by itself: netmon capture, commit, decode, late.",
 )
 
 app.add_typer(mib.app)
 app.add_typer(journal.app)
+app.command()(rejects.rejects)
 app.command()(journal.parked)
 app.command()(replay.replay)
 app.command()(canary.canary)
@@ -76,7 +90,7 @@ def _options(
 @app.command()
 def run(config: ConfigFile = None) -> None:
     """Run everything on this machine: receiver, embedded Valkey (unless redis.url names another), HTTP."""
-    with exit_codes():
+    with exit_codes(endless=True):
         path = config_path(config)
         _supervise(path, configuration.load(path))
 
@@ -84,7 +98,7 @@ def run(config: ConfigFile = None) -> None:
 @app.command()
 def receive(config: ConfigFile = None) -> None:
     """Run the trap receiver against a Redis that somebody else runs: `run` without the embedded server."""
-    with exit_codes():
+    with exit_codes(endless=True):
         path = config_path(config)
         loaded = configuration.load(path)
         if loaded.redis.url == EMBEDDED:
@@ -103,10 +117,10 @@ def _supervise(path: Path, config: Config) -> None:
     set_up(config.log.level, configuration.log_format(config))
     for doubt in configuration.warnings(config):
         log.warning("configuration.doubt_found", doubt=doubt)
-    asyncio.run(Supervisor(path, config, _banner).run())
+    asyncio.run(Supervisor(path, config, lambda supervisor: _banner(supervisor, path)).run())
 
 
-def _banner(supervisor: Supervisor) -> None:
+def _banner(supervisor: Supervisor, path: Path) -> None:
     """Tell a person what runs where. On standard output; the log is on standard error."""
     console = Console(highlight=False, soft_wrap=True)
     redis = supervisor.config.redis.url
@@ -123,13 +137,21 @@ def _banner(supervisor: Supervisor) -> None:
     console.print(f"  http       http://{supervisor.http.listen}/metrics  /healthz  /readyz", markup=False)
     port = supervisor.lanes[0].bound.sock.getsockname()[1]
     console.print(f"  try        {_try_line(port)}", markup=False)
-    console.print(f"  watch      {_own_command()} traps --follow", markup=False)
+    console.print(f"  watch      {_own_command()} traps --follow{_config_option(path)}", markup=False)
 
 
 def _own_command() -> str:
     """How this netmon is called, for a command line to copy: `netmon` may not be on the PATH of a checkout."""
     called = sys.argv[0]
     return f"{sys.executable} -m netmon" if called.endswith("__main__.py") else called
+
+
+def _config_option(path: Path) -> str:
+    """What a command needs to find this configuration, too: nothing where it would find it by itself."""
+    usual = next((usual for usual in CONFIG_PATHS if usual.exists()), None)
+    if usual is not None and usual.resolve() == path.resolve():
+        return ""
+    return f" -c {shlex.quote(str(path.absolute()))}"
 
 
 def _try_line(port: int) -> str:
@@ -194,9 +216,9 @@ def traps(
     canaries: Annotated[bool, typer.Option("--canary", help="Show netmon's own canaries, too.")] = False,
 ) -> None:
     """Show decoded traps from the streams, in the order of their arrival there."""
-    from netmon.cli.union import paths_of, show_traps  # noqa: PLC0415 - redis-py is slow to import
+    with exit_codes(endless=follow):
+        from netmon.cli.union import paths_of, show_traps  # noqa: PLC0415 - redis-py is slow to import
 
-    with exit_codes():
         paths = paths_of(configuration.load(config_path(config)), receivers or [], union=union)
         show_traps(paths, last=last, follow=follow, canaries=canaries, as_json=as_json)
 
@@ -214,7 +236,11 @@ def ledger(
 
     Reads files only, and works with netmon and Redis down; --union reads the streams.
     """
-    with exit_codes():
+    with exit_codes(endless=watch):
+        if union and watch:
+            raise ConfigError(["--watch shows our own ledger: leave out --union, or --watch"])
+        if receivers and not union:
+            raise ConfigError(["--receiver names the other receivers of a union: give --union, too"])
         loaded = configuration.load(config_path(config))
         if union:
             raise typer.Exit(0 if _union_ledger(loaded, receivers or [], since, as_json) else NOT_WELL)
@@ -238,9 +264,9 @@ def _read_ledgers(lanes: Sequence[LaneSettings]) -> list[tuple[LaneSettings, Lan
 def _print_ledgers(found: Sequence[tuple[LaneSettings, LaneLedger]], as_json: bool) -> None:
     if as_json:
         for settings, values in found:
-            print(msgspec.json.encode(show.ledger_values(settings, values)).decode(), flush=True)
+            print(msgspec.json.encode(show.ledger_values(settings, values, time.time_ns())).decode(), flush=True)
     else:
-        LineConsole().print(show.ledger_table(found))
+        LineConsole().print(show.ledger_table(found, time.time_ns()))
 
 
 def _watch_ledgers(lanes: Sequence[LaneSettings], as_json: bool) -> None:
@@ -249,10 +275,14 @@ def _watch_ledgers(lanes: Sequence[LaneSettings], as_json: bool) -> None:
         while True:
             _print_ledgers(_read_ledgers(lanes), as_json=True)
             time.sleep(WATCH_INTERVAL_S)
-    with Live(show.ledger_table(_read_ledgers(lanes)), auto_refresh=False) as live:
+    with live_table(_ledger_table(lanes), LineConsole()) as live:
         while True:
             time.sleep(WATCH_INTERVAL_S)
-            live.update(show.ledger_table(_read_ledgers(lanes)), refresh=True)
+            live.update(_ledger_table(lanes), refresh=True)
+
+
+def _ledger_table(lanes: Sequence[LaneSettings]) -> Table:
+    return show.ledger_table(_read_ledgers(lanes), time.time_ns())
 
 
 # --- One role by itself, for those who let systemd supervise.
@@ -260,28 +290,28 @@ def _watch_ledgers(lanes: Sequence[LaneSettings], as_json: bool) -> None:
 LaneNumber = Annotated[int, typer.Option("--lane", min=0, help="Number of the lane.")]
 
 
-@app.command()
+@app.command(hidden=True)
 def capture(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
     """Run capture of one lane by itself, on a socket from systemd (LISTEN_FDS) or its own."""
     with exit_codes():
         _become_role("capture", config_path(config), lane_number)
 
 
-@app.command()
+@app.command(hidden=True)
 def commit(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
     """Run commit of one lane by itself, with capture's socket from systemd (LISTEN_FDS)."""
     with exit_codes():
         _become_role("commit", config_path(config), lane_number)
 
 
-@app.command()
+@app.command(hidden=True)
 def decode(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
     """Run decode of one lane by itself, with capture's socket from systemd (LISTEN_FDS)."""
     with exit_codes():
         _become_role("decode", config_path(config), lane_number)
 
 
-@app.command()
+@app.command(hidden=True)
 def late(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
     """Run late decoding of one lane by itself; it needs no socket."""
     with exit_codes():

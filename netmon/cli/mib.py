@@ -40,7 +40,7 @@ def compile_(
     as_json: AsJson = False,
 ) -> None:
     """Turn MIB files into one catalogue. Exit 1: a problem was found, each is told with file, line and cure."""
-    with exit_codes():
+    with exit_codes(interrupted="interrupted; nothing was written"):
         compiled = _compiled(paths, quiet=as_json)
         written = bool(compiled.modules) and (keep_going or not compiled.problems)
         if written:
@@ -59,6 +59,7 @@ def _compiled(paths: Sequence[Path], *, quiet: bool) -> Compiled:
         files = mibs.files_of(paths)
     except OSError as error:
         raise ConfigError([f"{error.filename}: {error.strerror}"]) from None
+    named = {path for path in paths if path.is_file()}
     console = Console(stderr=True)
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True)
     with nullcontext() if quiet or not console.is_terminal else bar:
@@ -67,7 +68,7 @@ def _compiled(paths: Sequence[Path], *, quiet: bool) -> Compiled:
         def progress(step: str, module: str, total: int) -> None:
             bar.update(task, description=f"{step} {module}", advance=1, total=total)
 
-        return mibs.compile_files(files, [catalogues.read(catalogues.SHIPPED)], progress)
+        return mibs.compile_files(files, [catalogues.read(catalogues.SHIPPED)], progress, named=named)
 
 
 def _write(output: Path, catalogue: Catalogue) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 import time
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TextIO
 
 import msgspec
 import typer
@@ -51,6 +52,7 @@ From = Annotated[
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Received before this time; `now` is one.")]
 Sources = Annotated[list[str] | None, typer.Option("--source", metavar="CIDR", help="Sent from here; may be repeated.")]
 Receiver = Annotated[str | None, typer.Option("--receiver", metavar="NAME", help="Of this receiver.")]
+Canary = Annotated[bool, typer.Option("--canary", help="Canaries, too: netmon's own traps, which test the way.")]
 LaneOption = Annotated[int | None, typer.Option("--lane", min=0, help="Of this lane only.")]
 
 _NAMES: Final = {
@@ -63,7 +65,9 @@ _NAMES: Final = {
     "gone": "no longer in a stream",
     CONTROL: "protocol, no trap",
 }
+_COLUMNS: Final = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 Say = Callable[[str], None]
+_STOPPED: Final = "interrupted; the same again goes on where this one stopped"
 
 
 def replay(
@@ -78,17 +82,22 @@ def replay(
         bool, typer.Option("--all", help="Send unchanged traps, too, once: for a consumer that has lost its data.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would change.")] = False,
+    canary: Canary = False,
     as_json: AsJson = False,
 ) -> None:
     """Decode a part of the journal again, with today's MIBs, keys and rules, and send what has changed to the late streams.
 
     Twice the same sends nothing twice. Exit 1: nothing was there to look at.
     """
-    with exit_codes():
+    with exit_codes(interrupted=_STOPPED):
+        if parked and (from_ is not None or to is not None or every):
+            raise ConfigError(["--parked tries all that waits: leave --from, --to and --all out"])
         if not parked and (from_ is None or to is None):
             raise ConfigError(["replay needs --from and --to, or --parked"])
-        span = span_of(from_, to, source)
+        span = span_of(from_, to, source, canary=canary or not every)
         lanes = chosen_lanes(config_path(config), receiver, lane)
+        if not lanes:
+            raise typer.Exit(NOT_WELL)
         os.nice(NICE)
         # As in a role: what comes is made of tuples and bytes, without cycles.
         gc.freeze()
@@ -109,7 +118,7 @@ def replay(
         raise typer.Exit(0 if looked_at else NOT_WELL)
 
 
-def span_of(from_: str | None, to: str | None, source: Sequence[str] | None) -> Span:
+def span_of(from_: str | None, to: str | None, source: Sequence[str] | None, *, canary: bool) -> Span:
     """What the options mean. Raises ConfigError."""
     now = datetime.now(UTC)
     try:
@@ -120,14 +129,26 @@ def span_of(from_: str | None, to: str | None, source: Sequence[str] | None) -> 
         raise ConfigError([str(error)]) from None
     if begin >= end:
         raise ConfigError([f"--from {from_} is not before --to {to}"])
-    return Span(begin, end, networks)
+    return Span(begin, end, networks, canary)
 
 
 def chosen_lanes(path: Path, receiver: str | None, number: int | None) -> list[LaneSettings]:
-    """The lanes that the options mean, with their own rights for their files. Raises ConfigError, PermissionError."""
+    """The lanes that the options mean, with their own rights for their files; none when there is no journal, which is said.
+
+    Raises ConfigError, PermissionError.
+    """
     loaded = configuration.load(path)
     if receiver not in (None, loaded.receiver.name):
         raise ConfigError([f"--receiver {receiver}: {path} configures {loaded.receiver.name}"])
+    expected = lanes_of(loaded)
+    if not any(segments(Path(settings.directory)) for settings in expected):
+        # Before anything is made: a wrong path, or a user who is not netmon, must leave nothing behind.
+        print(
+            f"there is no journal in {loaded.data_dir / loaded.receiver.name}: netmon has not run there",
+            file=sys.stderr,
+        )
+        return []
+    _load(expected[0])
     _become_owner(loaded.data_dir / loaded.receiver.name)
     own = engine.join(loaded.data_dir / loaded.receiver.name, loaded.snmpv3.engine_id)
     lanes = lanes_of(loaded, own)
@@ -138,17 +159,25 @@ def chosen_lanes(path: Path, receiver: str | None, number: int | None) -> list[L
 
 def _become_owner(directory: Path) -> None:
     """As root, becomes who runs netmon: files that root made, netmon could not write."""
-    if os.geteuid() == 0 and directory.exists() and (owner := directory.stat()).st_uid != 0:
+    if os.geteuid() == 0 and (owner := directory.stat()).st_uid != 0:
         os.setgroups([owner.st_gid])
         os.setgid(owner.st_gid)
         os.setuid(owner.st_uid)
 
 
+def _load(settings: LaneSettings) -> None:
+    """Loads what is loaded on its first use: who gives up root may not be able to read where netmon is installed."""
+    Reread(settings)
+    "netmon".encode("idna")
+    with Progress(*_COLUMNS, console=Console(file=io.StringIO())) as shown:
+        _print(settings, Span(), Difference(), 0, dry_run=True, as_json=False, file=io.StringIO())
+        shown.add_task("netmon")
+
+
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as shown:
+    with Progress(*_COLUMNS, console=console, disable=quiet or not console.is_terminal, transient=True) as shown:
         yield shown
 
 
@@ -258,7 +287,16 @@ def _taken(lock: FileLock, timeout_s: float) -> bool:
     return True
 
 
-def _print(settings: LaneSettings, span: Span, found: Difference, sent: int, *, dry_run: bool, as_json: bool) -> None:
+def _print(
+    settings: LaneSettings,
+    span: Span,
+    found: Difference,
+    sent: int,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    file: TextIO | None = None,
+) -> None:
     if as_json:
         print(msgspec.json.encode(_values(settings, span, found, sent, dry_run=dry_run)).decode(), flush=True)
         return
@@ -272,7 +310,7 @@ def _print(settings: LaneSettings, span: Span, found: Difference, sent: int, *, 
         table.add_row(_NAMES[kind], f"{getattr(found, kind):,}", text)
     table.add_section()
     table.add_row("would be sent" if dry_run else "sent", f"{sent:,}", f"{settings.key_prefix}:late")
-    LineConsole(highlight=False, markup=False, file=sys.stdout).print(table)
+    LineConsole(highlight=False, markup=False, file=file or sys.stdout).print(table)
 
 
 def _values(settings: LaneSettings, span: Span, found: Difference, sent: int, *, dry_run: bool) -> dict[str, Any]:

@@ -82,19 +82,27 @@ class Shown:
         self._console.print(line, soft_wrap=True)
 
 
+def say(receiver: str, why: str | None) -> None:
+    """Tells a person who follows that a receiver cannot be read, or (None) can be again."""
+    sys.stdout.flush()
+    print(f"{receiver} can be read again" if why is None else f"{receiver} cannot be read: {why}", file=sys.stderr)
+
+
 def show_traps(paths: Sequence[Path], *, last: int, follow: bool, canaries: bool, as_json: bool) -> None:
     """Prints the last notifications, and then those that come.
 
     Raises:
         UnavailableError: No receiver can be read.
     """
-    follower, shown = Follower(paths, canaries=canaries), Shown(paths, as_json=as_json)
+    follower, shown = Follower(paths, canaries=canaries, say=say), Shown(paths, as_json=as_json)
     # Of a union, the last ones of all paths together hold each of them up to once for each path.
     newest = [found for found in follower.newest(last * len(paths)) if shown.fresh(found)]
     for found in newest[len(newest) - min(last, len(newest)) :]:
         shown.print(found)
     for receiver, why in follower.unreachable.items():
-        print(f"{receiver} cannot be read: {why}", file=sys.stderr)
+        say(receiver, why)
+    for receiver in follower.unknown if len(paths) > 1 else ():
+        print(f"{receiver}: no receiver of this name has written to its Redis yet", file=sys.stderr)
     if follow:
         for found in follower.follow():
             if shown.fresh(found):

@@ -8,7 +8,8 @@ unknown. Whoever compiles a vendor's modules thus needs no copy of the standard 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import codecs
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from netmon.mib.text import Problem, Source
 FILE_BYTES_MAX = 8 << 20
 """The largest modules of vendors have 3 MB."""
 FILES_MAX = 20_000
+MIB_SUFFIXES = (".mib", ".my", ".smi", ".smiv2")
+"""Of files in which a module is expected; one by another name may hold one, too."""
 
 _FAULTS = (PySmiError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """What pysmi raises for files that are odd enough: the others are compiled all the same."""
@@ -68,7 +71,11 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
 
 
 def compile_files(
-    files: Sequence[Path], known: Sequence[Catalogue], progress: Report = lambda _step, _module, _total: None
+    files: Sequence[Path],
+    known: Sequence[Catalogue],
+    progress: Report = lambda _step, _module, _total: None,
+    *,
+    named: Collection[Path] = (),
 ) -> Compiled:
     """Compile all modules in these files.
 
@@ -76,12 +83,13 @@ def compile_files(
         files: From `files_of`; which module is in a file stands in its text, not in its name.
         known: Catalogues that modules may import from, in order of precedence.
         progress: Is told before each step, of which there are two a module.
+        named: Of the files, those that a person has named one by one: each is expected to hold a module.
     """
     problems: list[Problem] = []
     sources: dict[str, Source] = {}
     ignored = 0
     for file in files:
-        found = _sources(file, problems)
+        found = _sources(file, problems, wanted=file in named)
         ignored += not found
         for source in found:
             _add(source, sources, problems)
@@ -95,7 +103,7 @@ def compile_files(
     )
 
 
-def _sources(file: Path, problems: list[Problem]) -> list[Source]:
+def _sources(file: Path, problems: list[Problem], *, wanted: bool) -> list[Source]:
     try:
         with file.open("rb") as stream:
             content = stream.read(FILE_BYTES_MAX + 1)
@@ -105,7 +113,21 @@ def _sources(file: Path, problems: list[Problem]) -> list[Source]:
     if len(content) > FILE_BYTES_MAX:
         problems.append(Problem(str(file), 0, "", f"has more than {FILE_BYTES_MAX >> 20} MiB, so it is no MIB module"))
         return []
-    return texts.modules(str(file), texts.decoded(content))
+    found = texts.modules(str(file), texts.decoded(content))
+    if not found and (why := _without_module(file, content, wanted=wanted)) is not None:
+        problems.append(Problem(str(file), 0, "", why))
+    return found
+
+
+def _without_module(file: Path, content: bytes, *, wanted: bool) -> str | None:
+    """What is wrong with a file in which there is no module; None when nobody has said that there is one."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        if wanted or file.suffix.lower() in MIB_SUFFIXES:
+            return "is UTF-16, in which no MIB module is read; write it again as UTF-8 or ASCII"
+        return None
+    if not content.strip():
+        return "is empty" if wanted or file.suffix.lower() in MIB_SUFFIXES else None
+    return "holds no MIB module: NAME DEFINITIONS ::= BEGIN is missing" if wanted else None
 
 
 def _add(source: Source, sources: dict[str, Source], problems: list[Problem]) -> None:
@@ -122,12 +144,13 @@ def _compiled(
     """What pysmi makes of the modules, by name; those that it refuses are missing, and told in `problems`."""
     origins = {module.name: catalogue for catalogue in reversed(known) for module in catalogue.modules}
     wanted = {name: texts.imports(source, {*sources, *origins}) for name, source in sources.items()}
-    problems.extend(
-        texts.missing(sources[name], module)
+    missing = [
+        (name, module)
         for name, imports in wanted.items()
         for module, symbols in imports.symbols.items()
         if module not in sources and module not in origins and not all(map(texts.is_macro, symbols))
-    )
+    ]
+    problems.extend(texts.missing(sources[name], module) for name, module in missing)
     pysmi = _Pysmi()
     for name, source in sources.items():
         progress("reading", name, 2 * len(sources))
@@ -143,7 +166,9 @@ def _compiled(
         progress("compiling", name, 2 * len(sources))
         found = pysmi.document(sources[name])
         if isinstance(found, Problem):
-            problems.append(found)
+            # That a module is missing has been told: what is not in it is the same problem once more.
+            if not any(texts.is_of_missing(found, module) for importer, module in missing if importer == name):
+                problems.append(found)
         else:
             documents[name] = found
     return documents

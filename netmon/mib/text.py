@@ -171,6 +171,11 @@ def missing(source: Source, module: str) -> Problem:
     return Problem(source.file, line, source.module, text)
 
 
+def is_of_missing(problem: Problem, module: str) -> bool:
+    """Whether the problem is only that something is not in this module."""
+    return f" is not in {module}; " in problem.text
+
+
 def syntax_error(source: Source, line: int) -> Problem:
     """The problem that pysmi stopped at this line, counted in the module's text; it shows what stands there."""
     lines = source.text.split("\n")

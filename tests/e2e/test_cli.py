@@ -26,7 +26,12 @@ from tests.integration.valkey import Valkey
 
 GROUPS = {str(group.typer_instance.info.name) for group in app.registered_groups if group.typer_instance}
 COMMANDS = sorted(
-    GROUPS | {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    GROUPS
+    | {
+        command.name or getattr(command.callback, "__name__", "")
+        for command in app.registered_commands
+        if not command.hidden
+    }
 )
 WITHOUT_CONFIGURATION = GROUPS | {"canary"}
 """The commands of a group have their own options; a canary is sent from any host."""
@@ -55,14 +60,14 @@ def command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
 
 
 class Follower:
-    """`netmon traps --follow` in the background, its output in a file."""
+    """`netmon traps --follow`, or another command, in the background, its output in a file."""
 
-    def __init__(self, netmon: Netmon, *options: str) -> None:
+    def __init__(self, netmon: Netmon, *options: str, command: str = "traps") -> None:
         """Start it; it has shown nothing yet."""
         self._netmon = netmon
         self._output = netmon.folder / "follow.out"
         with self._output.open("wb") as output:
-            arguments = ["traps", "--follow", *options, "-c", str(netmon.config_file)]
+            arguments = [command, "--follow", *options, "-c", str(netmon.config_file)]
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "netmon", *arguments], cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT
             )
@@ -92,7 +97,9 @@ def test_help_names_every_command_and_every_command_has_help() -> None:
     listed = re.findall(r"^  (\w+)  +\S", found.stdout.partition("Commands:")[2], re.MULTILINE)
     assert sorted(listed) == COMMANDS
     assert {"run", "receive", "check", "traps", "ledger"} <= set(listed)
-    for name in listed:
+    roles = {"capture", "commit", "decode", "late"}
+    assert (roles & set(listed), roles <= set(re.findall(r"\w+", found.stdout))) == (set(), True)
+    for name in [*listed, *roles]:
         own = command(name, "--help")
         assert own.returncode == 0
         assert ("Commands:" in own.stdout) == (name in GROUPS)
@@ -160,7 +167,10 @@ def test_following_shows_a_new_trap_at_once_and_survives_a_restart_of_valkey(net
         follower.wait_shown('"value":3}', 10)
         netmon.send([netmon.trap(4)])
         follower.wait_shown('"value":4}')
-        assert [json.loads(line)["varbinds"][0]["value"] for line in follower.lines()] == [1, 2, 3, 4]
+        told = [line for line in follower.lines() if line.startswith("{")]
+        assert [json.loads(line)["varbinds"][0]["value"] for line in told] == [1, 2, 3, 4]
+        away, back = [line for line in follower.lines() if line not in told]
+        assert (away.startswith("test cannot be read: "), back) == (True, "test can be read again")
         follower.process.send_signal(signal.SIGINT)
         assert follower.process.wait(5) == 0
 
@@ -169,7 +179,7 @@ def test_traps_say_when_redis_is_away(tmp_path: Path) -> None:
     """Exit code 3 and a sentence, no traceback."""
     found = Netmon(tmp_path).command_line("traps")
     assert (found.returncode, found.stdout, "Traceback" in found.stderr) == (3, "", False)
-    assert "valkey.sock" in found.stderr
+    assert ("valkey.sock" in found.stderr, "connection:" in found.stderr) == (True, False)
 
 
 def test_the_ledger_is_told_with_netmon_stopped_and_fails_when_it_does_not_balance(tmp_path: Path) -> None:
@@ -270,3 +280,80 @@ def test_receive_with_an_operators_redis(tmp_path: Path, scheme: str) -> None:
             assert [text for text in seen if password.encode() in text] == []
         c.select(3)
         assert c.xlen(netmon.key()) == 100
+
+
+def test_the_line_that_watches_finds_the_configuration(netmon: Netmon) -> None:
+    """From any folder: with the absolute path of a configuration that would not be found by itself."""
+    line = re.search(r"^  watch +(.*)$", netmon.output_file.read_text("utf-8"), re.MULTILINE)
+    assert line is not None
+    assert line[1].endswith(f"traps --follow -c {netmon.config_file.absolute()}")
+
+
+def interrupted(netmon: Netmon, *arguments: str, after_s: float) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command that gets Ctrl-C after so many seconds."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "netmon", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "NETMON_CONFIG": str(netmon.config_file)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=20)
+    return process.returncode, output, errors
+
+
+def test_ctrl_c_is_the_end_of_what_has_none_and_a_failure_of_the_rest(tmp_path: Path) -> None:
+    """0 for --watch, whose last line is complete; 130 and what it means for work that was cut off."""
+    netmon = Netmon(tmp_path)
+    code, output, errors = interrupted(netmon, "ledger", "--watch", after_s=3)
+    assert (code, output.endswith("\n"), errors) == (0, True, "")
+    pipe = tmp_path / "slow.my"
+    pipe.write_text(
+        "A-MIB DEFINITIONS ::= BEGIN\n" + "\n".join(f"x{i} OBJECT IDENTIFIER ::= {{ y 1 }}" for i in range(150_000))
+    )
+    code, _, errors = interrupted(netmon, "mib", "compile", str(pipe), "-o", str(tmp_path / "x.cat"), after_s=3)
+    assert (code, errors) == (130, "interrupted; nothing was written\n")
+    assert not (tmp_path / "x.cat").exists()
+
+
+def test_ctrl_c_while_importing_is_no_traceback(tmp_path: Path) -> None:
+    """Whatever moment it comes at, in the time that imports take."""
+    for after_s in (0.15, 0.3):
+        _, _, errors = interrupted(Netmon(tmp_path), "ledger", after_s=after_s)
+        assert 'File "' + str(REPOSITORY / "netmon") not in errors
+
+
+def test_rejects_are_shown_with_reason_and_sender(netmon: Netmon) -> None:
+    """Newest last, a summary by reason and source; as JSON with the raw datagram; and as they come."""
+    with Follower(netmon, command="rejects") as follower:
+        netmon.send([b"rubbish", netmon.trap(1), b"rubbish"])
+        netmon.wait_settled(captured=3)
+        follower.wait_shown("at byte", 15)
+    shown = netmon.command_line("rejects")
+    lines = shown.stdout.splitlines()
+    assert shown.returncode == 0
+    assert sum("127.0.0.1" in line and "at byte" in line for line in lines) == sum(netmon.ledger().rejected.values())
+    assert "shown, by reason and source:" in shown.stdout
+    told = [json.loads(line) for line in netmon.command_line("rejects", "--json", "-n", "1000").stdout.splitlines()]
+    assert [(each["raw"], each["peer"]) for each in told] == [(b"rubbish".hex(), "127.0.0.1")] * 2
+    assert {each["stream"] for each in told} == {netmon.key("rejects")}
+    assert len(netmon.command_line("rejects", "-n", "1").stdout.partition("\n\n")[0].splitlines()) == 1
+
+
+def test_options_that_mean_nothing_are_refused(netmon: Netmon) -> None:
+    """Exit code 2 and what to leave out; a name that nobody writes under is doubted."""
+    for arguments in (
+        ["ledger", "--union", "--receiver", "x", "--watch"],
+        ["ledger", "--receiver", "x"],
+        ["traps", "--receiver", "x"],
+    ):
+        found = netmon.command_line(*arguments)
+        assert (found.returncode, "--union" in found.stderr) == (2, True), arguments
+    netmon.send([netmon.trap(1)])
+    netmon.wait_settled(captured=1)
+    found = netmon.command_line("traps", "--union", "--receiver", "nosuch")
+    assert (found.returncode, len(found.stdout.splitlines())) == (0, 1)
+    assert found.stderr == "nosuch: no receiver of this name has written to its Redis yet\n"

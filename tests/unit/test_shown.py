@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from netmon import log, show
+from netmon.canary import message
 from netmon.model import LaneSettings, RedisSettings, TrapEvent, Varbind
 from netmon.status import metrics
 from netmon.status.health import LaneSample, ProcessSample, Snapshot, checks
@@ -287,7 +288,7 @@ def test_a_trap_in_json_says_where_it_stands() -> None:
 def test_a_ledger_says_whether_it_balances(difference: int, expected: str) -> None:
     """The last row is the answer."""
     console = Console(file=io.StringIO(), width=200)
-    console.print(show.ledger_table([(SETTINGS, empty_ledger(difference=difference))]))
+    console.print(show.ledger_table([(SETTINGS, empty_ledger(difference=difference))], NOW_NS))
     file = console.file
     assert isinstance(file, io.StringIO)
     assert expected in file.getvalue()
@@ -299,3 +300,37 @@ def test_a_ledger_says_whether_it_balances(difference: int, expected: str) -> No
 def test_sizes_are_for_people(count: int, expected: str) -> None:
     """The unit that a person would choose."""
     assert show.size(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("age_s", "running", "expected"), [(1, True, ""), (3_600, False, "netmon is not running: counters of 20")]
+)
+def test_a_ledger_says_when_it_is_not_of_now(age_s: int, running: bool, expected: str) -> None:
+    """The roles publish twice a second while they live; the counters of a netmon that is down stay readable."""
+    console = Console(file=io.StringIO(), width=100)
+    now_ns = NOW_NS + age_s * SECOND_NS
+    console.print(show.ledger_table([(SETTINGS, empty_ledger())], now_ns))
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ("not running" in written, expected in written) == (not running, True)
+    values = show.ledger_values(SETTINGS, empty_ledger(), now_ns)
+    assert (values["running"], values["counters_unix_ns"]) == (running, NOW_NS - SECOND_NS)
+
+
+def test_a_ledger_where_nothing_has_run_says_so() -> None:
+    """Not a time of 1970."""
+    console = Console(file=io.StringIO(), width=100)
+    console.print(show.ledger_table([(SETTINGS, ledger.read(Path("/nonexistent")))], NOW_NS))
+    assert "has never been here" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_line_shows_user_and_trust_of_snmpv3_only() -> None:
+    """What is proved of the others is the same for all of them."""
+    authentic = event(version="v3", user="monitor\x1b", trust="v3_auth_priv")
+    assert "linkDown [monitor\\x1b v3_auth_priv]  1.3" in show.trap_line(authentic, UTC).plain
+    assert "[" not in show.trap_line(event(trust="allow_listed"), UTC).plain
+
+
+def test_canaries_have_names() -> None:
+    """No MIB has them."""
+    canary = event(trap_oid=message.TRAP_OID, varbinds=[Varbind(message.NUMBER_OID, "Counter64", 7)])
+    assert show.trap_line(canary, UTC).plain.endswith("  canary  number=7")
