@@ -31,6 +31,11 @@ class LateFacts(NamedTuple):
     """ID of the last entry that was ever added."""
     deleted: EntryId
     """Greatest ID that was deleted out of the middle (XDEL); trimming does not count."""
+    added: int
+    """Entries that were ever added to this very stream, which FLUSHALL and DEL end; -1: Redis before 7.0 does not tell."""
+
+
+_NO_STREAM = LateFacts(0, _NO_ID, _NO_ID, _NO_ID, 0)
 
 
 class LateStream(Streams):
@@ -92,7 +97,7 @@ class LateStream(Streams):
     def look(self) -> LateFacts:
         """What the stream is. Raises UnavailableError."""
         if not self._command("EXISTS", self.key):
-            return LateFacts(0, _NO_ID, _NO_ID, _NO_ID)
+            return _NO_STREAM
         assert self._connection is not None
         return _late_facts(self._command("XINFO", "STREAM", self.key), self._connection)
 
@@ -104,7 +109,7 @@ class LateStream(Streams):
 def _late_facts(reply: Any, connection: Connection) -> LateFacts:
     if isinstance(reply, hiredis.ReplyError):
         if "no such key" in str(reply):
-            return LateFacts(0, _NO_ID, _NO_ID, _NO_ID)
+            return _NO_STREAM
         raise connection.refusal(reply)
     found = {reply[i].decode(): reply[i + 1] for i in range(0, len(reply), 2)}
     first = found["first-entry"]
@@ -114,6 +119,7 @@ def _late_facts(reply: Any, connection: Connection) -> LateFacts:
         parse_id(found["last-generated-id"]),
         # Redis before 7.0 does not tell.
         parse_id(found.get("max-deleted-entry-id", b"0-0")),
+        found.get("entries-added", -1),
     )
 
 

@@ -39,19 +39,24 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     trap_oid: str
     received_unix_ns: int
     engine_id: str | None = None
+    trust: str = "other"
     duplicate_of: int | None = None
 
 
-Key = tuple[str, str, str]
-"""Digest, device, trap OID."""
+Key = tuple[str, str, str, bool]
+"""Digest, device, trap OID, and whether a key proves it: what anybody can forge is no copy of it."""
+
+_AUTHENTIC: Final = frozenset({"v3_auth_priv", "v3_auth"})
 
 
 class Occurrence:
     """A notification that somebody lacks."""
 
-    __slots__ = ("key", "paths", "serial", "source", "unix_ns")
+    __slots__ = ("is_listed", "key", "paths", "serial", "source", "unix_ns")
 
-    def __init__(self, serial: int, key: Key, source: str, unix_ns: int, paths: int) -> None:
+    def __init__(
+        self, serial: int, key: Key, source: str, unix_ns: int, paths: int, *, is_listed: bool = False
+    ) -> None:
         self.serial = serial
         self.key = key
         self.source = source
@@ -59,6 +64,8 @@ class Occurrence:
         """Receive time of the first copy."""
         self.paths = paths
         """Who has it: a bit for each path."""
+        self.is_listed = is_listed
+        """Whether it has been told by a path that trusts its sender more than any other."""
 
 
 Settled = Callable[[Occurrence], None]
@@ -115,7 +122,7 @@ class Union:
         return len(self._waiting)
 
     def tell(self, path: str, event: TrapEvent | Said, lane: int | None = None) -> bool:
-        """Takes a notification that a path has; whether it is the first to tell it. Feed each stream entry once.
+        """Takes a notification that a path has; whether to tell it: the first, or the first that is trusted more. Feed each stream entry once.
 
         Args:
             path: One of `paths`.
@@ -131,20 +138,26 @@ class Union:
             # The path itself has told the first copy of this INFORM.
             self.duplicates += 1
             return False
-        key = (event.digest, event.engine_id or event.source, event.trap_oid)
+        key = (event.digest, event.engine_id or event.source, event.trap_oid, event.trust in _AUTHENTIC)
+        is_listed = event.trust != "other"
         found = self._find(bit, key, unix_ns)
         if found is None:
             self.told += 1
             is_late = unix_ns <= self._given_up_ns[bit]
             self.again[path] += is_late
-            self._remember(Occurrence(self._serial, key, event.source, unix_ns, bit), first_to_go=is_late)
+            self._remember(
+                Occurrence(self._serial, key, event.source, unix_ns, bit, is_listed=is_listed), first_to_go=is_late
+            )
             self._serial += 1
             return True
-        self.duplicates += 1
+        is_raised = is_listed and not found.is_listed
+        self.told += is_raised
+        self.duplicates += not is_raised
         self._forget(found)
         found.paths |= bit
+        found.is_listed |= is_listed
         self._remember(found)
-        return False
+        return is_raised
 
     def finish(self) -> None:
         """Gives up all that some path lacks: no more copies will come."""

@@ -216,6 +216,7 @@ class Commit:
             # Published together, before the marks go: whoever is killed in between has counted, and finds that here.
             self._values["expired_segment"] = first
             self._state.publish()
+            _fdatasync(self._directory / COMMIT_STATE)
             log.warning("journal.parked_expired", datagrams=waiting.total(), directory=str(self._directory))
         for path in side_files(self._directory, first):
             path.unlink(missing_ok=True)
@@ -224,11 +225,11 @@ class Commit:
     def _bury_orphans(self) -> None:
         """Finishes what a commit that was killed had begun: marks whose segment is gone."""
         kept = set(segments(self._directory))
-        for path in self._directory.glob("*.marks"):
-            if path.stem.isdigit() and int(path.stem) not in kept:
-                waiting = self._marks.expire(int(path.stem))
-                if waiting is not None:
-                    self._bury(int(path.stem), waiting)
+        beside = (*self._directory.glob("*.marks"), *self._directory.glob("*.digests"))
+        for first in {int(path.stem) for path in beside if path.stem.isdigit()} - kept:
+            waiting = self._marks.expire(first)
+            if waiting is not None:
+                self._bury(first, waiting)
 
 
 def _end(captured: dict[str, int]) -> Position:

@@ -33,9 +33,8 @@ from netmon.trap_receiver.ledger import (
     DECODE_FIELDS,
     DECODE_STATE,
     PARKED,
-    SHED,
 )
-from netmon.trap_receiver.marks import ELSEWHERE, EXPRESS, PARKED_MARKS, REASON_OF
+from netmon.trap_receiver.marks import ELSEWHERE, EXPRESS, PARKED_AS, PARKED_MARKS
 from netmon.trap_receiver.state import StatePage, StateReader
 
 _BATCH_MIN = 256
@@ -262,7 +261,7 @@ class Decode:
             return numbered
         for seq, mark in enumerate(marks, frame.first_seq):
             if mark in ELSEWHERE and seq > self._main.counted_seq:
-                batch.counts["express" if mark == EXPRESS else f"parked_{REASON_OF.get(mark, SHED)}"] += 1
+                batch.counts["express" if mark == EXPRESS else f"parked_{PARKED_AS[mark]}"] += 1
                 batch.needs_marks = True
         return [pair for pair, mark in zip(numbered, marks, strict=True) if mark not in ELSEWHERE]
 

@@ -15,6 +15,8 @@ from netmon.model import SheddingSettings
 from netmon.trap_receiver.ledger import SHED as SHED_REASON
 from netmon.trap_receiver.marks import EXPRESS, PARKED_MARKS, TURN
 
+AUTHENTIC: Final = frozenset({"v3_auth_priv", "v3_auth"})
+"""The trust tiers (`TrapEvent.trust`) of what nobody can forge without a key."""
 SHED: Final = PARKED_MARKS[SHED_REASON]
 
 FIRSTS_MAX: Final = 262_144
@@ -23,6 +25,9 @@ FIRSTS_OF_SOURCE_MAX: Final = 1_024
 """Of these, those of one source: some devices number their messages, and each would be the first of its kind."""
 SOURCES_MAX: Final = 65_536
 """Sources whose rate is measured; one beyond them is not shed."""
+Source = tuple[str, ...]
+"""Who sends, with how far that is trusted in front: an address, or engine and user where a key proves them."""
+
 REPEATS_MAX: Final = 262_144
 """Beginnings of datagrams that are known to say nothing for the first time; beyond them, datagrams are decoded to know."""
 
@@ -79,17 +84,17 @@ class Sorter:
         self._critical = frozenset(oid for oid in settings.critical if not oid.endswith("."))
         self._critical_trees = tuple(oid for oid in settings.critical if oid.endswith("."))
         self._express = Bucket(settings.express_rate_max, max(1.0, settings.express_rate_max), now_unix_ns)
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[Source, _Source] = {}
         # Hashes instead of what they are made of: a quarter of the memory. Python seeds them, so nobody can aim at a
         # collision; one that happens costs a notification its place in front, no more.
         self._firsts: set[int] = set()
-        self._repeats: set[int] = set()
+        self._repeats: dict[int, str] = {}
         self.refused = 0
         """Notifications that were worth going first, and did not for want of room or rate."""
 
     def sort(
         self,
-        source: str,
+        source: Source,
         trap_oid: str,
         resource: str,
         received_unix_ns: int,
@@ -100,7 +105,7 @@ class Sorter:
         """What becomes of a notification: `EXPRESS`, `SHED` or `TURN`.
 
         Args:
-            source: Address of the device.
+            source: Who sent it.
             trap_oid: snmpTrapOID.0.
             resource: OID of its first varbind, empty when it has none.
             received_unix_ns: When it was received.
@@ -116,7 +121,7 @@ class Sorter:
             self.refused += 1
         return TURN if critical else self._wait(known, received_unix_ns, may_wait)
 
-    def sort_repeated(self, source: str, received_unix_ns: int) -> int:
+    def sort_repeated(self, source: Source, received_unix_ns: int) -> int:
         """What becomes of one that says nothing for the first time (see `repeats`): `SHED` or `TURN`."""
         return self._wait(self._source(source, received_unix_ns), received_unix_ns, may_wait=True)
 
@@ -124,20 +129,20 @@ class Sorter:
         """Whether the operator wants this trap to go first, however often it comes."""
         return trap_oid in self._critical or trap_oid.startswith(self._critical_trees)
 
-    def is_repeated(self, *key: str) -> bool:
+    def is_repeated(self, source: Source, trap_oid: str, resource: str) -> bool:
         """Whether one of this source, trap OID and resource has gone first, and need not again."""
-        return hash(key) in self._firsts and not self.is_critical(key[1])
+        return hash((source, trap_oid, resource)) in self._firsts and not self.is_critical(trap_oid)
 
-    def repeats(self, peer: str, beginning: bytes) -> bool:
-        """Whether datagrams of this peer that say this (see `glance`) are known to be no first occurrence."""
-        return hash((peer, beginning)) in self._repeats
+    def repeats(self, peer: str, beginning: bytes) -> str | None:
+        """How far datagrams of this peer that say this (see `glance`) are trusted, if they are known to be no first occurrence."""
+        return self._repeats.get(hash((peer, beginning)))
 
-    def note_repeated(self, peer: str, beginning: bytes) -> None:
+    def note_repeated(self, peer: str, beginning: bytes, trust: str) -> None:
         """From now on, `repeats` knows them."""
         if len(self._repeats) < REPEATS_MAX:
-            self._repeats.add(hash((peer, beginning)))
+            self._repeats[hash((peer, beginning))] = trust
 
-    def _source(self, source: str, now_unix_ns: int) -> _Source | None:
+    def _source(self, source: Source, now_unix_ns: int) -> _Source | None:
         known = self._sources.get(source)
         if known is None and len(self._sources) < SOURCES_MAX:
             settings = self._settings
@@ -145,12 +150,12 @@ class Sorter:
             self._sources[source] = known
         return known
 
-    def _is_first(self, known: _Source | None, *key: str) -> bool:
+    def _is_first(self, known: _Source | None, *key: Source | str) -> bool:
         if len(self._firsts) >= FIRSTS_MAX or (known is not None and known.firsts >= FIRSTS_OF_SOURCE_MAX):
             return False
         return hash(key) not in self._firsts
 
-    def _remember(self, known: _Source | None, *key: str) -> None:
+    def _remember(self, known: _Source | None, *key: Source | str) -> None:
         if len(self._firsts) < FIRSTS_MAX:
             before = len(self._firsts)
             self._firsts.add(hash(key))

@@ -19,7 +19,7 @@ from netmon.snmp import Notification
 from netmon.trap_receiver.batch import Acceptor, Batch
 from netmon.trap_receiver.decoder import Decoder
 from netmon.trap_receiver.event import EventWriter
-from netmon.trap_receiver.express import Sorter, glance
+from netmon.trap_receiver.express import AUTHENTIC, Sorter, Source, glance
 from netmon.trap_receiver.feed import Feed
 from netmon.trap_receiver.journal import Frame, Position, Reader, Record, locate, records
 from netmon.trap_receiver.marks import EXPRESS, TURN, UNSEEN, Marks, marks_path
@@ -161,6 +161,8 @@ class Head:
         log.warning("decode.shedding_begun", backlog=durable.seq - main_seq)
 
     def _finish(self) -> None:
+        # Late begins with what was shed now, and judges SNMPv3 by what we know of its engines.
+        self._decoder.remember(at_once=True)
         self._values["shedding"] = 0
         self._feed.publish()
         self._sorter = self._new_sorter()
@@ -251,15 +253,16 @@ class Head:
     def _judge(self, seq: int, record: Record, found: dict[int, Decoded]) -> int:
         sorter, peer = self._sorter, record.peer
         beginning = glance(record.payload)
-        if beginning is not None and sorter.repeats(peer, beginning):
-            return sorter.sort_repeated(peer, record.received_unix_ns)
+        if beginning is not None and (trust := sorter.repeats(peer, beginning)) is not None:
+            return sorter.sort_repeated((trust, peer), record.received_unix_ns)
         try:
             notification, trust = self._decoder.decode(record)
         except DecodeError:
             # Rejected or parked, in its turn.
             return TURN
         is_relay = self._decoder.policy.trusts_relay(peer)
-        source = notification.trap_address if is_relay and notification.trap_address else peer
+        address = notification.trap_address if is_relay and notification.trap_address else peer
+        source = _identity(notification, trust, address)
         resource = notification.varbinds[0].oid if notification.varbinds else ""
         mark = sorter.sort(
             source,
@@ -273,7 +276,7 @@ class Head:
         if mark == EXPRESS:
             found[seq] = notification, trust
         if beginning is not None and not is_relay and sorter.is_repeated(source, notification.trap_oid, resource):
-            sorter.note_repeated(peer, beginning)
+            sorter.note_repeated(peer, beginning, trust)
         return mark
 
     def _mark(self, frame: Frame, marks: bytes, first_seq: int) -> bytes:
@@ -289,6 +292,13 @@ class Head:
         """Brings the marks to the disk."""
         self._marks.sync()
         self.synced_seq = self.marked_seq
+
+
+def _identity(notification: Notification, trust: str, address: str) -> Source:
+    """Who a notification counts for: what anybody can forge must not spend the share of what is proved."""
+    if trust in AUTHENTIC:
+        return trust, notification.engine_id or address, notification.user or ""
+    return trust, address
 
 
 def _fdatasync(path: Path) -> None:

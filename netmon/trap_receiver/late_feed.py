@@ -29,8 +29,8 @@ from netmon.trap_receiver.feed import StreamChangedError
 from netmon.trap_receiver.journal import Position, read_segment_header, segment_path, segments
 from netmon.trap_receiver.late_log import REJECT, TRAP, VOID, Intent, LateLog
 from netmon.trap_receiver.ledger import DECODE_STATE, LATE_FIELDS, LATE_STATE
-from netmon.trap_receiver.marks import LATE_DONE, PENDING_MARKS, REASON_OF, Digests, Marks
-from netmon.trap_receiver.reread import Reading, Reread, fetch, segment_of
+from netmon.trap_receiver.marks import LATE_MARKS, PENDING_MARKS, REASON_OF, Digests, Marks
+from netmon.trap_receiver.reread import Reading, Reread, fetch, last_seq, segment_of
 from netmon.trap_receiver.state import StatePage, read_state
 
 LATE_LOG: Final = "late.log"
@@ -83,7 +83,6 @@ class LateFeed:
         self._pending: list[Intent] = []
         self._unsynced = 0
         self._unmeasured = 0
-        self._changed = False
         self._redone = False
 
     # -- taking and giving back the lane
@@ -145,15 +144,56 @@ class LateFeed:
         stream = self._connected()
         self._redo()
         facts = stream.look()
-        if self._changed or facts.last != self._last or facts.deleted != self._deleted or self._sent < self._last_meant:
+        if self._is_changed(facts) or self._sent < self._last_meant:
             self._mend(facts)
             facts = stream.look()
+            if self._is_changed(facts):
+                self._refuse(facts)
         self._last, self._deleted = facts.last, facts.deleted
         self._groups = stream.groups(stream.key)
+        # It is the same stream, and none of it was deleted: what it lacks in front has been trimmed.
+        self._remember(facts)
         self._move_floor(facts)
         self._measure()
         self._values["redis_up"] = 1
         self.publish()
+
+    def _is_changed(self, facts: LateFacts) -> bool:
+        """Whether the stream is not as it was left, or may not be."""
+        return (
+            bool(self._values["changed"])
+            or facts.last != self._last
+            or facts.deleted != self._deleted
+            or not self._is_ours(facts)
+        )
+
+    def _is_ours(self, facts: LateFacts) -> bool:
+        """Whether the stream has been given as many entries as the log says, since we looked last.
+
+        A stream that FLUSHALL or DEL has ended, and that a batch on its way has begun anew, ends as it should and looks as if it
+        had been trimmed. The count tells it from one that was.
+        """
+        if facts.added < 0 or (not self._values["added_ms"] and self._sent > _NO_ID):
+            # Nothing to compare with: an old Redis, or counters of a version that did not count this.
+            return True
+        known = self._remembered
+        more = self._log.between(known, facts.last) - self._log.between(facts.last, known)
+        return facts.added == self._values["added"] + more
+
+    @property
+    def _remembered(self) -> EntryId:
+        """The end of the stream when `added` was its count."""
+        return EntryId(self._values["added_ms"], self._values["added_seq"])
+
+    def _remember(self, facts: LateFacts) -> None:
+        self._values["added_ms"], self._values["added_seq"] = facts.last
+        self._values["added"] = max(0, facts.added)
+
+    def _refuse(self, facts: LateFacts) -> None:
+        """Notes that the stream is to be made anew, for whoever looks next, even in another process."""
+        self._values["changed"] = 1
+        self.publish()
+        raise StreamChangedError(f"the late stream ended with {facts.last}, expected {self._last}")
 
     def _measure(self) -> None:
         """Finds out whether there is room for more. Raises UnavailableError."""
@@ -205,15 +245,21 @@ class LateFeed:
         if present != _NO_ID and not self._log.has(present):
             self._rebuild(set_aside=True)
             present = self._floor
-        elif self._changed or facts.deleted > self._floor or (present == _NO_ID and self._sent > _NO_ID):
+        elif (
+            self._values["changed"]
+            or not self._is_ours(facts)
+            or facts.deleted > self._floor
+            or (present == _NO_ID and self._sent > _NO_ID)
+        ):
             self._rebuild(set_aside=False)
             present = self._floor
         else:
             self._finish_intents(present)
-        self._changed = False
         facts = stream.look()
         self._last, self._deleted = facts.last, facts.deleted
+        self._remember(facts)
         self._refill(max(present, self._floor))
+        self._values["changed"] = 0
 
     def _rebuild(self, *, set_aside: bool) -> None:
         """Empties the stream, to be filled again from the floor; consumer groups come back where they were."""
@@ -337,10 +383,10 @@ class LateFeed:
             return
         pending, self._pending = self._pending, []
         facts = self._connected().settle_late()
-        if facts.last != self._last or facts.deleted != self._deleted:
-            self._changed = True
-            raise StreamChangedError(f"the late stream ended with {facts.last}, expected {self._last}")
+        if facts.last != self._last or facts.deleted != self._deleted or not self._is_ours(facts):
+            self._refuse(facts)
         self._last = pending[-1].id
+        self._remember(facts._replace(last=self._last, added=facts.added + len(pending)))
         self._count(pending)
 
     def _count(self, intents: list[Intent]) -> None:
@@ -357,7 +403,7 @@ class LateFeed:
         self.publish()
 
     def _set(self, intents: Sequence[Intent]) -> None:
-        self._mark((intent.seq, LATE_DONE) for intent in intents if intent.mark)
+        self._mark((intent.seq, LATE_MARKS[REASON_OF[intent.mark]]) for intent in intents if intent.mark)
         for segment, first_seq, run in self._runs((intent.seq, intent.digest) for intent in intents):
             self.digests.write(segment, first_seq, b"".join(run))
         self._unsynced += len(intents)
@@ -377,24 +423,22 @@ class LateFeed:
     def _runs(self, values: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, int, list[bytes]]]:
         """Values by seq, ascending, as runs of successive ones: segment, first seq, values. Without segments that are gone."""
         kept = segments(self.directory)
-        borders = frozenset(kept)
         run: list[bytes] = []
-        first = 0
+        first, segment, last = 0, 0, -1
         for seq, value in values:
-            if run and (seq != first + len(run) or seq in borders):
-                yield from _with_segment(kept, first, run)
+            if run and (seq != first + len(run) or seq > last):
+                yield segment, first, run
                 run = []
+            if not segment <= seq <= last:
+                found = segment_of(self.directory, kept, seq)
+                if found is None:
+                    continue
+                segment, last = found, last_seq(self.directory, kept, found)
             if not run:
                 first = seq
             run.append(value)
         if run:
-            yield from _with_segment(kept, first, run)
-
-
-def _with_segment(kept: list[int], first: int, run: list[bytes]) -> Iterator[tuple[int, int, list[bytes]]]:
-    segment = segment_of(kept, first)
-    if segment is not None:
-        yield segment, first, run
+            yield segment, first, run
 
 
 def _counter(mark: int, kind: int) -> str:

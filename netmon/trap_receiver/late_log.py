@@ -10,6 +10,7 @@ All integers are little-endian. The file ends after its last sound record; what 
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -91,6 +92,11 @@ class LateLog:
         found = self._at(index - 1) if index else None
         return found is not None and found.id == entry_id
 
+    def between(self, after: EntryId, until: EntryId) -> int:
+        """Entries that the stream was given behind the first ID, up to the second, included."""
+        index, end = self.after(after), self.after(until)
+        return sum(intent.kind != VOID for intent in self.read(index, end - index))
+
     def append(self, intents: Iterable[Intent]) -> None:
         """Adds intents, with IDs that ascend beyond those before, and brings them to the disk.
 
@@ -98,8 +104,13 @@ class LateLog:
             OSError: The disk is full.
         """
         data = b"".join(map(_encode, intents))
-        _write(self._fd, data, self._count * _SIZE)
-        os.fdatasync(self._fd)
+        try:
+            _write(self._fd, data, self._count * _SIZE)
+            os.fdatasync(self._fd)
+        except OSError:
+            # Whoever opens the log next must not take the part that was written for intents.
+            os.ftruncate(self._fd, self._count * _SIZE)
+            raise
         self._count += len(data) // _SIZE
 
     def replace(self, index: int, intent: Intent) -> None:
@@ -134,5 +145,6 @@ def _decode(data: bytes) -> Intent | None:
 
 
 def _write(fd: int, data: bytes, at: int) -> None:
-    written = os.pwrite(fd, data, at)
-    assert written == len(data), "a regular file takes all or fails"
+    """Raises OSError: the disk is full, also where it had room for a part."""
+    if os.pwrite(fd, data, at) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from netmon.trap_receiver.journal import segments
+from netmon.trap_receiver.journal import segment_path, segments
 from netmon.trap_receiver.ledger import PARK_REASONS, SHED
 
 UNSEEN: Final = 0
@@ -25,22 +25,26 @@ TURN: Final = 1
 """Decode has looked at it ahead of time, and left it its turn."""
 EXPRESS: Final = 2
 """Decoded ahead of time: its entry is, or is about to be, in the express stream."""
-LATE_DONE: Final = 4
-"""Was parked; its entry, or its rejection, is in the late stream."""
 SHED_TRIED: Final = 5
 """Was shed, and cannot be read with what is configured now: waits for that, as those do that were parked for want of it."""
 _PARKED_FIRST: Final = 16
 _PENDING_FIRST: Final = 32
+_LATE_FIRST: Final = 48
 PARKED_MARKS: Final = {reason: _PARKED_FIRST + index for index, reason in enumerate(PARK_REASONS)}
 """Waits in the journal, by reason."""
 PENDING_MARKS: Final = {reason: _PENDING_FIRST + index for index, reason in enumerate(PARK_REASONS)}
 """Waits, and is about to be in the late stream; the intents of late.log say whether it is. By the reason why it waited."""
+LATE_MARKS: Final = {reason: _LATE_FIRST + index for index, reason in enumerate(PARK_REASONS)}
+"""Was parked; its entry, or its rejection, is in the late stream. By the reason why it waited, which decode counts once more after
+a power cut that took its counters."""
 REASON_OF: Final = {
     SHED_TRIED: SHED,
     **{mark: reason for marks in (PARKED_MARKS, PENDING_MARKS) for reason, mark in marks.items()},
 }
 """The marks of all that waits, and why."""
-ELSEWHERE: Final = frozenset({EXPRESS, LATE_DONE, *REASON_OF})
+PARKED_AS: Final = {**REASON_OF, **{mark: reason for reason, mark in LATE_MARKS.items()}}
+"""The marks of all that was ever parked, and why."""
+ELSEWHERE: Final = frozenset({EXPRESS, *PARKED_AS})
 """Neither in the traps nor in the rejects stream, and not to be put there when they are filled again."""
 _KEPT: Final = frozenset({PARKED_MARKS[SHED], *PENDING_MARKS.values()})
 """Nothing but time keeps them from the late stream: their segment is not to be deleted before."""
@@ -115,8 +119,11 @@ class _SideFiles:
 
     def close(self) -> None:
         """Closes all files."""
-        for segment in list(self._fds):
+        for segment in self._open():
             self.forget(segment)
+
+    def _open(self) -> list[int]:
+        return list(self._fds)
 
     def _path(self, segment: int) -> Path:
         return self.directory / f"{segment:020d}{self._suffix}"
@@ -138,6 +145,8 @@ class Marks(_SideFiles):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, ".marks", 1)
+        self._held: dict[int, int] = {}
+        """Descriptors of segments that are locked: a segment without marks can be held, too."""
 
     def read_all(self, segment: int) -> bytes:
         """All marks of a segment, from its first datagram to the last one that was marked; may be empty."""
@@ -157,8 +166,8 @@ class Marks(_SideFiles):
         return [segment for segment in segments(self.directory) if self.has(segment)]
 
     def hold(self, segment: int) -> bool:
-        """Keeps a segment with marks from being deleted, until `forget`, `let_go` or our end; False: it is gone."""
-        fd = self._fd(segment, create=False)
+        """Keeps a segment from being deleted, until `forget`, `let_go` or our end; False: it is gone."""
+        fd = self._lock(segment)
         if fd is None:
             return False
         fcntl.flock(fd, fcntl.LOCK_SH)
@@ -168,9 +177,27 @@ class Marks(_SideFiles):
         return True
 
     def let_go(self, segment: int) -> None:
-        """Ends what `hold` has begun."""
-        if segment in self._fds:
-            fcntl.flock(self._fds[segment], fcntl.LOCK_UN)
+        """Ends what `hold` or `expire` has begun."""
+        fd = self._held.pop(segment, None)
+        if fd is not None:
+            os.close(fd)
+
+    def forget(self, segment: int) -> None:
+        """As for all such files, and lets the segment go."""
+        super().forget(segment)
+        self.let_go(segment)
+
+    def _open(self) -> list[int]:
+        return [*{*self._fds, *self._held}]
+
+    def _lock(self, segment: int) -> int | None:
+        """The descriptor by which a segment is locked; None when it is gone."""
+        if segment not in self._held:
+            try:
+                self._held[segment] = os.open(segment_path(self.directory, segment), os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return None
+        return self._held[segment]
 
     def expire(self, segment: int) -> Counter[str] | None:
         """For commit, before it deletes a segment: the datagrams that wait in it and will be gone, by reason.
@@ -180,12 +207,12 @@ class Marks(_SideFiles):
         Returns:
             None when the segment is to stay: something in it is on its way to the late stream, or is sure to be soon.
         """
-        fd = self._fd(segment, create=False)
-        if fd is None:
-            return Counter()
+        fd = self._lock(segment)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fd is not None:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.forget(segment)
             return None
         marks = self.read_all(segment)
         # In the order of speed: commit asks this of many segments, ten times a second, while the disk is full.

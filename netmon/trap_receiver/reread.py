@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netmon.errors import DecodeError
 from netmon.model import LaneSettings
 from netmon.trap_receiver.decoder import Decoder
 from netmon.trap_receiver.event import EventWriter
-from netmon.trap_receiver.journal import Frame, Position, Reader, Record, records, segments
+from netmon.trap_receiver.journal import (
+    FRAME_HEADER,
+    FRAME_MAGIC,
+    SEGMENT_HEADER,
+    Frame,
+    Position,
+    Reader,
+    Record,
+    records,
+    segment_path,
+    segments,
+)
 from netmon.trap_receiver.late_log import REJECT, TRAP
 from netmon.trap_receiver.ledger import CONTROL_REASONS, PARKED
 from netmon.trap_receiver.marks import DIGEST_BYTES
 
+_SEALED_MAX: Final = 4_096
+"""Segments whose last seq is remembered; they do not change."""
+_END: Final = (1 << 64) - 1
 _UNREADABLE = frozenset((*PARKED, *CONTROL_REASONS))
 
 
@@ -42,6 +58,7 @@ class Reread:
 
     def __init__(self, settings: LaneSettings) -> None:
         decoder = Decoder(settings)
+        self.refresh = decoder.refresh
         self._decode = decoder.decode
         self._events = EventWriter(settings, decoder.policy)
 
@@ -74,14 +91,45 @@ def without_copy(body: bytes, first_copy: int) -> bytes:
     return body.replace(b',"duplicate_of":%d' % first_copy, b"", 1)
 
 
-def segment_of(kept: list[int], seq: int) -> int | None:
-    """The segment that holds, or held, a seq; None when it is gone.
+def segment_of(directory: Path, kept: list[int], seq: int) -> int | None:
+    """The segment that holds a seq; None when it is gone.
 
     Args:
+        directory: Of the lane.
         kept: First seqs of the segments, ascending.
         seq: Of the datagram.
     """
-    return max((first for first in kept if first <= seq), default=None)
+    segment = max((first for first in kept if first <= seq), default=None)
+    return None if segment is None or seq > last_seq(directory, kept, segment) else segment
+
+
+def last_seq(directory: Path, kept: list[int], segment: int) -> int:
+    """The last seq of a segment; where segments behind it are gone, it is not the one before the next. No end: of the open one."""
+    return _END if segment == kept[-1] else _sealed_last_seq(segment_path(directory, segment), segment)
+
+
+@lru_cache(maxsize=_SEALED_MAX)
+def _sealed_last_seq(path: Path, segment: int) -> int:
+    last = segment - 1
+    try:
+        for count, first_seq, _ in frame_heads(path):
+            last = first_seq + count - 1
+    except FileNotFoundError:
+        # Deleted since it was listed.
+        return segment - 1
+    return last
+
+
+def frame_heads(path: Path) -> Iterator[tuple[int, int, int]]:
+    """Count, first seq and ms of each frame, up to the first place that holds none; what is inside is not looked at."""
+    at = SEGMENT_HEADER.size
+    with path.open("rb", buffering=0) as file:
+        while len(data := os.pread(file.fileno(), FRAME_HEADER.size, at)) == FRAME_HEADER.size:
+            magic, _, body_bytes, count, _, first_seq, ms = FRAME_HEADER.unpack(data)
+            if magic != FRAME_MAGIC:
+                return
+            yield count, first_seq, ms
+            at += FRAME_HEADER.size + body_bytes
 
 
 def segment_end(kept: list[int], segment: int, limit: Position) -> Position:
@@ -111,7 +159,7 @@ def fetch(directory: Path, seqs: Iterable[int], limit: Position) -> Iterator[tup
     frame: Frame | None = None
     found: dict[int, Record] = {}
     for seq in seqs:
-        wanted = segment_of(kept, seq)
+        wanted = segment_of(directory, kept, seq)
         if wanted != segment or frame is None or seq < frame.first_seq:
             segment, frame = wanted, None
             source = iter(()) if wanted is None else frames(directory, wanted, limit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -14,9 +13,6 @@ import msgspec
 from netmon.errors import DecodeError
 from netmon.snmp.v3 import is_v3, read_message
 from netmon.trap_receiver.journal import (
-    FRAME_HEADER,
-    FRAME_MAGIC,
-    SEGMENT_HEADER,
     Position,
     Record,
     read_segment_header,
@@ -26,14 +22,16 @@ from netmon.trap_receiver.journal import (
 )
 from netmon.trap_receiver.late_feed import decoded_limit
 from netmon.trap_receiver.ledger import COMMIT_STATE
-from netmon.trap_receiver.marks import EXPRESS, LATE_DONE, REASON_OF, Marks
-from netmon.trap_receiver.reread import frames
+from netmon.trap_receiver.marks import EXPRESS, LATE_MARKS, REASON_OF, Marks
+from netmon.trap_receiver.reread import frame_heads, frames
 from netmon.trap_receiver.state import read_state
 from netmon.trap_receiver.waiting import ALL_MARKS, find
 
 SOURCES_MAX: Final = 65_536
 """Sources that are told apart; those that come later are counted together."""
 OTHER_SOURCES: Final = "others"
+CANARY_OID: Final = bytes.fromhex("06 08 2b 06 01 03 89 0a 00 01")
+"""A canary's snmpTrapOID.0 in BER: 1.3.6.1.3.1162.0.1."""
 _FOREVER_NS: Final = 1 << 63
 
 
@@ -46,10 +44,14 @@ class Span(msgspec.Struct, frozen=True):
     """Received before this time."""
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """From these addresses; empty: from all."""
+    canary: bool = True
+    """Canaries, too."""
 
     def has(self, record: Record) -> bool:
         """Whether a datagram is meant."""
         if not self.from_unix_ns <= record.received_unix_ns < self.to_unix_ns:
+            return False
+        if not self.canary and CANARY_OID in record.payload:
             return False
         if not self.networks:
             return True
@@ -102,11 +104,11 @@ def segment_facts(directory: Path) -> list[SegmentFacts]:
 
 def _facts(directory: Path, segment: int, marks: Marks, shipped: int) -> SegmentFacts:
     path = segment_path(directory, segment)
-    heads = list(_frame_heads(path))
+    heads = list(frame_heads(path))
     header = read_segment_header(path)
     found = Counter(marks.read_all(segment))
     marks.forget(segment)
-    named = {EXPRESS: "express", LATE_DONE: "late", **REASON_OF}
+    named = {EXPRESS: "express", **dict.fromkeys(LATE_MARKS.values(), "late"), **REASON_OF}
     by_name: Counter[str] = Counter()
     for mark, name in named.items():
         by_name[name] += found[mark]
@@ -121,18 +123,6 @@ def _facts(directory: Path, segment: int, marks: Marks, shipped: int) -> Segment
         shipped=segment < shipped,
         marks={name: count for name, count in by_name.items() if count},
     )
-
-
-def _frame_heads(path: Path) -> Iterator[tuple[int, int, int]]:
-    """Count, first seq and ms of each frame, up to the first place that holds none; what is inside is not looked at."""
-    at = SEGMENT_HEADER.size
-    with path.open("rb", buffering=0) as file:
-        while len(data := os.pread(file.fileno(), FRAME_HEADER.size, at)) == FRAME_HEADER.size:
-            magic, _, body_bytes, count, _, first_seq, ms = FRAME_HEADER.unpack(data)
-            if magic != FRAME_MAGIC:
-                return
-            yield count, first_seq, ms
-            at += FRAME_HEADER.size + body_bytes
 
 
 def segments_of(directory: Path, span: Span) -> list[int]:
@@ -153,7 +143,7 @@ def segments_of(directory: Path, span: Span) -> list[int]:
 
 
 def _first_ns(directory: Path, segment: int) -> int:
-    head = next(_frame_heads(segment_path(directory, segment)), None)
+    head = next(frame_heads(segment_path(directory, segment)), None)
     return head[2] * 1_000_000 if head else _FOREVER_NS
 
 

@@ -103,10 +103,14 @@ class WaitingPass:
             UnavailableError, IdRefusedError, StreamChangedError, OSError: As `LateFeed.put`; what is not in the stream waits on.
         """
         tried = after_seq
+        # A message is judged by what is known of its engine: decode has learnt since.
+        self._reread.refresh()
         kept = segments(self._feed.directory)
         for index, segment in enumerate(kept):
             last = kept[index + 1] - 1 if index + 1 < len(kept) else limit.seq
-            if segment > limit.seq or last <= after_seq or not self._feed.marks.hold(segment):
+            if segment > limit.seq or last <= after_seq or not self._feed.marks.has(segment):
+                continue
+            if not self._feed.marks.hold(segment):
                 continue
             for tried in self._segment(segment, limit, marks, after_seq, wanted):
                 if not go_on(tried):
@@ -140,9 +144,10 @@ class WaitingPass:
             self._size += len(reading.body)
             return
         self.still[reading] += 1
-        if mark in SHED_MARKS:
-            # Only another configuration can help, so it must not keep its segment for ever.
-            self._feed.marks.write(segment, seq, bytes((SHED_TRIED,)))
+        # Only another configuration can help, so it must not keep its segment for ever, as what is shed or pending does.
+        left = SHED_TRIED if mark in SHED_MARKS else PARKED_MARKS[REASON_OF[mark]]
+        if mark not in (left, SHED_TRIED):
+            self._feed.marks.write(segment, seq, bytes((left,)))
 
     def _flush(self) -> None:
         if not self._batch:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from netmon.trap_receiver.marks import LATE_DONE, Marks
+from netmon.trap_receiver.marks import LATE_MARKS, Marks
 from tests.integration.harness import REPOSITORY, Netmon
 from tests.integration.snmpv3 import ENGINE, KNOWN, Device
 
@@ -30,7 +30,7 @@ def stopped(tmp_path: Path) -> Netmon:
 def test_the_journal_is_shown_with_netmon_stopped(stopped: Netmon) -> None:
     """Segments with their sizes, times and marks; the limits beside what is used."""
     marks = Marks(stopped.directory())
-    marks.write(1, 5, bytes([LATE_DONE] * 3))
+    marks.write(1, 5, bytes([LATE_MARKS["shed"]] * 3))
     told = json.loads(stopped.command_line("journal", "--json").stdout)
     assert (told["receiver"], told["lane"], told["datagrams"], told["bytes_max"]) == ("test", 0, 100, 256 << 20)
     (segment,) = told["segments"]

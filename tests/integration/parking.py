@@ -22,7 +22,7 @@ def park(netmon: Netmon, seqs: Iterable[int], reason: str = "usm_unknown_user") 
     page = StatePage(netmon.directory() / DECODE_STATE, DECODE_FIELDS)
     marks, kept = Marks(netmon.directory()), segments(netmon.directory())
     for seq in seqs:
-        segment = segment_of(kept, seq)
+        segment = segment_of(netmon.directory(), kept, seq)
         assert segment is not None
         marks.write(segment, seq, bytes([PARKED_MARKS[reason]]))
         page.values["buffered"] -= 1

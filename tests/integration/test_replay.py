@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from netmon.snmp.encode import encode_v2c
 from tests.integration.harness import REPOSITORY, Netmon
 from tests.integration.parking import late_entries, late_numbers, park
 from tests.integration.snmpv3 import ENGINE, KNOWN, OTHER_ENGINE, Device, user, with_passphrases
@@ -191,3 +192,35 @@ def test_snmpv3_is_judged_by_the_time_at_which_it_was_received(netmon: Netmon) -
         assert (found.buffered, found.rejected["usm_not_in_time_window"]) == (20, 1)
     told = replay(netmon, *ALL)
     assert (told["unchanged"], told["details"], told["sent"]) == (21, {}, 0)
+
+
+def test_canaries_are_left_out(netmon: Netmon) -> None:
+    """A consumer that has lost its data has not lost those; `--canary` sends them, too."""
+    canary = encode_v2c(
+        community=b"public", pdu="trap", request_id=1, uptime_centis=1, trap_oid="1.3.6.1.3.1162.0.1", varbinds=[]
+    )
+    with netmon:
+        netmon.send([netmon.trap(1), canary, netmon.trap(2)])
+        netmon.wait_settled(captured=3)
+    exported = netmon.command_line("journal", "export", "--pcap", str(netmon.directory() / "x.pcap"))
+
+    assert exported.stderr == "2 datagrams\n"
+    assert [replay(netmon, *ALL, *more, "--all", "--dry-run")["sent"] for more in ((), ("--canary",))] == [2, 3]
+
+
+def test_parked_goes_with_no_time(netmon: Netmon) -> None:
+    """It tries all that waits."""
+    for options in (("--from", "-1h"), ("--to", "now"), ("--all",)):
+        found = netmon.command_line("replay", "--parked", *options)
+        assert (found.returncode, "--parked" in found.stderr) == (2, True)
+
+
+def test_without_a_journal_nothing_is_made(netmon: Netmon) -> None:
+    """Root who mistypes a path leaves no engine and no folder that netmon cannot write."""
+    netmon.configure({})
+    before = sorted(netmon.directory().parents[1].rglob("*"))
+    found = netmon.command_line("replay", *ALL)
+
+    assert (found.returncode, "there is no journal" in found.stderr) == (1, True)
+    assert sorted(netmon.directory().parents[1].rglob("*")) == before
+    assert not netmon.directory().parent.exists()

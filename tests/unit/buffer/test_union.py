@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,15 +14,22 @@ from netmon.model import TrapEvent
 
 SECOND_NS = 1_000_000_000
 START_NS = 1_800_000_000 * SECOND_NS
+Trust = Literal["v3_auth_priv", "v3_auth", "allow_listed", "other"]
 LINK_DOWN = "1.3.6.1.6.3.1.1.5.3"
 
 
 def event(
-    what: int, second: float = 0.0, *, source: str = "192.0.2.7", engine: str | None = None, first: int | None = None
+    what: int,
+    second: float = 0.0,
+    *,
+    source: str = "192.0.2.7",
+    engine: str | None = None,
+    first: int | None = None,
+    trust: Trust = "other",
 ) -> TrapEvent:
     """A notification that says `what`, received so many seconds after the start."""
     at = START_NS + int(second * SECOND_NS)
-    positional = (1, at, at, "received", source, source, 161, "::1", "v2c", "trap", "other", LINK_DOWN, 0, [])
+    positional = (1, at, at, "received", source, source, 161, "::1", "v2c", "trap", trust, LINK_DOWN, 0, [])
     return TrapEvent(*positional, f"{what:016x}", duplicate_of=first, engine_id=engine)
 
 
@@ -198,7 +207,25 @@ def test_a_comparison_is_of_its_period() -> None:
     """From its first moment, included, to its last, excluded."""
     comparison = Comparison(["a", "b"], START_NS, START_NS + SECOND_NS)
     for index, second in enumerate([-0.1, 0, 0.9, 1.0]):
-        occurrence = Occurrence(index, ("", "", ""), "192.0.2.7", START_NS + int(second * SECOND_NS), 1)
+        occurrence = Occurrence(index, ("", "", "", False), "192.0.2.7", START_NS + int(second * SECOND_NS), 1)
         comparison.settled(occurrence)
 
     assert (comparison.total, comparison.report()[1].missed_ratio) == (2, 1.0)
+
+
+def test_a_forged_copy_does_not_swallow_what_a_key_proves() -> None:
+    """It is a notification of its own; the authentic copies of both paths are one."""
+    both = Union(["a", "b"])
+    said = [event(1, engine="8000"), *(event(1, engine="8000", trust="v3_auth_priv") for _ in range(2))]
+
+    assert told(both, ("b", said[0]), ("a", said[1]), ("b", said[2])) == [True, True, False]
+
+
+def test_a_copy_of_an_allowed_sender_is_told_too() -> None:
+    """Once, where a path whose rules know the sender comes second; the pair stays one notification."""
+    both = Union(["a", "b"])
+    said = [("b", event(1)), ("a", event(1, trust="allow_listed"))]
+    reverse = [("a", event(2, trust="allow_listed")), ("b", event(2))]
+
+    assert told(both, *said, *reverse) == [True, True, True, False]
+    assert both.waiting == 0

@@ -22,7 +22,7 @@ from netmon.trap_receiver.ledger import (
     DECODE_FIELDS,
     DECODE_STATE,
 )
-from netmon.trap_receiver.marks import LATE_DONE, PARKED_MARKS, TURN, Marks
+from netmon.trap_receiver.marks import LATE_MARKS, PARKED_MARKS, TURN, Digests, Marks
 from netmon.trap_receiver.state import StatePage, read_state
 from tests.unit.trap_receiver.samples import append, open_writer, record_ipv6
 
@@ -132,10 +132,12 @@ def test_a_segment_stays_while_what_was_shed_in_it_waits(tmp_path: Path) -> None
     first, second, third, last = journal_of_segments(tmp_path, 4)
     marks = Marks(tmp_path)
     marks.write(first, first + 1, bytes([PARKED_MARKS["shed"], TURN]))
-    marks.write(second, second, bytes([PARKED_MARKS["usm_wrong_key"], LATE_DONE, PARKED_MARKS["usm_wrong_key"]]))
+    marks.write(
+        second, second, bytes([PARKED_MARKS["usm_wrong_key"], LATE_MARKS["shed"], PARKED_MARKS["usm_wrong_key"]])
+    )
     counts = keep_house(tmp_path)
     kept = segments(tmp_path)
-    marks.write(first, first + 1, bytes([LATE_DONE]))
+    marks.write(first, first + 1, bytes([LATE_MARKS["shed"]]))
     (tmp_path / COMMIT_STATE).unlink()
     keep_house(tmp_path)
 
@@ -149,8 +151,8 @@ def test_a_segment_that_is_being_decoded_late_stays(tmp_path: Path) -> None:
     """Late holds it; whatever is in it, nobody deletes it under its hands."""
     first, last = journal_of_segments(tmp_path, 2)
     late = Marks(tmp_path)
-    late.write(first, first, bytes([PARKED_MARKS["usm_wrong_key"]]))
     late.hold(first)
+    late.write(first, first, bytes([PARKED_MARKS["usm_wrong_key"]]))
     keep_house(tmp_path)
     held = segments(tmp_path)
     late.let_go(first)
@@ -177,3 +179,13 @@ def test_a_commit_killed_while_it_deletes_counts_once(tmp_path: Path, counted: b
     assert segments(tmp_path) == [last]
     assert counts["expired_usm_wrong_key"] == again["expired_usm_wrong_key"] == expired
     assert list(tmp_path.glob("*.marks")) == []
+
+
+def test_digests_of_a_commit_that_was_killed_go_too(tmp_path: Path) -> None:
+    """A replay leaves digests beside segments that have no marks."""
+    first, _ = journal_of_segments(tmp_path, 2)
+    segment_path(tmp_path, first).unlink()
+    Digests(tmp_path).write(first, first, bytes(8))
+    keep_house(tmp_path)
+
+    assert list(tmp_path.glob("*.digests")) == []

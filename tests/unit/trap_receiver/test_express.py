@@ -32,7 +32,7 @@ def sort(
     storm: Sorter, source: str, trap_oid: str = LINK_DOWN, resource: str = f"{IF_INDEX}.1", at_s: float = 0
 ) -> int:
     """What becomes of one notification."""
-    return storm.sort(source, trap_oid, resource, NOON + int(at_s * SECOND))
+    return storm.sort(("other", source), trap_oid, resource, NOON + int(at_s * SECOND))
 
 
 # --- Examples.
@@ -46,6 +46,16 @@ def test_the_first_of_each_source_trap_and_resource_goes_first() -> None:
     assert [sort(storm, "192.0.2.1", resource=resource) for resource in resources] == [EXPRESS, EXPRESS, TURN]
     assert [sort(storm, "192.0.2.1", trap_oid=oid) for oid in ("1.3.6.1.6.3.1.1.5.4", LINK_DOWN)] == [EXPRESS, TURN]
     assert [sort(storm, source) for source in ("192.0.2.2", "192.0.2.2")] == [EXPRESS, TURN]
+
+
+def test_what_anybody_can_forge_spends_nothing_of_what_is_proved() -> None:
+    """A storm with a device's address, and each of its messages forged before: its authenticated traps go first as ever."""
+    storm = sorter()
+    forged = [storm.sort(("other", "192.0.2.7"), LINK_DOWN, f"{IF_INDEX}.{n}", NOON) for n in range(3_000)]
+    proved = ("v3_auth_priv", "8000000001", "ops")
+
+    assert forged[-1] == SHED
+    assert [storm.sort(proved, LINK_DOWN, f"{IF_INDEX}.0", NOON) for _ in range(2)] == [EXPRESS, TURN]
 
 
 def test_a_source_beyond_its_rate_waits_and_others_keep_their_turn() -> None:
@@ -83,7 +93,10 @@ def test_beyond_the_rate_of_what_goes_first_it_keeps_its_turn_and_is_still_news(
 def test_with_a_full_express_stream_nothing_goes_first_and_critical_is_not_shed() -> None:
     """What is critical keeps its turn at least."""
     storm = sorter(critical=(LINK_DOWN,), source_burst_max=1, source_rate_max=0.1)
-    found = [storm.sort("192.0.2.1", oid, "", NOON, may_go_first=False) for oid in ("1.2", "1.2", LINK_DOWN, LINK_DOWN)]
+    found = [
+        storm.sort(("other", "192.0.2.1"), oid, "", NOON, may_go_first=False)
+        for oid in ("1.2", "1.2", LINK_DOWN, LINK_DOWN)
+    ]
 
     assert (found, storm.refused) == ([TURN, SHED, TURN, TURN], 4)
 
@@ -91,7 +104,7 @@ def test_with_a_full_express_stream_nothing_goes_first_and_critical_is_not_shed(
 def test_what_must_not_wait_keeps_its_turn() -> None:
     """An INFORM that nobody would answer while it waits."""
     storm = sorter(source_burst_max=1, source_rate_max=0.1)
-    found = [storm.sort("192.0.2.1", "1.2", "", NOON, may_wait=False) for _ in range(4)]
+    found = [storm.sort(("other", "192.0.2.1"), "1.2", "", NOON, may_wait=False) for _ in range(4)]
 
     assert found == [EXPRESS, TURN, TURN, TURN]
 
@@ -113,10 +126,10 @@ def test_full_tables_shed_nothing_new_and_let_nothing_first(monkeypatch: pytest.
     monkeypatch.setattr(express, "REPEATS_MAX", 1)
     storm = sorter(source_burst_max=1, source_rate_max=0.1)
     for n in (1, 2):
-        storm.note_repeated(f"192.0.2.{n}", b"same")
+        storm.note_repeated(f"192.0.2.{n}", b"same", "other")
 
     assert [sort(storm, f"192.0.2.{n}") for n in (1, 2, 3, 3, 3)] == [EXPRESS, EXPRESS, TURN, TURN, TURN]
-    assert [storm.repeats(f"192.0.2.{n}", b"same") for n in (1, 2)] == [True, False]
+    assert [storm.repeats(f"192.0.2.{n}", b"same") for n in (1, 2)] == ["other", None]
 
 
 def test_a_bucket_is_filled_by_time_that_goes_on() -> None:
@@ -216,7 +229,7 @@ def test_laws_of_a_storm(settings: SheddingSettings, storm: list[tuple[str, str,
     for source, trap_oid, resource, pause_ns in storm:
         now += pause_ns
         refused = sorting.refused
-        way = sorting.sort(source, trap_oid, resource, now)
+        way = sorting.sort(("other", source), trap_oid, resource, now)
         ways[way] += 1
         is_new = (source, trap_oid, resource) not in seen
         critical = sorting.is_critical(trap_oid)
@@ -238,4 +251,6 @@ def test_a_storm_is_sorted_the_same_again(settings: SheddingSettings, storm: lis
     """Nothing but what was received decides."""
     first, second = Sorter(settings, NOON), Sorter(settings, NOON)
 
-    assert [first.sort(*x[:3], NOON + x[3]) for x in storm] == [second.sort(*x[:3], NOON + x[3]) for x in storm]
+    assert [first.sort(("other", x[0]), *x[1:3], NOON + x[3]) for x in storm] == [
+        second.sort(("other", x[0]), *x[1:3], NOON + x[3]) for x in storm
+    ]

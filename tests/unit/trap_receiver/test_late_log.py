@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,20 @@ def test_the_front_is_cut_away(path: Path) -> None:
     assert (len(log), log.has(EntryId(5, 12)), log.after(EntryId(7, 3))) == (2, False, 1)
     log.append([intent(8, 1)])
     assert LateLog(path).read(0, 99) == [*INTENTS[2:], intent(8, 1)]
+
+
+def test_a_disk_with_room_for_a_part_only(tmp_path: Path) -> None:
+    """An error that can be dealt with; what was written of it is no intent of whoever opens the log next."""
+    path = tmp_path / "late.log"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    log = LateLog(path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            log.append([Intent(1, seq, bytes(8), 16, TRAP) for seq in range(1, 11)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, former)
+
+    assert len(LateLog(path)) == 0

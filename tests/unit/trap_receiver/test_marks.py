@@ -10,7 +10,7 @@ from netmon.trap_receiver.journal import segment_path
 from netmon.trap_receiver.ledger import PARK_REASONS, SHED
 from netmon.trap_receiver.marks import (
     EXPRESS,
-    LATE_DONE,
+    LATE_MARKS,
     PARKED_MARKS,
     PENDING_MARKS,
     REASON_OF,
@@ -18,7 +18,6 @@ from netmon.trap_receiver.marks import (
     TURN,
     Digests,
     Marks,
-    marks_path,
     side_files,
 )
 
@@ -35,7 +34,7 @@ def marks(tmp_path: Path) -> Marks:
 
 def test_every_mark_means_one_thing() -> None:
     """One byte each, no two alike, and those of what waits know why."""
-    all_marks = [TURN, EXPRESS, LATE_DONE, SHED_TRIED, *PARKED_MARKS.values(), *PENDING_MARKS.values()]
+    all_marks = [TURN, EXPRESS, SHED_TRIED, *LATE_MARKS.values(), *PARKED_MARKS.values(), *PENDING_MARKS.values()]
     assert len(set(all_marks)) == len(all_marks)
     assert all(0 < mark < 256 for mark in all_marks)
     assert {REASON_OF[mark] for mark in PARKED_MARKS.values()} == set(PARK_REASONS)
@@ -64,12 +63,12 @@ def test_marks_are_found_behind_a_position(marks: Marks) -> None:
 
 def test_what_waits_for_a_configuration_expires_with_its_segment(marks: Marks) -> None:
     """Counted by the reason for which it had been parked."""
-    marks.write(SEGMENT, SEGMENT, bytes([PARKED, PARKED, SHED_TRIED, LATE_DONE, EXPRESS, TURN]))
+    marks.write(SEGMENT, SEGMENT, bytes([PARKED, PARKED, SHED_TRIED, LATE_MARKS[SHED], EXPRESS, TURN]))
     expired = marks.expire(SEGMENT)
     assert expired is not None
     assert +expired == {"usm_unknown_user": 2, SHED: 1}
     marks.forget(SEGMENT)
-    assert Marks(marks.directory).expire(SEGMENT + 1) == {}
+    assert Marks(marks.directory).expire(SEGMENT + 1) == dict.fromkeys(PARK_REASONS, 0)
 
 
 @pytest.mark.parametrize("mark", [PARKED_MARKS[SHED], *PENDING_MARKS.values()])
@@ -77,19 +76,18 @@ def test_a_segment_stays_while_something_in_it_is_sure_to_come(marks: Marks, mar
     """Shed, or on its way."""
     marks.write(SEGMENT, SEGMENT + 7, bytes([mark]))
     assert marks.expire(SEGMENT) is None
-    marks.write(SEGMENT, SEGMENT + 7, bytes([LATE_DONE]))
+    marks.write(SEGMENT, SEGMENT + 7, bytes([LATE_MARKS[SHED]]))
     assert marks.expire(SEGMENT) is not None
 
 
 def test_a_segment_is_not_deleted_while_somebody_decodes_what_waits_in_it(marks: Marks) -> None:
     """And not begun with once it is being deleted, or gone."""
-    marks.write(SEGMENT, SEGMENT, bytes([PARKED]))
     commit = Marks(marks.directory)
     assert marks.hold(SEGMENT)
     assert commit.expire(SEGMENT) is None
     marks.let_go(SEGMENT)
     assert commit.expire(SEGMENT) is not None
-    marks_path(marks.directory, SEGMENT).unlink()
+    segment_path(marks.directory, SEGMENT).unlink()
     commit.forget(SEGMENT)
     assert not marks.hold(SEGMENT)
     assert not Marks(marks.directory).hold(SEGMENT)
