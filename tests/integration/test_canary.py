@@ -278,3 +278,18 @@ def test_a_passphrase_that_is_wrong_is_a_loss(tmp_path: Path) -> None:
         assert (found.returncode, json.loads(found.stdout.splitlines()[-1])["inform"]["lost"]) == (1, 1)
         assert canary_command(*to, *wrong, "--auth", "rot13").returncode == 2
         assert canary_command(*to, *wrong).returncode == 2
+
+
+def test_a_refusal_is_shown_as_what_it_is(tmp_path: Path) -> None:
+    """A closed port, a user that nobody knows there, a protocol that does not exist: in words, with its name."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        closed = f"127.0.0.1:{sock.getsockname()[1]}"
+    found = canary_command("--to", closed, "--count", "2", "--interval", "0.1", "--timeout", "0.5")
+    assert (found.returncode, "nothing listens there" in found.stderr, found.stdout[-1]) == (1, True, "\n")
+    with Netmon(tmp_path, {"snmpv3": {"users": [{"name": "other"}]}}) as netmon:
+        to = ("--to", f"127.0.0.1:{netmon.port}", "--count", "1", "--timeout", "1", "--inform", "--json")
+        found = canary_command(*to, "--user", "nobody")
+        assert (found.returncode, "the receiver refuses: unknown user" in found.stderr) == (1, True)
+    found = canary_command("--to", closed, "--user", "x", "--auth", "rot13")
+    assert (found.returncode, found.stderr.startswith("--auth rot13: expected one of md5")) == (2, True)

@@ -270,3 +270,24 @@ def test_former_names_of_modules_are_understood() -> None:
     assert text.imports(source, {"RMON-MIB"}).symbols == {"RMON-MIB": ("rmon", "OwnerString")}
     assert "FROM RMON-MIB;" in text.imports(source, {"RMON-MIB"}).text
     assert text.imports(source, {"RFC1271-MIB", "RMON-MIB"}).symbols == {"RFC1271-MIB": ("rmon", "OwnerString")}
+
+
+def test_a_file_that_was_named_is_expected_to_hold_a_module(tmp_path: Path) -> None:
+    """In a folder other files are left alone, but not those that are called a MIB and cannot be one."""
+    (tmp_path / "wide.mib").write_bytes(GOOD.encode("utf-16"))
+    (tmp_path / "empty.my").write_text("\n")
+    (tmp_path / "readme.txt").write_text("Words.")
+    (tmp_path / "notes.txt").write_text("")
+    found = compile_files(files_of([tmp_path]), [SHIPPED], named=[tmp_path / "readme.txt"])
+    assert [str(problem).removeprefix(f"{tmp_path}/") for problem in found.problems] == [
+        "empty.my: is empty",
+        "readme.txt: holds no MIB module: NAME DEFINITIONS ::= BEGIN is missing",
+        "wide.mib: is UTF-16, in which no MIB module is read; write it again as UTF-8 or ASCII",
+    ]
+
+
+def test_a_missing_module_is_told_once(tmp_path: Path) -> None:
+    """Not again for the parent that would be in it."""
+    content = module("X-MIB", "x OBJECT IDENTIFIER ::= { lostRoot 1 }", "lostRoot FROM LOST-MIB")
+    (problem,) = told(tmp_path, x=content)
+    assert "imports from LOST-MIB, which is missing" in problem
