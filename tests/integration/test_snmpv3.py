@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from netmon.snmp.encode import encode_discovery
+from netmon.trap_receiver.ledger import CONTROL_REASONS, PARKED
 from tests.integration.harness import Netmon
 from tests.integration.snmpv3 import (
     AUTHS,
@@ -198,6 +199,19 @@ def test_what_decode_knows_of_engines_survives_it(netmon: Netmon) -> None:
 
     assert counted(netmon, [old]) == {"usm_not_in_time_window": 1}
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_what_waits_or_was_answered_is_not_logged_as_refused(netmon: Netmon) -> None:
+    """A warning that nobody needs to act upon hides the others."""
+    wrong = Device(msgspec.structs.replace(KNOWN, auth_passphrase="not this one"), new_engine())
+    assert counted(netmon, [wrong.message()]) == {"usm_wrong_key": 1}
+    counted(netmon, [encode_discovery(msg_id=1, request_id=1)])
+
+    netmon.wait_until(lambda: netmon.events("decode.datagram_parked"))
+    parked = {event["reason"] for event in netmon.events("decode.datagram_parked")}
+    refused = {event["reason"] for event in netmon.events("decode.datagram_refused")}
+    assert parked <= set(PARKED)
+    assert refused.isdisjoint((*PARKED, *CONTROL_REASONS))
 
 
 def test_every_reason_is_a_metric(netmon: Netmon) -> None:

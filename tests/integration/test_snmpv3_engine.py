@@ -141,7 +141,7 @@ def test_a_user_is_added_by_reload_without_a_loss(tmp_path: Path, sender: Sender
 
         assert sender.send(netmon, "sha256", "aes128", inform=True).returncode == 0
 
-        netmon.wait_until(lambda: netmon.entries()[-1][1].user == "sha256-aes128")
+        netmon.wait_until(lambda: any(event.user == "sha256-aes128" for _, event in netmon.entries()))
         found = netmon.wait_settled(2_002)
         assert (found.kernel_drops, found.lost, found.difference) == (0, 0, 0)
         assert sorted(netmon.numbers()) == list(range(1, 2_001))

@@ -118,6 +118,24 @@ def test_an_invalid_file_leaves_the_old_one_in_force(netmon: Netmon) -> None:
     assert netmon.metrics()['netmon_supervisor_reloads_total{result="refused"}'] == 1.0
 
 
+def test_a_refused_reload_counts_no_start_of_our_engine(netmon: Netmon) -> None:
+    """Another engine ID, and an address that somebody has: what is kept of our engine stays as it was."""
+    file = netmon.directory().parent / "engine.json"
+    before = file.read_bytes()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        listen = [f"127.0.0.1:{netmon.port}", f"127.0.0.1:{taken.getsockname()[1]}"]
+        netmon.configure({"receiver": {"listen": listen}, "snmpv3": {"engine_id": "80001f8804aabbcc"}})
+        netmon.signal(signal.SIGHUP)
+        netmon.wait_until(lambda: netmon.events("supervisor.configuration_refused"))
+    assert file.read_bytes() == before
+
+    netmon.configure({"snmpv3": {"engine_id": "80001f8804aabbcc"}})
+    netmon.signal(signal.SIGHUP)
+    netmon.wait_until(lambda: netmon.events("supervisor.configuration_applied"))
+    assert b"80001f8804aabbcc" in file.read_bytes()
+
+
 def test_a_reload_binds_new_listeners_and_closes_removed_ones(netmon: Netmon) -> None:
     """The first listener keeps its socket while others come and go."""
     inodes = netmon.socket_inodes()
