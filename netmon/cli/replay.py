@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gc
 import io
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TextIO
 
 import msgspec
+import redis.connection
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -104,8 +106,8 @@ def replay(
         gc.set_threshold(_GC_THRESHOLD)
         looked_at = 0
         with _progress(quiet=as_json) as shown:
-            for settings in lanes:
-                work = _Work(settings, span, shown, dry_run=dry_run)
+            for settings, reread in lanes:
+                work = _Work(settings, reread, span, shown, dry_run=dry_run)
                 try:
                     found, sent = work.try_parked() if parked else work.replay(every=every)
                 except OSError as error:
@@ -132,7 +134,7 @@ def span_of(from_: str | None, to: str | None, source: Sequence[str] | None, *, 
     return Span(begin, end, networks, canary)
 
 
-def chosen_lanes(path: Path, receiver: str | None, number: int | None) -> list[LaneSettings]:
+def chosen_lanes(path: Path, receiver: str | None, number: int | None) -> list[tuple[LaneSettings, Reread]]:
     """The lanes that the options mean, with their own rights for their files; none when there is no journal, which is said.
 
     Raises ConfigError, PermissionError.
@@ -149,12 +151,33 @@ def chosen_lanes(path: Path, receiver: str | None, number: int | None) -> list[L
         )
         return []
     _load(expected[0])
-    _become_owner(loaded.data_dir / loaded.receiver.name)
-    own = engine.join(loaded.data_dir / loaded.receiver.name, loaded.snmpv3.engine_id)
+    directory = loaded.data_dir / loaded.receiver.name
+    with _as_owner(directory):
+        own = engine.join(directory, loaded.snmpv3.engine_id)
     lanes = lanes_of(loaded, own)
     if number is not None and number >= len(lanes):
         raise ConfigError([f"--lane {number}: {path} has the lanes 0 to {len(lanes) - 1}"])
-    return lanes if number is None else [lanes[number]]
+    # Catalogues, too, are read before.
+    found = [(settings, Reread(settings)) for settings in (lanes if number is None else [lanes[number]])]
+    _become_owner(directory)
+    return found
+
+
+@contextmanager
+def _as_owner(directory: Path) -> Iterator[None]:
+    """As root, works as who runs netmon for a moment."""
+    user, group = os.geteuid(), os.getegid()
+    if user != 0:
+        yield
+        return
+    owner = directory.stat()
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        os.setegid(group)
 
 
 def _become_owner(directory: Path) -> None:
@@ -167,8 +190,10 @@ def _become_owner(directory: Path) -> None:
 
 def _load(settings: LaneSettings) -> None:
     """Loads what is loaded on its first use: who gives up root may not be able to read where netmon is installed."""
-    Reread(settings)
-    "netmon".encode("idna")
+    for encoding in ("ascii", "idna"):
+        codecs.lookup(encoding)
+    # Looks up its own version, each time.
+    redis.connection.Connection()
     with Progress(*_COLUMNS, console=Console(file=io.StringIO())) as shown:
         _print(settings, Span(), Difference(), 0, dry_run=True, as_json=False, file=io.StringIO())
         shown.add_task("netmon")
@@ -184,8 +209,9 @@ def _progress(*, quiet: bool) -> Iterator[Progress]:
 class _Work:
     """One lane's part of the command."""
 
-    def __init__(self, settings: LaneSettings, span: Span, shown: Progress, *, dry_run: bool) -> None:
+    def __init__(self, settings: LaneSettings, reread: Reread, span: Span, shown: Progress, *, dry_run: bool) -> None:
         self._settings = settings
+        self._reread = reread
         self._directory = Path(settings.directory)
         self._span = span
         self._shown = shown
@@ -197,7 +223,7 @@ class _Work:
         if not segments(self._directory):
             return Difference(), 0
         self._expect()
-        reread = Reread(self._settings)
+        reread = self._reread
         if self._dry_run:
             work = Replay(self._settings, self._span, reread, None, None, every=every)
             work.run(self._advance)
@@ -213,7 +239,7 @@ class _Work:
         """What has become of all that waited, and how many entries were sent, or would be."""
         if not segments(self._directory):
             return Difference(), 0
-        reread = Reread(self._settings)
+        reread = self._reread
         if self._dry_run:
             found = rehearse(self._directory, reread, self._span.has)
             return found, found.decoded + found.rejected

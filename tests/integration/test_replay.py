@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -224,3 +225,22 @@ def test_without_a_journal_nothing_is_made(netmon: Netmon) -> None:
     assert (found.returncode, "there is no journal" in found.stderr) == (1, True)
     assert sorted(netmon.directory().parents[1].rglob("*")) == before
     assert not netmon.directory().parent.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_as_root_it_becomes_who_runs_netmon(netmon: Netmon, tmp_path: Path) -> None:
+    """Also where that user may not read the installation: all has been loaded before. What it writes is theirs."""
+    netmon.configure(GUARDED)
+    receive(netmon, 1, 20)
+    netmon.configure(OPEN)
+    data = netmon.directory().parents[1]
+    for path in (data, *data.rglob("*")):
+        os.chown(path, 65_534, 65_534)
+    for path in (tmp_path, *tmp_path.parents[:-2]):
+        path.chmod(path.stat().st_mode | 0o011)
+    (tmp_path / "redis" / "valkey.sock").chmod(0o666)
+    shown = netmon.command_line("replay", *ALL, "--dry-run")
+    dry = replay(netmon, *ALL, "--dry-run")
+
+    assert (shown.returncode, dry["sent"]) == (0, 20), shown.stderr
+    assert {path.stat().st_uid for path in data.rglob("*")} == {65_534}
