@@ -193,7 +193,7 @@ def _load(settings: LaneSettings) -> None:
     for encoding in ("ascii", "idna"):
         codecs.lookup(encoding)
     # Looks up its own version, each time.
-    redis.connection.Connection()
+    redis.connection.Connection()  # type: ignore[no-untyped-call]
     with Progress(*_COLUMNS, console=Console(file=io.StringIO())) as shown:
         _print(settings, Span(), Difference(), 0, dry_run=True, as_json=False, file=io.StringIO())
         shown.add_task("netmon")
