@@ -126,6 +126,16 @@ log: Final = Logger()
 limited: Final = LimitedLogger()
 
 
+class _StandardError:
+    """Standard error as it is when a line is written: whoever redirects it for a while gets the lines of that while."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 class _Setup:
     """What `set_up` was told; structlog's logger is made from it when it is first needed."""
 
@@ -168,8 +178,9 @@ def _make_backend() -> Any:
         render = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
+    output: Any = _StandardError()
     return structlog.wrap_logger(
-        structlog.WriteLogger(sys.stderr),
+        structlog.WriteLogger(output),
         processors=[structlog.processors.add_log_level, stamp, structlog.processors.format_exc_info, render],
         wrapper_class=structlog.make_filtering_bound_logger(_Setup.threshold),
         cache_logger_on_first_use=True,

@@ -53,10 +53,13 @@ class Memory:
         late = self._trim_late(streams, self._budget // _SIDE_SHARE)
         main = self._trim_track(streams, self._main, self._budget - express - late)
         total = main + express + late
-        reserve = max(0, self._budget // _RESERVE_SHARE - express)
+        kept = self._budget // _RESERVE_SHARE
         values["stream_bytes"] = total
-        values["paused"] = int(total + reserve >= self._budget)
-        values["express_paused"] = int(total >= self._budget or express >= self._budget // _SIDE_SHARE)
+        values["paused"] = int(total + max(0, kept - express) >= self._budget)
+        # The others may have gone beyond the budget by a batch or two: what is kept for the express stream is kept.
+        values["express_paused"] = int(
+            express >= self._budget // _SIDE_SHARE or (total >= self._budget and express >= kept)
+        )
         self._publish()
 
     def lagging(self, streams: Streams) -> list[str]:
