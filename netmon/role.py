@@ -44,7 +44,7 @@ def make_role(
 ) -> Role:
     """The role by its name; each imports what it needs, and nothing of the others."""
     if name == "late":
-        from netmon.trap_receiver.late import LateRole  # noqa: PLC0415
+        from netmon.trap_receiver.late.worker import LateRole  # noqa: PLC0415
 
         return LateRole(settings)
     assert sock is not None, "--socket-fd is missing"

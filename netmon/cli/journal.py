@@ -22,8 +22,8 @@ from netmon.cli.replay import Canary, From, LaneOption, Sources, To, span_of
 from netmon.errors import ConfigError
 from netmon.model import LaneSettings
 from netmon.show import printable, size
-from netmon.trap_receiver import pcap, survey
-from netmon.trap_receiver.survey import SegmentFacts, Waiting
+from netmon.trap_receiver.journal import pcap, survey
+from netmon.trap_receiver.journal.survey import SegmentFacts, Waiting
 
 SOURCES_SHOWN: Final = 20
 _STANDARD_OUTPUT: Final = "-"

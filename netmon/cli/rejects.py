@@ -18,7 +18,7 @@ from netmon.errors import DecodeError, UnavailableError
 from netmon.model import LaneSettings, RejectEvent
 from netmon.show import printable
 from netmon.snmp.ber import SEQUENCE, expect, integer
-from netmon.trap_receiver.survey import claimed
+from netmon.trap_receiver.journal.survey import claimed
 
 if TYPE_CHECKING:
     from netmon.buffer.rejects import Reader, Rejected

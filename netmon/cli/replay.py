@@ -30,17 +30,26 @@ from netmon.cli.when import parse_time
 from netmon.errors import ConfigError, UnavailableError
 from netmon.model import LaneSettings
 from netmon.trap_receiver import engine
-from netmon.trap_receiver.difference import CHANGED, CONTROL, DECODED, KINDS, REJECTED, UNREADABLE, WAITING, Difference
 from netmon.trap_receiver.feed import StreamChangedError
-from netmon.trap_receiver.journal import segments
-from netmon.trap_receiver.late import NICE
-from netmon.trap_receiver.late_feed import LateFeed, decoded_limit
+from netmon.trap_receiver.journal.segment import segments
+from netmon.trap_receiver.journal.survey import Span, segments_of
+from netmon.trap_receiver.late.difference import (
+    CHANGED,
+    CONTROL,
+    DECODED,
+    KINDS,
+    REJECTED,
+    UNREADABLE,
+    WAITING,
+    Difference,
+)
+from netmon.trap_receiver.late.feed import LateFeed, decoded_limit
+from netmon.trap_receiver.late.lock import LATE_LOCK, REPLAY_LOCK, FileLock
+from netmon.trap_receiver.late.replay import Patience, Replay
+from netmon.trap_receiver.late.reread import Reread
+from netmon.trap_receiver.late.waiting import ALL_MARKS, WaitingPass, rehearse
+from netmon.trap_receiver.late.worker import NICE
 from netmon.trap_receiver.ledger import PARK_REASONS
-from netmon.trap_receiver.lock import LATE_LOCK, REPLAY_LOCK, FileLock
-from netmon.trap_receiver.replay import Patience, Replay
-from netmon.trap_receiver.reread import Reread
-from netmon.trap_receiver.survey import Span, segments_of
-from netmon.trap_receiver.waiting import ALL_MARKS, WaitingPass, rehearse
 
 LOCK_WAIT_S: Final = 60.0
 """The late role gives the lane up between two batches; Redis may let it wait for one."""

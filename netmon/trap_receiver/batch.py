@@ -12,7 +12,7 @@ from collections.abc import Callable
 from netmon.buffer.stream import EntryId
 from netmon.snmp import Notification
 from netmon.trap_receiver.event import EventWriter
-from netmon.trap_receiver.journal import Position, Record
+from netmon.trap_receiver.journal.segment import Position, Record
 from netmon.trap_receiver.resume import Known
 
 EncodeEntry = Callable[[int, int, bytes], bytes]

@@ -15,9 +15,9 @@ from pathlib import Path
 from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.trap_receiver.bell import Bells
-from netmon.trap_receiver.journal import LAYOUT_IPV4, LAYOUT_IPV6, PREFIX_BYTES, ROOM_BYTES
-from netmon.trap_receiver.journal_writer import JournalWriter
-from netmon.trap_receiver.landing import Landing
+from netmon.trap_receiver.journal.landing import Landing
+from netmon.trap_receiver.journal.segment import LAYOUT_IPV4, LAYOUT_IPV6, PREFIX_BYTES, ROOM_BYTES
+from netmon.trap_receiver.journal.writer import JournalWriter
 from netmon.trap_receiver.ledger import CAPTURE_FIELDS, CAPTURE_STATE, COMMIT_STATE
 from netmon.trap_receiver.state import StatePage, read_state
 

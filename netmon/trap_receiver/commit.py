@@ -18,7 +18,8 @@ from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.inform import Responder, is_question, may_want_answer
-from netmon.trap_receiver.journal import (
+from netmon.trap_receiver.journal.marks import Marks, side_files
+from netmon.trap_receiver.journal.segment import (
     Frame,
     Position,
     Reader,
@@ -29,7 +30,6 @@ from netmon.trap_receiver.journal import (
     segments,
 )
 from netmon.trap_receiver.ledger import CAPTURE_STATE, COMMIT_FIELDS, COMMIT_STATE, DECODE_STATE
-from netmon.trap_receiver.marks import Marks, side_files
 from netmon.trap_receiver.state import StatePage, StateReader
 
 _HOUSEKEEPING_S = 1.0

@@ -26,7 +26,8 @@ from netmon.trap_receiver.event import EventWriter
 from netmon.trap_receiver.feed import Feed, StreamChangedError
 from netmon.trap_receiver.head import CursorMarks, Head
 from netmon.trap_receiver.inform import Responder
-from netmon.trap_receiver.journal import Frame, Position, Reader, Record, records, segments
+from netmon.trap_receiver.journal.marks import ELSEWHERE, EXPRESS, PARKED_AS, PARKED_MARKS
+from netmon.trap_receiver.journal.segment import Frame, Position, Reader, Record, records, segments
 from netmon.trap_receiver.ledger import (
     COMMIT_STATE,
     CONTROL_REASONS,
@@ -34,7 +35,6 @@ from netmon.trap_receiver.ledger import (
     DECODE_STATE,
     PARKED,
 )
-from netmon.trap_receiver.marks import ELSEWHERE, EXPRESS, PARKED_AS, PARKED_MARKS
 from netmon.trap_receiver.state import StatePage, StateReader
 
 _BATCH_MIN = 256

@@ -19,7 +19,7 @@ from netmon.snmp import Notification, decode_notification
 from netmon.snmp.engines import EngineTable
 from netmon.snmp.notification import decode_notification_v3
 from netmon.snmp.usm import Usm
-from netmon.trap_receiver.journal import Record
+from netmon.trap_receiver.journal.segment import Record
 from netmon.trap_receiver.policy import ALLOW_LISTED, OTHER, Policy
 
 ENGINES_FILE: Final = "engines.bin"

@@ -6,7 +6,7 @@ import msgspec
 
 from netmon.model import LaneSettings, RejectEvent, TrapEvent, Varbind
 from netmon.snmp import SNMP_TRAP_COMMUNITY, Notification, mask_community
-from netmon.trap_receiver.journal import Record
+from netmon.trap_receiver.journal.segment import Record
 from netmon.trap_receiver.policy import Policy
 
 REDACTED = "<redacted>"

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Final
 
 from netmon.model import SheddingSettings
+from netmon.trap_receiver.journal.marks import EXPRESS, PARKED_MARKS, TURN
 from netmon.trap_receiver.ledger import SHED as SHED_REASON
-from netmon.trap_receiver.marks import EXPRESS, PARKED_MARKS, TURN
 
 AUTHENTIC: Final = frozenset({"v3_auth_priv", "v3_auth"})
 """The trust tiers (`TrapEvent.trust`) of what nobody can forge without a key."""

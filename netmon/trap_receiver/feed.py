@@ -15,9 +15,9 @@ from netmon.errors import NetmonError, UnavailableError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.trap_receiver.batch import Batch, Track
-from netmon.trap_receiver.journal import Position, Reader, locate, read_segment_header, segment_path, segments
+from netmon.trap_receiver.journal.marks import EXPRESS, Marks
+from netmon.trap_receiver.journal.segment import Position, Reader, locate, read_segment_header, segment_path, segments
 from netmon.trap_receiver.ledger import LATENCY_BOUNDS_MS
-from netmon.trap_receiver.marks import EXPRESS, Marks
 from netmon.trap_receiver.memory import Memory
 from netmon.trap_receiver.resume import Rebuild, Rewind, last_entry, plan
 from netmon.trap_receiver.state import StatePage

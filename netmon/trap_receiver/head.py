@@ -21,8 +21,8 @@ from netmon.trap_receiver.decoder import Decoder
 from netmon.trap_receiver.event import EventWriter
 from netmon.trap_receiver.express import AUTHENTIC, Sorter, Source, glance
 from netmon.trap_receiver.feed import Feed
-from netmon.trap_receiver.journal import Frame, Position, Reader, Record, locate, records
-from netmon.trap_receiver.marks import EXPRESS, TURN, UNSEEN, Marks, marks_path
+from netmon.trap_receiver.journal.marks import EXPRESS, TURN, UNSEEN, Marks, marks_path
+from netmon.trap_receiver.journal.segment import Frame, Position, Reader, Record, locate, records
 
 _SLICE_S = 0.01
 """Time after which head lets decode have a batch, which takes about as long; a frame is finished first."""

@@ -24,7 +24,7 @@ from netmon.snmp.notification import decode_notification_v3
 from netmon.snmp.response import response_pdu
 from netmon.snmp.usm import Usm
 from netmon.snmp.v3 import is_v3
-from netmon.trap_receiver.journal import Record
+from netmon.trap_receiver.journal.segment import Record
 from netmon.trap_receiver.policy import ALLOW_LISTED, OTHER, Policy
 
 REPORTS_RATE_MAX: Final = 1_000.0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from netmon.trap_receiver.marks import LATE_MARKS, Marks
+from netmon.trap_receiver.journal.marks import LATE_MARKS, Marks
 from tests.integration.harness import REPOSITORY, Netmon
 from tests.integration.snmpv3 import ENGINE, KNOWN, Device
 

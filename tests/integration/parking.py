@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from netmon.model import RejectEvent, TrapEvent
-from netmon.trap_receiver.journal import segments
+from netmon.trap_receiver.journal.marks import PARKED_MARKS, Marks
+from netmon.trap_receiver.journal.segment import segments
+from netmon.trap_receiver.late.reread import segment_of
 from netmon.trap_receiver.ledger import DECODE_FIELDS, DECODE_STATE
-from netmon.trap_receiver.marks import PARKED_MARKS, Marks
-from netmon.trap_receiver.reread import segment_of
 from netmon.trap_receiver.state import StatePage
 from tests.integration.harness import NUMBER_OID, Netmon
 

@@ -23,7 +23,7 @@ from pysnmp.proto.proxy import rfc2576
 
 from netmon.model import TrapEvent
 from netmon.snmp import SNMP_TRAP_COMMUNITY, SNMP_TRAP_OID, SYS_UPTIME
-from netmon.trap_receiver import journal
+from netmon.trap_receiver.journal import segment as journal
 from netmon.trap_receiver.state import read_state
 from tests.integration.harness import Netmon
 from tests.unit.snmp.test_laws import oracle_value, our_value

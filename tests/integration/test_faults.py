@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from netmon.trap_receiver.journal import SEGMENT_HEADER, segment_path, segments
+from netmon.trap_receiver.journal.segment import SEGMENT_HEADER, segment_path, segments
 from netmon.trap_receiver.ledger import LaneLedger
 from netmon.trap_receiver.state import read_state
 from tests.integration.harness import Netmon

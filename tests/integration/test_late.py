@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from netmon.trap_receiver.journal.marks import Digests
 from netmon.trap_receiver.ledger import LATE_STATE, PARK_REASONS
-from netmon.trap_receiver.marks import Digests
 from netmon.trap_receiver.state import read_state
 from tests.integration.harness import Netmon
 from tests.integration.parking import late_entries, late_numbers, park

@@ -13,11 +13,11 @@ import redis
 from netmon.model import LaneSettings, RedisSettings
 from netmon.snmp.encode import encode_v2c
 from netmon.trap_receiver.feed import StreamChangedError
-from netmon.trap_receiver.journal import Position, Reader, records
-from netmon.trap_receiver.late_feed import Late, LateFeed
+from netmon.trap_receiver.journal.marks import PARKED_MARKS
+from netmon.trap_receiver.journal.segment import Position, Reader, records
+from netmon.trap_receiver.late.feed import Late, LateFeed
+from netmon.trap_receiver.late.reread import Reread
 from netmon.trap_receiver.ledger import DECODE_FIELDS, DECODE_STATE
-from netmon.trap_receiver.marks import PARKED_MARKS
-from netmon.trap_receiver.reread import Reread
 from netmon.trap_receiver.state import StatePage
 from tests.integration.valkey import Valkey
 from tests.unit.trap_receiver.samples import append, open_writer

@@ -21,8 +21,8 @@ import redis
 
 from netmon.model import TrapEvent
 from netmon.snmp.encode import encode_v2c
+from netmon.trap_receiver.journal.marks import EXPRESS, PARKED_MARKS, TURN, Marks
 from netmon.trap_receiver.ledger import LaneLedger
-from netmon.trap_receiver.marks import EXPRESS, PARKED_MARKS, TURN, Marks
 from tests.integration.harness import NUMBER_OID, REPOSITORY, Netmon
 
 SHED = PARKED_MARKS["shed"]

@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from netmon.trap_receiver.journal import LAYOUT_IPV6, Frame, Position, Reader, records, segment_path, segments
-from netmon.trap_receiver.journal_writer import JournalWriter
+from netmon.trap_receiver.journal.segment import LAYOUT_IPV6, Frame, Position, Reader, records, segment_path, segments
+from netmon.trap_receiver.journal.writer import JournalWriter
 
 NOON_NS = 1_767_268_800_000_000_000
 """2026-01-01 12:00:00 UTC."""

@@ -13,7 +13,8 @@ from netmon.model import LaneSettings, RedisSettings
 from netmon.snmp.encode import encode_v2c
 from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.commit import Commit
-from netmon.trap_receiver.journal import segment_path, segments
+from netmon.trap_receiver.journal.marks import LATE_MARKS, PARKED_MARKS, TURN, Digests, Marks
+from netmon.trap_receiver.journal.segment import segment_path, segments
 from netmon.trap_receiver.ledger import (
     CAPTURE_FIELDS,
     CAPTURE_STATE,
@@ -22,7 +23,6 @@ from netmon.trap_receiver.ledger import (
     DECODE_FIELDS,
     DECODE_STATE,
 )
-from netmon.trap_receiver.marks import LATE_MARKS, PARKED_MARKS, TURN, Digests, Marks
 from netmon.trap_receiver.state import StatePage, read_state
 from tests.unit.trap_receiver.samples import append, open_writer, record_ipv6
 

@@ -12,7 +12,7 @@ from netmon.snmp.encode import encode_discovery, encode_v2c
 from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.commit import Commit
 from netmon.trap_receiver.inform import Responder
-from netmon.trap_receiver.journal import Record
+from netmon.trap_receiver.journal.segment import Record
 from tests.unit.trap_receiver.samples import append, open_writer
 
 

@@ -15,7 +15,7 @@ from netmon.model import AllowRule, LaneSettings, RedisSettings, V3Settings, V3U
 from netmon.snmp.encode import encode_v3
 from netmon.snmp.keys import LocalKeys, UserKeys
 from netmon.trap_receiver.decoder import ENGINES_FILE, Decoder
-from netmon.trap_receiver.journal import Record
+from netmon.trap_receiver.journal.segment import Record
 
 OPEN = V3User(name="open")
 SIGNED = V3User(name="signed", auth="sha256", auth_passphrase="a passphrase")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from netmon.trap_receiver.difference import CHANGED, DECODED, Difference, changed_fields, is_same
+from netmon.trap_receiver.late.difference import CHANGED, DECODED, Difference, changed_fields, is_same
 
 ENTRY = {"seq": 7, "trust": "other", "varbinds": [{"oid": "1.3", "value": 2}], "digest": "00"}
 

@@ -15,7 +15,7 @@ from netmon.snmp import decode_notification
 from netmon.snmp.encode import encode_v1, encode_v2c
 from netmon.trap_receiver import event as module
 from netmon.trap_receiver.event import EventWriter
-from netmon.trap_receiver.journal import Record
+from netmon.trap_receiver.journal.segment import Record
 from netmon.trap_receiver.policy import OTHER, Policy
 from tests.unit.trap_receiver.samples import NOON_NS
 

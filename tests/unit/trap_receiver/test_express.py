@@ -15,7 +15,7 @@ from netmon.snmp import decode_notification
 from netmon.snmp.encode import encode_v1, encode_v2c
 from netmon.trap_receiver import express
 from netmon.trap_receiver.express import SHED, Bucket, Sorter, glance
-from netmon.trap_receiver.marks import EXPRESS, TURN
+from netmon.trap_receiver.journal.marks import EXPRESS, TURN
 
 SECOND = 1_000_000_000
 NOON = 1_767_268_800 * SECOND

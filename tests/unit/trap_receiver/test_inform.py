@@ -20,7 +20,7 @@ from netmon.trap_receiver.inform import (
     is_question,
     may_want_answer,
 )
-from netmon.trap_receiver.journal import Record
+from netmon.trap_receiver.journal.segment import Record
 
 USERS = {
     "noAuthNoPriv": V3User(name="lift"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netmon.trap_receiver.journal import (
+from netmon.trap_receiver.journal.segment import (
     FRAME_HEADER,
     FRAME_MAGIC,
     LAYOUT_IPV4,

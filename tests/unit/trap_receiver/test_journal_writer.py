@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netmon.trap_receiver.journal import (
+from netmon.trap_receiver.journal.segment import (
     LAYOUT_IPV6,
     SEGMENT_HEADER,
     JournalFullError,
@@ -25,7 +25,7 @@ from netmon.trap_receiver.journal import (
     segment_path,
     segments,
 )
-from netmon.trap_receiver.journal_writer import JournalWriter
+from netmon.trap_receiver.journal.writer import JournalWriter
 from tests.unit.trap_receiver.samples import START, append, end_of, open_writer, read_back, record_ipv6
 
 

@@ -14,7 +14,8 @@ from netmon import sockets
 from netmon.model import LaneSettings, RedisSettings
 from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.capture import Capture
-from netmon.trap_receiver.journal import (
+from netmon.trap_receiver.journal.landing import BATCH_MAX, Landing
+from netmon.trap_receiver.journal.segment import (
     LAYOUT_IPV4,
     LAYOUT_IPV6,
     PREFIX_BYTES,
@@ -25,7 +26,6 @@ from netmon.trap_receiver.journal import (
     records,
     segments,
 )
-from netmon.trap_receiver.landing import BATCH_MAX, Landing
 from netmon.trap_receiver.ledger import CAPTURE_STATE
 from netmon.trap_receiver.state import read_state
 from tests.unit.trap_receiver.samples import end_of, open_writer, read_back

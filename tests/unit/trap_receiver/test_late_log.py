@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from netmon.buffer.stream import EntryId
-from netmon.trap_receiver.late_log import REJECT, TRAP, VOID, Intent, LateLog
+from netmon.trap_receiver.late.log import REJECT, TRAP, VOID, Intent, LateLog
 
 SIZE = 32
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from netmon.trap_receiver.journal import segment_path
-from netmon.trap_receiver.ledger import PARK_REASONS, SHED
-from netmon.trap_receiver.marks import (
+from netmon.trap_receiver.journal.marks import (
     EXPRESS,
     LATE_MARKS,
     PARKED_MARKS,
@@ -20,6 +18,8 @@ from netmon.trap_receiver.marks import (
     Marks,
     side_files,
 )
+from netmon.trap_receiver.journal.segment import segment_path
+from netmon.trap_receiver.ledger import PARK_REASONS, SHED
 
 SEGMENT = 1_000
 PARKED = PARKED_MARKS["usm_unknown_user"]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netmon.trap_receiver.journal import Record
-from netmon.trap_receiver.pcap import checksum, file_header, packet
+from netmon.trap_receiver.journal.pcap import checksum, file_header, packet
+from netmon.trap_receiver.journal.segment import Record
 
 NOON_NS = 1_767_268_800_123_456_789
 

@@ -10,10 +10,7 @@ import pytest
 from netmon.model import LaneSettings, RedisSettings, V3User
 from netmon.snmp.encode import encode_v3
 from netmon.snmp.keys import LocalKeys, UserKeys
-from netmon.trap_receiver.journal import segment_path, segments
-from netmon.trap_receiver.late_feed import LateFeed
-from netmon.trap_receiver.ledger import PARK_REASONS, SHED
-from netmon.trap_receiver.marks import (
+from netmon.trap_receiver.journal.marks import (
     ELSEWHERE,
     LATE_MARKS,
     PARKED_AS,
@@ -22,8 +19,11 @@ from netmon.trap_receiver.marks import (
     SHED_TRIED,
     Marks,
 )
-from netmon.trap_receiver.reread import Reread, last_seq, segment_of
-from netmon.trap_receiver.waiting import ALL_MARKS, WaitingPass
+from netmon.trap_receiver.journal.segment import segment_path, segments
+from netmon.trap_receiver.late.feed import LateFeed
+from netmon.trap_receiver.late.reread import Reread, last_seq, segment_of
+from netmon.trap_receiver.late.waiting import ALL_MARKS, WaitingPass
+from netmon.trap_receiver.ledger import PARK_REASONS, SHED
 from tests.unit.trap_receiver.samples import append, open_writer
 
 

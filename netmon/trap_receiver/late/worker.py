@@ -17,13 +17,13 @@ from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.trap_receiver.bell import Bell
 from netmon.trap_receiver.feed import StreamChangedError
-from netmon.trap_receiver.journal import Position
-from netmon.trap_receiver.late_feed import LateFeed, decoded_limit
+from netmon.trap_receiver.journal.segment import Position
+from netmon.trap_receiver.late.feed import LateFeed, decoded_limit
+from netmon.trap_receiver.late.lock import LATE_LOCK, REPLAY_LOCK, FileLock
+from netmon.trap_receiver.late.reread import Reread
+from netmon.trap_receiver.late.waiting import SHED_MARKS, UNREADABLE_MARKS, WaitingPass
 from netmon.trap_receiver.ledger import COMMIT_STATE, DECODE_STATE, LATE_STATE, PARK_REASONS, SHED
-from netmon.trap_receiver.lock import LATE_LOCK, REPLAY_LOCK, FileLock
-from netmon.trap_receiver.reread import Reread
 from netmon.trap_receiver.state import StateReader
-from netmon.trap_receiver.waiting import SHED_MARKS, UNREADABLE_MARKS, WaitingPass
 
 NICE: Final = 10
 """Added to the niceness of whoever works on what has waited for long."""

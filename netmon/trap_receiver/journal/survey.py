@@ -12,7 +12,8 @@ import msgspec
 
 from netmon.errors import DecodeError
 from netmon.snmp.v3 import is_v3, read_message
-from netmon.trap_receiver.journal import (
+from netmon.trap_receiver.journal.marks import EXPRESS, LATE_MARKS, REASON_OF, Marks
+from netmon.trap_receiver.journal.segment import (
     Position,
     Record,
     read_segment_header,
@@ -20,12 +21,11 @@ from netmon.trap_receiver.journal import (
     segment_path,
     segments,
 )
-from netmon.trap_receiver.late_feed import decoded_limit
+from netmon.trap_receiver.late.feed import decoded_limit
+from netmon.trap_receiver.late.reread import frame_heads, frames
+from netmon.trap_receiver.late.waiting import ALL_MARKS, find
 from netmon.trap_receiver.ledger import COMMIT_STATE
-from netmon.trap_receiver.marks import EXPRESS, LATE_MARKS, REASON_OF, Marks
-from netmon.trap_receiver.reread import frame_heads, frames
 from netmon.trap_receiver.state import read_state
-from netmon.trap_receiver.waiting import ALL_MARKS, find
 
 SOURCES_MAX: Final = 65_536
 """Sources that are told apart; those that come later are counted together."""

@@ -7,12 +7,12 @@ from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Final
 
-from netmon.trap_receiver.difference import DECODED, REJECTED, WAITING, Difference
-from netmon.trap_receiver.journal import Frame, Position, Record, records, segments
-from netmon.trap_receiver.late_feed import Late, LateFeed, decoded_limit
+from netmon.trap_receiver.journal.marks import PARKED_MARKS, PENDING_MARKS, REASON_OF, SHED_TRIED, Marks
+from netmon.trap_receiver.journal.segment import Frame, Position, Record, records, segments
+from netmon.trap_receiver.late.difference import DECODED, REJECTED, WAITING, Difference
+from netmon.trap_receiver.late.feed import Late, LateFeed, decoded_limit
+from netmon.trap_receiver.late.reread import Reading, Reread, frames
 from netmon.trap_receiver.ledger import PARK_REASONS, PARKED, SHED
-from netmon.trap_receiver.marks import PARKED_MARKS, PENDING_MARKS, REASON_OF, SHED_TRIED, Marks
-from netmon.trap_receiver.reread import Reading, Reread, frames
 
 SHED_MARKS: Final = frozenset({PARKED_MARKS[SHED], PENDING_MARKS[SHED]})
 """Waits for nothing but time."""

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from netmon.trap_receiver.journal import segment_path, segments
+from netmon.trap_receiver.journal.segment import segment_path, segments
 from netmon.trap_receiver.ledger import PARK_REASONS, SHED
 
 UNSEEN: Final = 0

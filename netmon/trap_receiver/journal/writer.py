@@ -12,7 +12,7 @@ import uuid
 import zlib
 from pathlib import Path
 
-from netmon.trap_receiver.journal import (
+from netmon.trap_receiver.journal.segment import (
     FRAME_HEADER,
     ROOM_BYTES,
     SEGMENT_HEADER,

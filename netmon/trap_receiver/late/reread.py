@@ -13,7 +13,8 @@ from netmon.errors import DecodeError
 from netmon.model import LaneSettings
 from netmon.trap_receiver.decoder import Decoder
 from netmon.trap_receiver.event import EventWriter
-from netmon.trap_receiver.journal import (
+from netmon.trap_receiver.journal.marks import DIGEST_BYTES
+from netmon.trap_receiver.journal.segment import (
     FRAME_HEADER,
     FRAME_MAGIC,
     SEGMENT_HEADER,
@@ -25,9 +26,8 @@ from netmon.trap_receiver.journal import (
     segment_path,
     segments,
 )
-from netmon.trap_receiver.late_log import REJECT, TRAP
+from netmon.trap_receiver.late.log import REJECT, TRAP
 from netmon.trap_receiver.ledger import CONTROL_REASONS, PARKED
-from netmon.trap_receiver.marks import DIGEST_BYTES
 
 _SEALED_MAX: Final = 4_096
 """Segments whose last seq is remembered; they do not change."""
@@ -39,7 +39,7 @@ class Reading(NamedTuple):
     """What a datagram is now."""
 
     kind: int
-    """`late_log.TRAP` or `late_log.REJECT`."""
+    """`log.TRAP` or `log.REJECT`."""
     body: bytes
     """JSON of the entry."""
     first_copy: int | None

@@ -10,7 +10,7 @@ import ipaddress
 import struct
 from typing import Final
 
-from netmon.trap_receiver.journal import Record
+from netmon.trap_receiver.journal.segment import Record
 
 _MAGIC_NS: Final = 0xA1B2_3C4D
 """Little-endian here, with nanoseconds (pcap-savefile(5))."""

@@ -22,7 +22,7 @@ import os
 import socket
 import struct
 
-from netmon.trap_receiver.journal import LAYOUT_IPV4, LAYOUT_IPV6, PREFIX_BYTES
+from netmon.trap_receiver.journal.segment import LAYOUT_IPV4, LAYOUT_IPV6, PREFIX_BYTES
 
 BATCH_MAX = 512
 """Datagrams of one system call."""

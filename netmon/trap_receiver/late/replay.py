@@ -18,7 +18,11 @@ from netmon.buffer.late_stream import read_range
 from netmon.buffer.stream import EntryId, IdRefusedError
 from netmon.errors import UnavailableError
 from netmon.model import LaneSettings
-from netmon.trap_receiver.difference import (
+from netmon.trap_receiver.feed import StreamChangedError
+from netmon.trap_receiver.journal.marks import DIGEST_BYTES, REASON_OF, Digests, Marks
+from netmon.trap_receiver.journal.segment import Frame, Record, records
+from netmon.trap_receiver.journal.survey import Span, segments_of
+from netmon.trap_receiver.late.difference import (
     CONTROL,
     DECODED,
     GONE,
@@ -29,15 +33,11 @@ from netmon.trap_receiver.difference import (
     changed_fields,
     is_same,
 )
-from netmon.trap_receiver.feed import StreamChangedError
-from netmon.trap_receiver.journal import Frame, Record, records
-from netmon.trap_receiver.late_feed import Late, LateFeed, decoded_limit
-from netmon.trap_receiver.late_log import REJECT, TRAP
+from netmon.trap_receiver.late.feed import Late, LateFeed, decoded_limit
+from netmon.trap_receiver.late.log import REJECT, TRAP
+from netmon.trap_receiver.late.reread import Reading, Reread, frames
 from netmon.trap_receiver.ledger import CONTROL_REASONS, DECODE_STATE
-from netmon.trap_receiver.marks import DIGEST_BYTES, REASON_OF, Digests, Marks
-from netmon.trap_receiver.reread import Reading, Reread, frames
 from netmon.trap_receiver.state import read_state
-from netmon.trap_receiver.survey import Span, segments_of
 
 _BATCH_ENTRIES: Final = 4_096
 _PUMP_EVERY: Final = 64
@@ -54,7 +54,7 @@ _END: Final = (1 << 64) - 1
 Progress = Callable[[int], None]
 """Told how many datagrams more have been looked at, in range or not."""
 Standing = tuple[int, bytes]
-"""`late_log.TRAP` or `late_log.REJECT`, and the body of the entry that consumers have."""
+"""`log.TRAP` or `log.REJECT`, and the body of the entry that consumers have."""
 
 
 class Patience:

@@ -26,11 +26,11 @@ from netmon.errors import UnavailableError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.trap_receiver.feed import StreamChangedError
-from netmon.trap_receiver.journal import Position, read_segment_header, segment_path, segments
-from netmon.trap_receiver.late_log import REJECT, TRAP, VOID, Intent, LateLog
+from netmon.trap_receiver.journal.marks import LATE_MARKS, PENDING_MARKS, REASON_OF, Digests, Marks
+from netmon.trap_receiver.journal.segment import Position, read_segment_header, segment_path, segments
+from netmon.trap_receiver.late.log import REJECT, TRAP, VOID, Intent, LateLog
+from netmon.trap_receiver.late.reread import Reading, Reread, fetch, last_seq, segment_of
 from netmon.trap_receiver.ledger import DECODE_STATE, LATE_FIELDS, LATE_STATE
-from netmon.trap_receiver.marks import LATE_MARKS, PENDING_MARKS, REASON_OF, Digests, Marks
-from netmon.trap_receiver.reread import Reading, Reread, fetch, last_seq, segment_of
 from netmon.trap_receiver.state import StatePage, read_state
 
 LATE_LOG: Final = "late.log"
