@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import hiredis
 
 from netmon.buffer.connection import Connection, MovedError, encode_command, moved_to
-from netmon.buffer.stream import EntryId, IdRefusedError, Streams, parse_id
+from netmon.buffer.stream import EntryId, Streams, entry_encoder, parse_id
 from netmon.errors import UnavailableError
 from netmon.model import RedisSettings
 
@@ -45,8 +45,10 @@ class LateStream(Streams):
         super().__init__(settings, prefix, journal_id)
         self.key = f"{prefix}:late"
         self._check = encode_command("XINFO", "STREAM", self.key)
-        key = self.key.encode()
-        self._late_head = b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n" % (len(key), key)
+        self.encode_late_trap = entry_encoder(self.key, b"trap")
+        """Encodes an entry with the field `trap`, for `send`."""
+        self.encode_late_reject = entry_encoder(self.key, b"reject")
+        """Encodes an entry with the field `reject`, for `send`."""
 
     def _claim(self, connection: Connection) -> bool:
         """Claims nothing: joins the decode of the same journal."""
@@ -54,19 +56,6 @@ class LateStream(Streams):
         if owner is not None and owner.decode() != self._journal_id:
             raise UnavailableError("fenced", f"the streams beside {self.key} are made from another journal")
         return True
-
-    def encode(self, entry_id: tuple[int, int], field: bytes, body: bytes) -> bytes:
-        """The command that appends an entry, for `send`; `entry_id` is an `EntryId` or the two numbers of one."""
-        word = b"%d-%d" % entry_id
-        return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
-            self._late_head,
-            len(word),
-            word,
-            len(field),
-            field,
-            len(body),
-            body,
-        )
 
     def settle_late(self) -> LateFacts:
         """Reads what became of the oldest batch that was sent. On return Redis has all of it.
@@ -78,21 +67,7 @@ class LateStream(Streams):
             UnavailableError: Redis has taken nothing of it, or (connection lost) that is unknown.
             IdRefusedError: The stream holds something of it, or something newer.
         """
-        if self._connection is None:
-            raise UnavailableError("connection", "not connected")
-        try:
-            replies = self._connection.replies(self._sent.popleft() + 3)
-            if set(map(type, replies)) != {bytes, list}:
-                raise self._connection.refusal(next(x for x in replies if isinstance(x, hiredis.ReplyError)))
-            facts, *ids = replies[-1]
-            found = _late_facts(facts, self._connection)
-        except UnavailableError as error:
-            self._failed(error)
-            raise
-        if set(map(type, ids)) - {bytes}:
-            self.close()
-            raise IdRefusedError(str(next(x for x in ids if isinstance(x, hiredis.ReplyError))))
-        return found
+        return self._settle(1, lambda facts, connection: _late_facts(facts[0], connection))
 
     def look(self) -> LateFacts:
         """What the stream is. Raises UnavailableError."""

@@ -8,7 +8,8 @@ journal has come, and the lengths say whether somebody has taken entries out.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import hiredis
 
@@ -22,6 +23,11 @@ _FSYNC_WAIT_S = 30.0
 
 _MULTI = encode_command("MULTI")
 _EXEC = encode_command("EXEC")
+
+EncodeEntry = Callable[[int, int, bytes], bytes]
+"""From ms and seq of an entry's ID and its body to the command that appends it."""
+
+_Looked = TypeVar("_Looked")
 
 
 class EntryId(NamedTuple):
@@ -62,6 +68,9 @@ class Streams:
         rejects: Key of the stream of refused datagrams.
         express: Key of the stream of what was decoded before its turn.
         late: Key of the stream of what was decoded after its turn; others append to it.
+        encode_trap: Encodes an entry of the traps stream with the field `trap`, for `send`.
+        encode_express: The same for the express stream.
+        encode_reject: Encodes an entry of the rejects stream with the field `reject`, for `send`.
     """
 
     def __init__(self, settings: RedisSettings, prefix: str, journal_id: str) -> None:
@@ -81,8 +90,9 @@ class Streams:
         self._connection: Connection | None = None
         self._node: tuple[str, int] | None = None
         self._check = b"".join(encode_command("XLEN", key) for key in (self.traps, self.rejects, self.express))
-        self._traps_head = _xadd_head(self.traps)
-        self._express_head = _xadd_head(self.express)
+        self.encode_trap = entry_encoder(self.traps, b"trap")
+        self.encode_express = entry_encoder(self.express, b"trap")
+        self.encode_reject = entry_encoder(self.rejects, b"reject")
         self._sent: deque[int] = deque()
 
     # -- the connection
@@ -158,32 +168,6 @@ class Streams:
 
     # -- appending
 
-    def encode_trap(self, ms: int, seq: int, body: bytes) -> bytes:
-        """The command that appends an entry with the field `trap`, for `send`."""
-        entry_id = b"%d-%d" % (ms, seq)
-        return b"%b$%d\r\n%b\r\n$4\r\ntrap\r\n$%d\r\n%b\r\n" % (
-            self._traps_head,
-            len(entry_id),
-            entry_id,
-            len(body),
-            body,
-        )
-
-    def encode_express(self, ms: int, seq: int, body: bytes) -> bytes:
-        """The command that appends an entry with the field `trap` to the express stream, for `send`."""
-        entry_id = b"%d-%d" % (ms, seq)
-        return b"%b$%d\r\n%b\r\n$4\r\ntrap\r\n$%d\r\n%b\r\n" % (
-            self._express_head,
-            len(entry_id),
-            entry_id,
-            len(body),
-            body,
-        )
-
-    def encode_reject(self, ms: int, seq: int, body: bytes) -> bytes:
-        """The command that appends an entry with the field `reject`, for `send`."""
-        return encode_command("XADD", self.rejects, f"{ms}-{seq}", "reject", body)
-
     def send(self, commands: list[bytes]) -> int:
         """Writes a transaction that appends; `settle` must follow for each, in order, before anything else.
 
@@ -224,21 +208,31 @@ class Streams:
             UnavailableError: Redis has taken nothing of it, or (connection lost) that is unknown.
             IdRefusedError: The stream holds something of it, or something newer.
         """
+        return self._settle(3, lambda lengths, _: (lengths[0], lengths[1], lengths[2]))
+
+    def _settle(self, looks: int, read: Callable[[list[Any], Connection], _Looked]) -> _Looked:
+        """Reads what became of the oldest batch; raises as `settle` does.
+
+        Args:
+            looks: Commands that looked at the streams before the batch: those of `_check`.
+            read: From their replies to what is returned; may raise UnavailableError.
+        """
         if self._connection is None:
             raise UnavailableError("connection", "not connected")
         try:
             # +OK for MULTI, +QUEUED for each command; a refusal there is why EXEC will fail.
-            replies = self._connection.replies(self._sent.popleft() + 5)
+            replies = self._connection.replies(self._sent.popleft() + looks + 2)
             if set(map(type, replies)) != {bytes, list}:
                 raise self._connection.refusal(next(x for x in replies if isinstance(x, hiredis.ReplyError)))
+            found = read(replies[-1][:looks], self._connection)
         except UnavailableError as error:
             self._failed(error)
             raise
-        traps_length, rejects_length, express_length, *ids = replies[-1]
+        ids = replies[-1][looks:]
         if set(map(type, ids)) - {bytes}:
             self.close()
             raise IdRefusedError(str(next(x for x in ids if isinstance(x, hiredis.ReplyError))))
-        return traps_length, rejects_length, express_length
+        return found
 
     def wait_fsync(self) -> bool:
         """Whether all that was appended is on the server's disk now (WAITAOF). Raises UnavailableError."""
@@ -326,9 +320,22 @@ class Streams:
                 self._command("XGROUP", "CREATE", key, group.name, str(group.floor), "MKSTREAM")
 
 
-def _xadd_head(key: str) -> bytes:
-    """The command XADD with one field, up to the ID."""
-    return b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n" % (len(key.encode()), key.encode())
+def entry_encoder(key: str, field: bytes) -> EncodeEntry:
+    """What encodes the XADD of the entries of a stream, each with this one field."""
+    # Runs for every trap: a closure over one template is faster than a method or a partial with the parts of one.
+    head = b"*5\r\n$4\r\nXADD\r\n" + _bulk(key.encode())
+    template = head.replace(b"%", b"%%") + b"$%d\r\n%b\r\n" + _bulk(field).replace(b"%", b"%%") + b"$%d\r\n%b\r\n"
+
+    def encode(ms: int, seq: int, body: bytes) -> bytes:
+        entry_id = b"%d-%d" % (ms, seq)
+        return template % (len(entry_id), entry_id, len(body), body)
+
+    return encode
+
+
+def _bulk(octets: bytes) -> bytes:
+    """A bulk string of RESP."""
+    return b"$%d\r\n%b\r\n" % (len(octets), octets)
 
 
 def parse_id(text: bytes) -> EntryId:

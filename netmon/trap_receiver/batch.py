@@ -7,15 +7,12 @@ another, which runs ahead. Each cursor has a `Track`: how far it is in the journ
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
-from netmon.buffer.stream import EntryId
+from netmon.buffer.stream import EncodeEntry, EntryId
 from netmon.snmp import Notification
 from netmon.trap_receiver.event import EventWriter
 from netmon.trap_receiver.journal.segment import Position, Record
 from netmon.trap_receiver.resume import Known
-
-EncodeEntry = Callable[[int, int, bytes], bytes]
 
 
 class Track:

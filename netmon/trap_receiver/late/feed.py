@@ -46,7 +46,6 @@ _REFILL_BYTES = 1 << 20
 _LOG_EXCESS = 65_536
 """Intents of entries that the stream has let go of, from which on they are cut away, if they are half of the log."""
 _NO_ID = EntryId(0, 0)
-_FIELDS = {TRAP: b"trap", REJECT: b"reject"}
 
 
 class Late(NamedTuple):
@@ -84,6 +83,7 @@ class LateFeed:
         self._unsynced = 0
         self._unmeasured = 0
         self._redone = False
+        self._rebuilding_since: float | None = None
 
     # -- taking and giving back the lane
 
@@ -260,10 +260,16 @@ class LateFeed:
         self._remember(facts)
         self._refill(max(present, self._floor))
         self._values["changed"] = 0
+        if self._rebuilding_since is not None:
+            took_s = round(time.monotonic() - self._rebuilding_since, 1)
+            log.warning("stream.rebuild_finished", stream="late", took_s=took_s)
+            self._rebuilding_since = None
 
     def _rebuild(self, *, set_aside: bool) -> None:
         """Empties the stream, to be filled again from the floor; consumer groups come back where they were."""
         log.error("stream.rebuild_begun", stream="late", floor=str(self._floor), set_aside=set_aside)
+        if self._rebuilding_since is None:
+            self._rebuilding_since = time.monotonic()
         stream = self._connected()
         groups = stream.groups(stream.key) or self._groups
         if set_aside:
@@ -372,8 +378,9 @@ class LateFeed:
 
     def _send(self, batch: list[tuple[Intent, Reading]]) -> None:
         stream = self._connected()
+        encoders = {TRAP: stream.encode_late_trap, REJECT: stream.encode_late_reject}
         self._unmeasured += stream.send(
-            [stream.encode(intent[:2], _FIELDS[reading.kind], reading.body) for intent, reading in batch]
+            [encoders[reading.kind](*intent[:2], reading.body) for intent, reading in batch]
         )
         self._pending = [intent for intent, _ in batch]
 
