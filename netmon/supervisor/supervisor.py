@@ -7,20 +7,14 @@ configuration again, SIGUSR2 replaces this process by a new netmon on the same s
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import gc
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn, TypedDict
-
-import msgspec
 
 from netmon import config as configuration
 from netmon import sockets
@@ -32,7 +26,7 @@ from netmon.model import Engine, LaneSettings
 from netmon.sockets import BoundSocket
 from netmon.status.health import LaneSample, ProcessSample, Snapshot
 from netmon.status.http import HttpServer
-from netmon.supervisor import service
+from netmon.supervisor import service, upgrade
 from netmon.supervisor.canary import CanaryKeeper
 from netmon.supervisor.child import Child
 from netmon.supervisor.lane import ROLES, Lane, new_landing
@@ -43,11 +37,7 @@ STOP_GRACE_S: Final = 10.0
 """What each role, and then Valkey, gets to finish."""
 STOP_REPEAT_S: Final = 1.0
 """A second signal this soon is the first one once more: timeout(1) and terminals tell a process and its group."""
-PREFLIGHT_TIMEOUT_S: Final = 30.0
 HTTP_RETRY_S: Final = 5.0
-LANDING_ENV: Final = "NETMON_LANDING_FDS"
-SPARE_FD: Final = 200
-"""Before an upgrade, file descriptors are moved above this number, out of each other's way."""
 
 Event = Literal["stop", "reload", "upgrade"]
 
@@ -90,7 +80,7 @@ class Supervisor:
             asyncio.get_running_loop().add_signal_handler(number, self._signalled, event)
         self._lock_fd = service.lock_data_dir(self.config.data_dir)
         bound = self._sockets()
-        landings = _inherited_landings()
+        landings = upgrade.inherited_landings()
         self._valkey = self._valkey_for(self.config)
         http_listens = await self._start_http()
         async with self._tasks:
@@ -104,6 +94,7 @@ class Supervisor:
             gc.freeze()  # what is loaded now lives as long as the process
             self._tell_ready()
             self._announce(self)
+            upgrade.tell_finished()
             _warn_of_orphans(self.config, [lane.settings for lane in self.lanes])
             await self._serve()
             for task in background:
@@ -380,10 +371,11 @@ class Supervisor:
 
     async def _upgrade(self) -> None:
         """Become a new netmon on the same sockets; a netmon or configuration that would not start changes nothing."""
-        if not await asyncio.to_thread(_would_start, self._path):
+        if not await asyncio.to_thread(upgrade.would_start, self._path):
             log.error("supervisor.upgrade_refused", cure=f"netmon check -c {self._path}")
             return
         log.info("supervisor.upgrade_begun")
+        upgrade.note_begun()
         service.notify_reloading(os.environ)
         await self._canary.stop(STOP_GRACE_S)
         # Capture last: while it runs, nothing waits in the kernel only.
@@ -399,18 +391,7 @@ class Supervisor:
         for number in (signal.SIGHUP, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)  # survives the exec; their default would kill the newcomer
         kept = [lane.bound.sock.fileno() for lane in self.lanes]
-        landings = [lane.landing_fd for lane in self.lanes]
-        first = sockets.LISTEN_FDS_START
-        _hand_down([*kept, *landings], first)
-        after = first + len(kept)
-        os.environ |= {
-            "LISTEN_FDS": str(len(kept)),
-            "LISTEN_PID": str(os.getpid()),
-            LANDING_ENV: msgspec.json.encode(
-                {lane.settings.directory: after + index for index, lane in enumerate(self.lanes)}
-            ).decode(),
-        }
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this is the purpose
+        upgrade.replace_process(kept, {lane.settings.directory: lane.landing_fd for lane in self.lanes})
 
 
 _SIGNALS: Final[dict[signal.Signals, Event]] = {
@@ -458,30 +439,6 @@ def _sample(role: str, lane: int | None, pid: int | None, restarts: int) -> Proc
 
 def _child_sample(child: Child) -> ProcessSample:
     return _sample(child.name, child.lane, child.pid, child.restarts)
-
-
-def _inherited_landings() -> dict[str, int]:
-    """Landing memory that the netmon before an upgrade left to us, by the lane's directory."""
-    handed: dict[str, int] = msgspec.json.decode(os.environ.pop(LANDING_ENV, "{}"), type=dict[str, int])
-    for fd in handed.values():
-        os.set_inheritable(fd, False)
-    return handed
-
-
-def _hand_down(fds: Sequence[int], first: int) -> None:
-    """Give file descriptors the numbers from `first` on, and let them live through the exec."""
-    spare = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, SPARE_FD) for fd in fds]
-    for index, fd in enumerate(spare):
-        os.dup2(fd, first + index, inheritable=True)
-
-
-def _would_start(path: Path) -> bool:
-    """Whether the netmon that is installed now can be imported and likes the configuration."""
-    with contextlib.suppress(subprocess.TimeoutExpired, OSError):
-        command = [sys.executable, "-m", "netmon", "check", "-c", str(path)]
-        done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=PREFLIGHT_TIMEOUT_S)
-        return done.returncode == 0
-    return False
 
 
 def _warn_of_orphans(config: Config, lanes: Sequence[LaneSettings]) -> None:

@@ -138,6 +138,7 @@ class Decode:
                     self._send(batch)
             elif ahead is None:
                 self._settle_all()
+                self._feed.caught_up()
                 self._feed.tend()
                 if self._stop_at is not None:
                     break

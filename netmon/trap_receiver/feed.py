@@ -19,6 +19,7 @@ from netmon.trap_receiver.journal.marks import EXPRESS, Marks
 from netmon.trap_receiver.journal.segment import Position, Reader, locate, read_segment_header, segment_path, segments
 from netmon.trap_receiver.ledger import LATENCY_BOUNDS_MS
 from netmon.trap_receiver.memory import Memory
+from netmon.trap_receiver.recovery import Recovery
 from netmon.trap_receiver.resume import Rebuild, Rewind, last_entry, plan
 from netmon.trap_receiver.state import StatePage
 
@@ -51,6 +52,7 @@ class Feed:
         self.main = Track(values, "", "", ("traps_length", "rejects_length"), "buffered")
         self.express = Track(values, "express_", "head_", ("express_length",), "express_sent")
         self._memory = Memory(settings.redis.stream_memory_bytes_max, values, (self.main, self.express), self.publish)
+        self._recovery = Recovery()
         self._streams: Streams | None = None
         self._sent_bytes = 0
         self._tend_due = 0.0
@@ -91,8 +93,13 @@ class Feed:
         for name, count in batch.counts.items():
             values[name] += count
         batch.track.settle(batch)
+        self._recovery.settled(batch.track, batch.after.seq)
         self._observe_latency(batch.received_unix_ns, time.time_ns())
         self.publish()
+
+    def caught_up(self) -> None:
+        """Notes that everything the journal holds for the streams is settled."""
+        self._recovery.caught_up()
 
     def _compare(self, lengths: tuple[int, int, int]) -> None:
         for track, found in ((self.main, lengths[:2]), (self.express, lengths[2:])):
@@ -156,6 +163,7 @@ class Feed:
         self.streams.renew_lease()
         self._compare(self.streams.lengths())
         self._memory.look_after(self.streams)
+        self._recovery.tell(self._values)
 
     # -- attaching
 
@@ -181,6 +189,7 @@ class Feed:
         self.main.look_up()
         self.express.look_up()
         self.publish()
+        self._recovery.attached(max(0, limit.seq - self.main.place.seq))
         if self.main.present_seq >= values["seq"]:
             return self.main.place
         # Some of what was counted is to be sent again, or was never meant for a stream.
@@ -194,6 +203,7 @@ class Feed:
 
     def failed(self, error: UnavailableError) -> None:
         """Counts and says that Redis could not be used."""
+        self._recovery.lost()
         self._values["redis_up"] = 0
         self._values[f"unavailable_{error.reason}"] += 1
         self.publish()
@@ -232,6 +242,7 @@ class Feed:
         """Empties the streams of a track, to be filled again from the floor; consumer groups come back where they were."""
         floor = track.floor
         log.error("stream.rebuild_begun", streams=track.keys, floor=str(floor), set_aside=set_aside)
+        self._recovery.rebuild_begun(track, track.sent.seq)
         streams, values = self.streams, self._values
         for key in track.keys:
             groups = self._memory.groups(streams, key)
