@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from netmon.model import SheddingSettings
+from netmon.trap_receiver.bucket import Bucket
 from netmon.trap_receiver.journal.marks import EXPRESS, PARKED_MARKS, TURN
 from netmon.trap_receiver.ledger import SHED as SHED_REASON
 
@@ -31,7 +32,6 @@ Source = tuple[str, ...]
 REPEATS_MAX: Final = 262_144
 """Beginnings of datagrams that are known to say nothing for the first time; beyond them, datagrams are decoded to know."""
 
-_NS: Final = 1_000_000_000
 _V2C_COMMUNITY: Final = bytes.fromhex("02 01 01 04")
 """Version 1, which is SNMPv2c, and the tag of the community."""
 _VERSION_END: Final = 10
@@ -41,29 +41,6 @@ _TRAP_OID_NAME: Final = bytes.fromhex("06 0a 2b 06 01 06 03 01 01 04 01 00")
 _LONG: Final = 0x80
 _USUAL_TAGS: Final = (0xA7, 0x30, 0x06)
 """SNMPv2-Trap-PDU; the SEQUENCE of a varbind; the OBJECT IDENTIFIER in it."""
-
-
-class Bucket:
-    """A token bucket that time fills."""
-
-    __slots__ = ("_burst", "_filled_unix_ns", "_rate", "_tokens")
-
-    def __init__(self, rate: float, burst: float, now_unix_ns: int) -> None:
-        """Full at the beginning; `rate` tokens a second, never more than `burst`."""
-        self._rate, self._burst = rate, burst
-        self._tokens = burst
-        self._filled_unix_ns = now_unix_ns
-
-    def take(self, now_unix_ns: int) -> bool:
-        """Whether there was a token. Time that stands still or goes back fills nothing."""
-        elapsed_ns = now_unix_ns - self._filled_unix_ns
-        if elapsed_ns > 0:
-            self._filled_unix_ns = now_unix_ns
-            self._tokens = min(self._burst, self._tokens + self._rate * elapsed_ns / _NS)
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 class _Source:

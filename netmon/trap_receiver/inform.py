@@ -24,6 +24,7 @@ from netmon.snmp.notification import decode_notification_v3
 from netmon.snmp.response import response_pdu
 from netmon.snmp.usm import Usm
 from netmon.snmp.v3 import is_v3
+from netmon.trap_receiver.bucket import NS, Bucket
 from netmon.trap_receiver.journal.segment import Record
 from netmon.trap_receiver.policy import ALLOW_LISTED, OTHER, Policy
 
@@ -182,31 +183,11 @@ class Responder:
         self._sock.sendmsg([answer], [control], 0, address)
 
 
-class Bucket:
-    """Lets so many a second through, and at most a second's worth at once."""
-
-    __slots__ = ("_filled_mono_s", "_rate", "_tokens")
-
-    def __init__(self, rate: float, mono_s: float) -> None:
-        self._rate = self._tokens = rate
-        self._filled_mono_s = mono_s
-
-    def has(self, mono_s: float) -> bool:
-        """Whether one more may pass."""
-        self._tokens = min(self._rate, self._tokens + (mono_s - self._filled_mono_s) * self._rate)
-        self._filled_mono_s = mono_s
-        return self._tokens >= 1.0
-
-    def take(self) -> None:
-        """One passes."""
-        self._tokens -= 1.0
-
-
 class ReportRate:
     """How many Reports go out, all together and to each address."""
 
     def __init__(self) -> None:
-        self._all = Bucket(REPORTS_RATE_MAX, 0.0)
+        self._all = Bucket(REPORTS_RATE_MAX, REPORTS_RATE_MAX, 0)
         self._peers: dict[str, Bucket] = {}
 
     def admit(self, peer: str, mono_s: float) -> bool:
@@ -216,15 +197,17 @@ class ReportRate:
             peer: Its address.
             mono_s: Monotonic time, seconds.
         """
+        now_ns = int(mono_s * NS)
         bucket = self._peers.get(peer)
         if bucket is None:
             if len(self._peers) >= PEERS_MAX:
                 del self._peers[next(iter(self._peers))]
-            bucket = self._peers[peer] = Bucket(PEER_REPORTS_RATE_MAX, mono_s)
-        if not (self._all.has(mono_s) and bucket.has(mono_s)):
+            bucket = self._peers[peer] = Bucket(PEER_REPORTS_RATE_MAX, PEER_REPORTS_RATE_MAX, now_ns)
+        if not self._all.take(now_ns):
             return False
-        self._all.take()
-        bucket.take()
+        if not bucket.take(now_ns):
+            self._all.give_back()
+            return False
         return True
 
 

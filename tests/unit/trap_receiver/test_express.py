@@ -14,7 +14,8 @@ from netmon.model import SheddingSettings
 from netmon.snmp import decode_notification
 from netmon.snmp.encode import encode_v1, encode_v2c
 from netmon.trap_receiver import express
-from netmon.trap_receiver.express import SHED, Bucket, Sorter, glance
+from netmon.trap_receiver.bucket import Bucket
+from netmon.trap_receiver.express import SHED, Sorter, glance
 from netmon.trap_receiver.journal.marks import EXPRESS, TURN
 
 SECOND = 1_000_000_000
@@ -130,16 +131,6 @@ def test_full_tables_shed_nothing_new_and_let_nothing_first(monkeypatch: pytest.
 
     assert [sort(storm, f"192.0.2.{n}") for n in (1, 2, 3, 3, 3)] == [EXPRESS, EXPRESS, TURN, TURN, TURN]
     assert [storm.repeats(f"192.0.2.{n}", b"same") for n in (1, 2)] == ["other", None]
-
-
-def test_a_bucket_is_filled_by_time_that_goes_on() -> None:
-    """A clock set back fills nothing, and takes nothing."""
-    bucket = Bucket(1.0, 2, NOON)
-    times_s = (0, 0, 0, -3_600, 1, 1, 1_000, 1_000, 1_000)
-
-    assert [bucket.take(NOON + at * SECOND) for at in times_s] == [
-        True, True, False, False, True, False, True, True, False,
-    ]  # fmt: skip
 
 
 # --- A glance instead of a decoder.
