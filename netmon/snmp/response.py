@@ -24,12 +24,20 @@ def encode_response(datagram: bytes, limits: Limits) -> bytes:
     Raises:
         DecodeError: The datagram is no notification, or (`pdu_not_notification`) not one that is answered.
     """
-    notification = decode_notification(datagram, limits)
-    _, _, tag, pos, start, end = frame(datagram, [])
+    decode_notification(datagram, limits)
+    return response_message(datagram)
+
+
+def response_message(datagram: bytes) -> bytes:
+    """The same for a datagram that `decode_notification` has read: it is not read in full once more.
+
+    Raises:
+        DecodeError: `pdu_not_notification`: it is not one that is answered.
+    """
+    _, community, tag, pos, start, end = frame(datagram, [])
     if tag != INFORM_REQUEST:
         raise DecodeError("pdu_not_notification", pos)
-    pdu = response_pdu(datagram, start, end)
-    return tlv(SEQUENCE, _V2C + tlv(OCTET_STRING, notification.community) + pdu)
+    return tlv(SEQUENCE, _V2C + tlv(OCTET_STRING, community) + response_pdu(datagram, start, end))
 
 
 def response_pdu(data: bytes, start: int, end: int) -> bytes:

@@ -19,9 +19,9 @@ from typing import Final
 from netmon.errors import DecodeError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
-from netmon.snmp import decode_notification, encode_response, find_inform
+from netmon.snmp import decode_notification, find_inform
 from netmon.snmp.notification import decode_notification_v3
-from netmon.snmp.response import response_pdu
+from netmon.snmp.response import response_message, response_pdu
 from netmon.snmp.usm import Usm
 from netmon.snmp.v3 import is_v3
 from netmon.trap_receiver.bucket import NS, Bucket
@@ -115,7 +115,7 @@ class Responder:
         if not find_inform(payload):
             return None
         community = decode_notification(payload, self._limits).community
-        return encode_response(payload, self._limits) if self._hears(record, community) else None
+        return response_message(payload) if self._hears(record, community) else None
 
     def _response_v3(self, record: Record) -> bytes | None:
         opened = self._usm.open(record.payload, record.steady_unix_ns, self._limits)
