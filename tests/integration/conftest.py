@@ -12,7 +12,7 @@ import redis
 from netmon.buffer.stream import Streams
 from tests.integration.harness import Netmon
 from tests.integration.snmpv3 import Sender
-from tests.integration.valkey import Valkey, new_streams
+from tests.integration.valkey import Valkey, cluster_node, new_streams, raw, wait_until
 
 
 @pytest.fixture
@@ -45,6 +45,22 @@ def streams(server: Valkey, client: redis.Redis) -> Iterator[Streams]:
     streams.connect()
     yield streams
     streams.close()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[list[Valkey]]:
+    """A Redis Cluster of two masters, half of the slots each."""
+    with contextlib.ExitStack() as stack:
+        nodes = [stack.enter_context(cluster_node(tmp_path / name)) for name in ("a", "b")]
+        first, second = (stack.enter_context(contextlib.closing(node.client())) for node in nodes)
+        first.execute_command("CLUSTER ADDSLOTSRANGE", 0, 8_191)
+        second.execute_command("CLUSTER ADDSLOTSRANGE", 8_192, 16_383)
+        second.execute_command("CLUSTER SET-CONFIG-EPOCH", 2)
+        cluster_port = first.config_get("cluster-port")["cluster-port"]
+        second.execute_command("CLUSTER MEET", "127.0.0.1", nodes[0].port, cluster_port)
+        for client in (first, second):
+            wait_until(lambda client=client: b"cluster_state:ok" in raw(client, "CLUSTER INFO"), "the cluster is up")
+        yield nodes
 
 
 @pytest.fixture

@@ -228,28 +228,6 @@ def test_a_database_number(server: Valkey, client: redis.Redis) -> None:
         assert (ids(client), ids(third)) == ([], ["1000-1"])
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[list[Valkey]]:
-    """A Redis Cluster of two masters, half of the slots each."""
-    with contextlib.ExitStack() as stack:
-        nodes = [stack.enter_context(cluster_node(tmp_path / name)) for name in ("a", "b")]
-        first, second = (stack.enter_context(contextlib.closing(node.client())) for node in nodes)
-        first.execute_command("CLUSTER ADDSLOTSRANGE", 0, 8_191)
-        second.execute_command("CLUSTER ADDSLOTSRANGE", 8_192, 16_383)
-        second.execute_command("CLUSTER SET-CONFIG-EPOCH", 2)
-        cluster_port = first.config_get("cluster-port")["cluster-port"]
-        second.execute_command("CLUSTER MEET", "127.0.0.1", nodes[0].port, cluster_port)
-        for client in (first, second):
-            wait_until(lambda client=client: b"cluster_state:ok" in raw(client, "CLUSTER INFO"), "the cluster is up")
-        yield nodes
-
-
-def raw(client: redis.Redis, command: str) -> bytes:
-    """A reply as it came."""
-    client.response_callbacks.pop(command, None)
-    return bytes(client.execute_command(command))
-
-
 def test_a_redis_cluster_is_followed_to_the_node_of_the_slot(cluster: list[Valkey]) -> None:
     """One of the two nodes answers MOVED; the next connection goes where it pointed. All keys of a lane are in one slot."""
     moves = []

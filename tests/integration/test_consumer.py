@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,7 +16,7 @@ from netmon.buffer.union import Union
 from netmon.canary import message
 from netmon.errors import UnavailableError
 from netmon.model import RedisSettings, TrapEvent
-from tests.integration.valkey import TRAPS, Valkey, cluster_node, wait_until
+from tests.integration.valkey import TRAPS, Valkey
 
 OTHER_TRAPS = "netmon:{test:1}:traps"
 EXPRESS, LATE = "netmon:{test:0}:express", "netmon:{test:0}:late"
@@ -181,25 +180,6 @@ def test_a_reader_is_told_what_is_wrong(server: Valkey, client: redis.Redis, tmp
             Follower([consumer.Path("test", RedisSettings(url=url), 1)]).newest(1)
     with pytest.raises(UnavailableError, match="refused"):
         next(Follower([path(server)]).follow())
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[list[Valkey]]:
-    """A Redis Cluster of two masters, half of the slots each."""
-    with contextlib.ExitStack() as stack:
-        nodes = [stack.enter_context(cluster_node(tmp_path / name)) for name in ("a", "b")]
-        first, second = (stack.enter_context(contextlib.closing(node.client())) for node in nodes)
-        first.execute_command("CLUSTER ADDSLOTSRANGE", 0, 8_191)
-        second.execute_command("CLUSTER ADDSLOTSRANGE", 8_192, 16_383)
-        second.execute_command("CLUSTER SET-CONFIG-EPOCH", 2)
-        cluster_port = first.config_get("cluster-port")["cluster-port"]
-        second.execute_command("CLUSTER MEET", "127.0.0.1", nodes[0].port, cluster_port)
-        for client in (first, second):
-            client.response_callbacks.pop("CLUSTER INFO", None)
-            wait_until(
-                lambda client=client: b"cluster_state:ok" in bytes(client.execute_command("CLUSTER INFO")), "cluster up"
-            )
-        yield nodes
 
 
 def test_the_lanes_in_a_redis_cluster(cluster: list[Valkey]) -> None:

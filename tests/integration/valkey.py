@@ -114,6 +114,12 @@ def reason_of(error: pytest.ExceptionInfo[UnavailableError]) -> str:
     return error.value.reason
 
 
+def raw(client: redis.Redis, command: str) -> bytes:
+    """A reply as it came."""
+    client.response_callbacks.pop(command, None)
+    return bytes(client.execute_command(command))
+
+
 def cluster_node(folder: Path) -> Valkey:
     """A node of a Redis Cluster, not started; it knows no others and has no slots yet."""
     ports = {"port": str(free_port(socket.SOCK_STREAM)), "cluster_port": str(free_port(socket.SOCK_STREAM))}
