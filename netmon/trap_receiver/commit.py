@@ -17,6 +17,7 @@ from netmon.errors import DecodeError
 from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.trap_receiver.bell import Bells
+from netmon.trap_receiver.disk import sync_directory, sync_file
 from netmon.trap_receiver.inform import Responder, is_question, may_want_answer
 from netmon.trap_receiver.journal.marks import Marks, side_files
 from netmon.trap_receiver.journal.segment import (
@@ -133,12 +134,12 @@ class Commit:
         """Brings all segments before `segment` to the disk, and their names; goes on with that one."""
         for sealed in segments(self._directory):
             if self._durable.segment <= sealed < segment:
-                _fdatasync(segment_path(self._directory, sealed))
+                sync_file(segment_path(self._directory, sealed))
         fd = os.open(segment_path(self._directory, segment), os.O_RDWR)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = fd
-        _fsync_directory(self._directory)
+        sync_directory(self._directory)
 
     def _answer_informs(self, end: Position, *, durable: bool) -> None:
         while isinstance(frame := self._reader.next(end), Frame):
@@ -202,7 +203,7 @@ class Commit:
         if waiting is None:
             return False
         # What decode has counted of this segment must be on disk before the segment goes.
-        _fdatasync(self._directory / DECODE_STATE)
+        sync_file(self._directory / DECODE_STATE)
         segment_path(self._directory, first).unlink()
         self._values["segments_deleted"] += 1
         self._bury(first, waiting)
@@ -216,7 +217,7 @@ class Commit:
             # Published together, before the marks go: whoever is killed in between has counted, and finds that here.
             self._values["expired_segment"] = first
             self._state.publish()
-            _fdatasync(self._directory / COMMIT_STATE)
+            sync_file(self._directory / COMMIT_STATE)
             log.warning("journal.parked_expired", datagrams=waiting.total(), directory=str(self._directory))
         for path in side_files(self._directory, first):
             path.unlink(missing_ok=True)
@@ -235,19 +236,3 @@ class Commit:
 def _end(captured: dict[str, int]) -> Position:
     """Where the journal ends, by what capture has counted."""
     return Position(captured.get("segment", 0), captured.get("offset", 0), captured.get("captured", 0))
-
-
-def _fdatasync(path: Path) -> None:
-    fd = os.open(path, os.O_RDWR)
-    try:
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
-
-
-def _fsync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

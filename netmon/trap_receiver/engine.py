@@ -20,6 +20,7 @@ import msgspec
 
 from netmon.log import log
 from netmon.model import Engine
+from netmon.trap_receiver.disk import sync_directory
 
 FILE: Final = "engine.json"
 BOOTS_MAX: Final = 2**31 - 1
@@ -157,11 +158,7 @@ def _write(file: Path, kept: _Kept) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     fresh.rename(file)
-    fd = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_directory(file.parent)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ after a restart: what is marked is not sorted again, and what is marked `EXPRESS
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from netmon.model import LaneSettings
 from netmon.snmp import Notification
 from netmon.trap_receiver.batch import Acceptor, Batch
 from netmon.trap_receiver.decoder import Decoder
+from netmon.trap_receiver.disk import sync_file
 from netmon.trap_receiver.event import EventWriter
 from netmon.trap_receiver.express import AUTHENTIC, Sorter, Source, glance
 from netmon.trap_receiver.feed import Feed
@@ -116,7 +116,7 @@ class Head:
         for segment in marked:
             if segment >= self._values["segment"]:
                 # What a predecessor had written, and was killed before it was on the disk.
-                _fdatasync(marks_path(self._directory, segment))
+                sync_file(marks_path(self._directory, segment))
         self.synced_seq = self.marked_seq
         self._redo_seq = last
         self._end = track.place
@@ -299,14 +299,6 @@ def _identity(notification: Notification, trust: str, address: str) -> Source:
     if trust in AUTHENTIC:
         return trust, notification.engine_id or address, notification.user or ""
     return trust, address
-
-
-def _fdatasync(path: Path) -> None:
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
 
 
 def _find_express(marks: Marks, after_seq: int) -> tuple[int, int]:
