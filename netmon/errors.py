@@ -13,6 +13,17 @@ supervisor restarts it.
 
 from __future__ import annotations
 
+import errno
+from typing import Final
+
+_CURES: Final = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or raise the quota",
+    errno.EACCES: "give netmon the right to write there",
+    errno.EPERM: "give netmon the right to write there",
+    errno.EROFS: "mount it for writing; dmesg may say why it is not",
+}
+
 
 class NetmonError(Exception):
     """Any error that netmon raises on purpose."""
@@ -52,3 +63,8 @@ class UnavailableError(NetmonError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+def disk_cure(error: OSError) -> str:
+    """What a person can do when a disk refuses, in words for a log or a terminal."""
+    return _CURES.get(error.errno or 0, "dmesg may say what is wrong with the disk")

@@ -27,7 +27,7 @@ from netmon import config as configuration
 from netmon.buffer.stream import IdRefusedError
 from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of
 from netmon.cli.when import parse_time
-from netmon.errors import ConfigError, UnavailableError
+from netmon.errors import ConfigError, UnavailableError, disk_cure
 from netmon.model import LaneSettings
 from netmon.trap_receiver import engine
 from netmon.trap_receiver.feed import StreamChangedError
@@ -120,7 +120,8 @@ def replay(
                 try:
                     found, sent = work.try_parked() if parked else work.replay(every=every)
                 except OSError as error:
-                    detail = f"{settings.directory}: {error.strerror}; the same again goes on where this one stopped"
+                    place, again = settings.directory, "the same again goes on where this one stopped"
+                    detail = f"{place}: {error.strerror}: {disk_cure(error)}; {again}"
                     raise UnavailableError("refused", detail) from None
                 looked_at += found.looked_at
                 shown.stop()

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from netmon.buffer.stream import IdRefusedError
-from netmon.errors import DecodeError, UnavailableError
+from netmon.errors import DecodeError, UnavailableError, disk_cure
 from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.trap_receiver.batch import Acceptor, Batch
@@ -292,7 +292,12 @@ class Decode:
                     self._marks.write(frame, seq, bytes([PARKED_MARKS[reason]]))
                 break
             except OSError as error:
-                log.error("decode.marks_refused", reason=error.strerror, directory=str(self._directory))
+                log.error(
+                    "decode.marks_refused", reason=error.strerror, directory=str(self._directory), cure=disk_cure(error)
+                )
+                # What was sent before has its answer, and the streams stay ours, however long that takes.
+                self._settle_all()
+                self._feed.tend()
                 time.sleep(_RETRY_MAX_S)
         self._head.marked_seq = max(self._head.marked_seq, frame.after.seq)
         batch.parked.clear()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from netmon.errors import DecodeError
+from netmon.errors import DecodeError, disk_cure
 from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.snmp import Notification
@@ -61,7 +61,12 @@ class CursorMarks:
         try:
             self._marks.sync()
         except OSError as error:
-            log.error("decode.marks_not_synced", reason=error.strerror, directory=str(self._directory))
+            log.error(
+                "decode.marks_not_synced",
+                reason=error.strerror,
+                directory=str(self._directory),
+                cure=disk_cure(error),
+            )
 
     def _turn_to(self, segment: int) -> None:
         if segment != self._segment:
@@ -284,7 +289,9 @@ class Head:
         try:
             self._marks.write(frame, first_seq, marks)
         except OSError as error:
-            log.error("decode.marks_refused", reason=error.strerror, directory=str(self._directory))
+            log.error(
+                "decode.marks_refused", reason=error.strerror, directory=str(self._directory), cure=disk_cure(error)
+            )
             return self._marks.read(frame)
         return marks
 

@@ -95,11 +95,13 @@ class LateFeed:
         self._pass_ms = 0
 
     def close(self) -> None:
-        """Closes the log, before `late.lock` is given back; the connection stays."""
-        self.sync()
-        self._log.close()
-        self.marks.close()
-        self.digests.close()
+        """Closes the log, before `late.lock` is given back; the connection stays. Raises OSError: then, too, all is closed."""
+        try:
+            self.sync()
+        finally:
+            self._log.close()
+            self.marks.close()
+            self.digests.close()
 
     def disconnect(self) -> None:
         """Gives up the connection; what was on its way is found by the next `attach`."""

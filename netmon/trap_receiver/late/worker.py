@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from netmon.buffer.stream import IdRefusedError
-from netmon.errors import UnavailableError
+from netmon.errors import UnavailableError, disk_cure
 from netmon.log import limited as log
 from netmon.model import LaneSettings
 from netmon.trap_receiver.bell import Bell
@@ -82,10 +82,17 @@ class LateRole:
                 return self._work(before)
             finally:
                 self._feed.close()
+        except OSError as error:
+            # What was begun is found in the log; it is worth a retry, as a Redis that does not answer is.
+            cure = f"{disk_cure(error)}; it goes on by itself"
+            log.error("late.disk_refused", reason=error.strerror, directory=str(self._directory), cure=cure)
+            self._feed.disconnect()
+            return self._retry_wait_s()
         finally:
             self._lock.release()
 
     def _work(self, before: int) -> float:
+        """What a turn does with an open feed. Raises OSError."""
         try:
             if self._feed.idle and not self._has_waiting():
                 self._feed.publish()
@@ -98,11 +105,6 @@ class LateRole:
             return _RETRY_MIN_S
         except UnavailableError as error:
             self._feed.failed(error)
-            return self._retry_wait_s()
-        except OSError as error:
-            # What was begun is found in the log; it is worth a retry, as a Redis that does not answer is.
-            log.error("late.disk_refused", reason=error.strerror, directory=str(self._directory))
-            self._feed.disconnect()
             return self._retry_wait_s()
         return _LOOK_S
 
