@@ -20,6 +20,7 @@ KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 _SIZE = re.compile(r"(\d{1,15}) ?(KiB|MiB|GiB|TiB)", re.ASCII)
 _OID = re.compile(r"[0-2](\.(0|[1-9]\d{0,9})){1,127}\.?", re.ASCII)
+_BARE_PORT = re.compile(r":?(\d{1,5})", re.ASCII)
 _UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
 
 _FILE_BYTES_MAX = MIB
@@ -78,6 +79,18 @@ def _address(value: str) -> str:
     return listen
 
 
+def _with_a_host(value: Any) -> Any:
+    """Refuse a port alone, which is a number to YAML: whether it is to be open to the network has to be said."""
+    port = value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, str) and (bare := _BARE_PORT.fullmatch(value)):
+        port = int(bare[1])
+    if port is not None and 0 <= port <= 65_535:
+        raise ValueError(
+            f"found {shown(value)}; expected an IP address, too: 127.0.0.1:{port} for this machine alone, *:{port} for all"
+        )
+    return value
+
+
 def _network(value: str) -> str:
     try:
         network = ipaddress.ip_network(value, strict=False)
@@ -94,6 +107,25 @@ def _from_folder(path: Path, info: Info) -> Path:
     """Make a path absolute from the configuration file's folder; symbolic links stay as they are."""
     folder = (info.context or {}).get("folder", Path.cwd())
     return Path(os.path.normpath(folder / path))
+
+
+def _folder_name(value: Any) -> Any:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError(f"found {shown(value)}; expected the path of a folder")
+    return value
+
+
+def _folder(path: Path, info: Info) -> Path:
+    """Refuse what is no folder and cannot become one; in a thorough check, also what we cannot write to."""
+    # Not Path.exists: it raises where we may not look.
+    found = next(each for each in (path, *path.parents) if os.path.exists(each))  # noqa: PTH110
+    if not found.is_dir():
+        raise ValueError(f"{found} is a file; expected a folder, or a place where one can be made")
+    if (info.context or {}).get("thorough") and not os.access(found, os.W_OK | os.X_OK, effective_ids=True):
+        raise ValueError(
+            f"{found} cannot be written by user {os.geteuid()}, who checks this; expected a folder of the user who runs netmon"
+        )
+    return path
 
 
 def _filled(path: Path) -> Path:
@@ -167,9 +199,10 @@ def section_or_defaults(value: Any) -> Any:
 
 
 Bytes = Annotated[StrictInt, BeforeValidator(_size)]
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, BeforeValidator(_with_a_host), AfterValidator(_address)]
 Network = Annotated[str, AfterValidator(_network)]
 FilePath = Annotated[Path, AfterValidator(_from_folder)]
+FolderPath = Annotated[Path, BeforeValidator(_folder_name), AfterValidator(_from_folder), AfterValidator(_folder)]
 SecretFile = Annotated[FilePath, AfterValidator(_filled)]
 PasswordFile = Annotated[FilePath, AfterValidator(_one_line)]
 Rate = Annotated[float, BeforeValidator(_rate)]

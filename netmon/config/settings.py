@@ -27,7 +27,7 @@ from netmon.config.kinds import (
     Address,
     Bytes,
     CatalogueFile,
-    FilePath,
+    FolderPath,
     Network,
     PasswordFile,
     Rate,
@@ -42,6 +42,8 @@ from netmon.config.kinds import (
 from netmon.config.snmpv3 import SnmpV3
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
+
+_REDIS_URLS = "found another URL; expected embedded, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH?db=DB"
 
 PEERS_MAX = 3
 """With us, as many receivers as a union can have."""
@@ -67,23 +69,25 @@ def _redis_url(value: str) -> str:
         return value
     try:
         url = urlsplit(value)
+    except ValueError:
+        raise ValueError(_REDIS_URLS) from None
+    if url.password is not None or "password=" in url.query:
+        raise ValueError("found a password in the URL; expected it in a file of its own: password_file")
+    if url.username is not None or "username=" in url.query:
+        raise ValueError("found a user name in the URL; expected it in username")
+    if (port := re.fullmatch(r"rediss?://[^/?#]*:(\d+)[^:\]]*", value)) and not 1 <= int(port[1][:9]) <= 65_535:
+        raise ValueError("found a port that is not one of 1 to 65535; expected redis://HOST:PORT/DB")
+    try:
         valid = _is_redis_url(url)
     except ValueError:
         valid = False
-    else:
-        if url.password is not None or "password=" in url.query:
-            raise ValueError("found a password in the URL; expected it in a file of its own: password_file")
-        if url.username is not None or "username=" in url.query:
-            raise ValueError("found a user name in the URL; expected it in username")
     if not valid:
-        raise ValueError(
-            "found another URL; expected embedded, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH?db=DB"
-        )
+        raise ValueError(_REDIS_URLS)
     return value
 
 
 def _is_redis_url(url: SplitResult) -> bool:
-    """Raises ValueError for an impossible port."""
+    """Raises ValueError for a port that is no number."""
     if url.scheme == "unix":
         return not url.hostname and url.path.startswith("/") and bool(re.fullmatch(r"(db=\d+)?", url.query))
     database = bool(re.fullmatch(r"/?\d*", url.path))
@@ -320,7 +324,7 @@ class Log(Section):
 class Config(Section):
     """All of netmon's settings."""
 
-    data_dir: FilePath = Path("../var")
+    data_dir: FolderPath = Path("../var")
     """Folder of the journal, the counters and the embedded Valkey. Beside the configuration's folder, which is the
     checkout's `var/` for `make run`; packages set /var/lib/netmon."""
     receiver: Annotated[Receiver, BeforeValidator(section_or_defaults)] = Receiver()

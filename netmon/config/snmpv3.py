@@ -145,6 +145,11 @@ class SnmpV3(Section):
 
 def weaknesses(user: User) -> Iterator[tuple[str, str]]:
     """Settings of a user that are allowed but doubtful, and why."""
+    if user.auth is None:
+        yield (
+            "auth",
+            "null: anyone can send as this user, so what it says is trusted no more than SNMPv2c (`other`); set auth and priv",
+        )
     for name, value in (("auth", user.auth), ("priv", user.priv)):
         if value in _WEAK:
             yield name, _WEAK[value]

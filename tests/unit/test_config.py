@@ -6,12 +6,15 @@ Each file in tests/data/config/ has one kind of mistake, and the messages that i
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from netmon import config, model
 from netmon.config import settings as config_settings
@@ -241,6 +244,38 @@ def test_weak_snmpv3_is_warned_of(tmp_path: Path) -> None:
         f"snmpv3.users[0].auth_passphrase_file: {tmp_path}/phrase can be read by every user",
         f"snmpv3.users[0].priv_passphrase_file: {tmp_path}/phrase can be read by every user",
     ]
+
+
+def test_a_user_that_proves_nothing_is_warned_of(tmp_path: Path) -> None:
+    """It may be all that a device can do, but nobody should believe that SNMPv3 alone is safe."""
+    (doubt,) = config.warnings(config.load(written(tmp_path, "snmpv3: {users: [{name: lift}]}")))
+
+    assert doubt.startswith("snmpv3.users[0].auth: null: anyone can send as this user")
+
+
+@pytest.fixture
+def powerless() -> Iterator[None]:
+    """For a moment we are nobody, when we are root: root may write everywhere."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.usefixtures("powerless")
+def test_a_data_directory_that_cannot_be_written_is_a_mistake_of_the_check() -> None:
+    """Commands that only read run as other users; `netmon check` is what tells that netmon would not start."""
+    values = {"data_dir": "/etc/netmon-has-no-right/here"}
+
+    with pytest.raises(ValidationError, match="/etc cannot be written by user") as caught:
+        config.Config.model_validate(values, context={"folder": Path("/"), "thorough": True})
+
+    assert [error["loc"] for error in caught.value.errors()] == [("data_dir",)]
+    config.Config.model_validate(values, context={"folder": Path("/")})
 
 
 def test_section_with_every_line_commented_out_is_the_default(tmp_path: Path) -> None:
