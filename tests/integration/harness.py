@@ -18,7 +18,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -190,6 +190,15 @@ class Netmon:
         pid = self.supervisor_pid if role == "supervisor" else self.pid(role, lane)
         os.kill(pid, number)
         return pid
+
+    @contextlib.contextmanager
+    def stopped(self, role: str, lane: int = 0) -> Iterator[None]:
+        """A role stands still meanwhile (SIGSTOP); it goes on at the end, also when the test fails."""
+        pid = self.signal(signal.SIGSTOP, role, lane)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def wait_restarted(self, role: str, former_pid: int, lane: int = 0, timeout_s: float = 15.0) -> int:
         """Until the role runs under another pid; returns it."""

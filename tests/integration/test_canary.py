@@ -86,15 +86,14 @@ def test_metrics_and_readiness_tell_of_it(netmon: Netmon) -> None:
 def test_decode_that_stands_still_delays_and_loses_nothing(netmon: Netmon) -> None:
     """INFORMs are answered from the journal; what comes too late is lost, and then late."""
     netmon.wait_until(lambda: totals(netmon)["stored"] >= 5, what="canaries are stored")
-    pid = netmon.signal(signal.SIGSTOP, "decode")
-    stored, answered = totals(netmon)["stored"], totals(netmon)["answered"]
-    netmon.wait_until(lambda: totals(netmon)["lost"] >= 6, what="some are given up")
-    during = totals(netmon)
-    assert during["answered"] > answered + 10
-    assert during["stored"] <= stored + 4  # what was under way
-    netmon.wait_until(lambda: netmon.get("/readyz")[0] != 200, what="degraded")
-    assert "not stored in the last minute" in netmon.get("/readyz")[1]
-    os.kill(pid, signal.SIGCONT)
+    with netmon.stopped("decode"):
+        stored, answered = totals(netmon)["stored"], totals(netmon)["answered"]
+        netmon.wait_until(lambda: totals(netmon)["lost"] >= 6, what="some are given up")
+        during = totals(netmon)
+        assert during["answered"] > answered + 10
+        assert during["stored"] <= stored + 4  # what was under way
+        netmon.wait_until(lambda: netmon.get("/readyz")[0] != 200, what="degraded")
+        assert "not stored in the last minute" in netmon.get("/readyz")[1]
     netmon.wait_until(lambda: totals(netmon)["late"] == totals(netmon)["lost"] >= 6, what="they have come after all")
     netmon.wait_until(lambda: totals(netmon)["stored"] > during["stored"] + 10, what="it goes on")
     netmon.wait_until(netmon.is_ready, what="ready again")
@@ -112,13 +111,12 @@ def test_a_killed_valkey_loses_none(netmon: Netmon) -> None:
 def test_a_killed_canary_owns_up(netmon: Netmon) -> None:
     """What was under way is unknown; its successor goes on counting."""
     netmon.wait_until(lambda: totals(netmon)["stored"] >= 5, what="canaries are stored")
-    decode = netmon.signal(signal.SIGSTOP, "decode")
-    netmon.wait_until(lambda: totals(netmon)["sent"] > totals(netmon)["stored"] + 3, what="some are under way")
-    pid = netmon.pid("canary", None)
-    os.kill(pid, signal.SIGKILL)
-    netmon.wait_until(lambda: not is_alive(pid), what="it is gone")
-    at_death = totals(netmon)
-    os.kill(decode, signal.SIGCONT)
+    with netmon.stopped("decode"):
+        netmon.wait_until(lambda: totals(netmon)["sent"] > totals(netmon)["stored"] + 3, what="some are under way")
+        pid = netmon.pid("canary", None)
+        os.kill(pid, signal.SIGKILL)
+        netmon.wait_until(lambda: not is_alive(pid), what="it is gone")
+        at_death = totals(netmon)
     netmon.wait_until(lambda: totals(netmon)["stored"] > at_death["stored"] + 5, what="the next one counts on")
     found = totals(netmon)
     assert found["unknown"] == at_death["sent"] - at_death["stored"] - at_death["lost"]
@@ -128,11 +126,10 @@ def test_a_killed_canary_owns_up(netmon: Netmon) -> None:
 def test_a_canary_that_was_stopped_blames_nobody(netmon: Netmon) -> None:
     """While nobody looks, no time passes: longer than the time-out, and none is lost."""
     netmon.wait_until(lambda: totals(netmon)["stored"] >= 5, what="canaries are stored")
-    decode = netmon.signal(signal.SIGSTOP, "decode")
-    netmon.wait_until(lambda: totals(netmon)["sent"] > totals(netmon)["stored"] + 3, what="some are under way")
-    canary = netmon.pid("canary", None)
-    os.kill(canary, signal.SIGSTOP)
-    os.kill(decode, signal.SIGCONT)
+    with netmon.stopped("decode"):
+        netmon.wait_until(lambda: totals(netmon)["sent"] > totals(netmon)["stored"] + 3, what="some are under way")
+        canary = netmon.pid("canary", None)
+        os.kill(canary, signal.SIGSTOP)
     stopped = time.monotonic()
     netmon.wait_until(lambda: time.monotonic() - stopped > 4, what="a while has passed")
     before = totals(netmon)
@@ -146,9 +143,8 @@ def test_a_canary_in_a_storm_that_is_shed_is_found_in_whatever_stream(tmp_path: 
     shedding = {"backlog_max": 2_000, "source_rate_max": 50.0, "source_burst_max": 100}
     with Netmon(tmp_path, {**FAST, "shedding": shedding}) as netmon:
         netmon.wait_until(lambda: totals(netmon)["stored"] >= 5, what="canaries are stored")
-        decode = netmon.signal(signal.SIGSTOP, "decode")
-        netmon.send((netmon.trap(number) for number in range(20_000)), rate=10_000)
-        os.kill(decode, signal.SIGCONT)
+        with netmon.stopped("decode"):
+            netmon.send((netmon.trap(number) for number in range(20_000)), rate=10_000)
         netmon.wait_until(
             lambda: netmon.ledger().sheddings == 1 and not netmon.ledger().shedding, 60, "the storm is over"
         )
@@ -163,10 +159,9 @@ def test_dropped_datagrams_are_lost(tmp_path: Path) -> None:
     small = {"receiver": {"receive_buffer_bytes": "64KiB"}}
     with Netmon(tmp_path, {**FAST, **small}) as netmon:
         netmon.wait_until(lambda: totals(netmon)["stored"] >= 5, what="canaries are stored")
-        capture = netmon.signal(signal.SIGSTOP, "capture")
-        netmon.send([netmon.trap(number) for number in range(2_000)])
-        netmon.wait_until(lambda: totals(netmon)["lost"] >= 4, what="lost")
-        os.kill(capture, signal.SIGCONT)
+        with netmon.stopped("capture"):
+            netmon.send([netmon.trap(number) for number in range(2_000)])
+            netmon.wait_until(lambda: totals(netmon)["lost"] >= 4, what="lost")
         before = totals(netmon)["stored"]
         netmon.wait_until(lambda: totals(netmon)["stored"] > before + 4, what="it goes on")
         found = totals(netmon)

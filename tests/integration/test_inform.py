@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import signal
 import socket
@@ -31,16 +30,6 @@ def netmon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Netmon]:
     netmon.configure({"receiver": {"listen": [f"[::]:{netmon.port}"]}})
     with netmon:
         yield netmon
-
-
-@contextlib.contextmanager
-def stopped(netmon: Netmon, role: str) -> Iterator[None]:
-    """SIGSTOP for a role; it goes on at the end, also when the test fails."""
-    pid = netmon.signal(signal.SIGSTOP, role)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
@@ -146,7 +135,7 @@ def test_no_answer_before_the_journal_is_durable(netmon: Netmon) -> None:
     """Captured is not enough: while commit stands still nothing is answered, and afterwards all of it."""
     before = netmon.ledger()
     with connected(netmon) as sock:
-        with stopped(netmon, "commit"):
+        with netmon.stopped("commit"):
             sock.send(netmon.trap(5, inform=True))
             netmon.wait_until(lambda: netmon.ledger().captured == before.captured + 1, what="captured")
             assert is_silent(sock)
@@ -275,7 +264,7 @@ def test_answered_from_the_buffer_means_that_redis_alone_has_it(buffered: Netmon
     answered = buffered.ledger().informs_answered
     assert buffered.inform(31) == response(31)
     wait_counted(buffered, answered + 1)
-    with stopped(buffered, "decode"):
+    with buffered.stopped("decode"):
         buffered.wait_restarted("valkey", buffered.signal(signal.SIGKILL, "valkey"))
         buffered.wait_until(lambda: buffered.numbers()[-1:] == [31], what="in the stream")
     buffered.wait_ready()
@@ -285,7 +274,7 @@ def test_answered_from_the_buffer_means_that_redis_alone_has_it(buffered: Netmon
 def test_no_answer_from_the_buffer_while_redis_is_stopped(buffered: Netmon) -> None:
     """On disk in the journal is not enough with `inform_ack: buffer`; when Redis goes on, retransmissions are answered."""
     before = buffered.ledger()
-    with stopped(buffered, "valkey"), connected(buffered) as sock:
+    with buffered.stopped("valkey"), connected(buffered) as sock:
         sock.send(buffered.trap(41, inform=True))
         buffered.wait_until(lambda: buffered.ledger().durable == before.captured + 1, what="durable")
         assert is_silent(sock)

@@ -156,20 +156,10 @@ class Reader:
         self._client.close()
 
 
-@contextlib.contextmanager
-def stopped(netmon: Netmon, role: str) -> Iterator[None]:
-    """A role stands still meanwhile (SIGSTOP)."""
-    pid = netmon.signal(signal.SIGSTOP, role)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 def fall_behind(netmon: Netmon) -> None:
     """Makes decode shed: holds it until it is far behind, in a storm."""
     sheddings = netmon.ledger().sheddings
-    with stopped(netmon, "decode"):
+    with netmon.stopped("decode"):
         netmon.wait_until(lambda: netmon.ledger().durable - decoded(netmon) > 2_000, what="behind")
     netmon.wait_until(lambda: netmon.ledger().shedding or netmon.ledger().sheddings > sheddings, what="shedding")
 
@@ -242,7 +232,7 @@ def test_what_is_new_goes_first_and_who_babbles_waits(small: Netmon) -> None:
 
 def test_what_was_shed_waits_visibly(netmon: Netmon) -> None:
     """Counted as waiting, on /metrics and in the ledger, until late has come to it; readiness is not at stake."""
-    with stopped(netmon, "late"):
+    with netmon.stopped("late"):
         sender = storm(netmon, 12_000)
         fall_behind(netmon)
         assert sender.wait(60) == 0
@@ -284,7 +274,7 @@ def test_shedding_can_be_switched_off_by_a_reload(netmon: Netmon) -> None:
     netmon.signal(signal.SIGHUP)
     netmon.wait_restarted("decode", former)
     sheddings = netmon.ledger().sheddings
-    with stopped(netmon, "decode"):
+    with netmon.stopped("decode"):
         netmon.wait_until(lambda: netmon.ledger().durable - decoded(netmon) > 2_000, what="behind")
     assert sender.wait(60) == 0
     found = assert_each_in_one_place(netmon, 16_000)
@@ -327,7 +317,7 @@ def test_a_valkey_that_hangs_while_decode_sheds(netmon: Netmon) -> None:
     """Batches whose outcome is unknown: asked for, not guessed."""
     sender = storm(netmon, 20_000)
     fall_behind(netmon)
-    with stopped(netmon, "valkey"):
+    with netmon.stopped("valkey"):
         time.sleep(7)
     assert sender.wait(60) == 0
     assert_each_in_one_place(netmon, 20_000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import socket
@@ -95,13 +94,10 @@ def test_with_acknowledgement_by_the_buffer_decode_answers_and_commit_reports(tm
     with Netmon(with_passphrases(tmp_path), overrides) as netmon:
         assert sender.send(netmon, "sha256", "aes128", inform=True).returncode == 0
         netmon.wait_until(lambda: netmon.ledger().informs_answered == 1)
-        pid = netmon.signal(signal.SIGSTOP, "decode")
-        try:
+        with netmon.stopped("decode"):
             us = told(netmon)
             inform = Device(KNOWN, us.engine_id.hex(), us.boots, us.time_s).message(pdu="inform")
             assert ask(netmon, inform, timeout_s=1.0) is None
-        finally:
-            os.kill(pid, signal.SIGCONT)
         netmon.wait_until(lambda: netmon.ledger().informs_answered == 2)
         assert [event.pdu for _, event in netmon.entries()] == ["inform", "inform"]
 
