@@ -100,6 +100,15 @@ def live_table(first: RenderableType, console: Console) -> Iterator[Live]:
             console.line()
 
 
+def numbered(lanes: list[LaneSettings], number: int | None, path: Path) -> list[LaneSettings]:
+    """The lane with this number, all without one. Raises ConfigError: the configuration at `path` has no such lane."""
+    if number is None:
+        return lanes
+    if number >= len(lanes):
+        raise ConfigError([f"--lane {number}: {path} has the lanes 0 to {len(lanes) - 1}"])
+    return [lanes[number]]
+
+
 def lanes_of(config: Config, engine: Engine | None = None) -> list[LaneSettings]:
     """The lanes of a configuration, with the URL at which its Redis is. Raises ConfigError."""
     url = embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url

@@ -17,8 +17,8 @@ from rich import box
 from rich.table import Table
 
 from netmon import config as configuration
-from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of
-from netmon.cli.replay import Canary, From, LaneOption, Sources, To, span_of
+from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of, numbered
+from netmon.cli.span import Canary, From, LaneOption, Sources, To, span_of
 from netmon.errors import ConfigError
 from netmon.model import LaneSettings
 from netmon.show import printable, size
@@ -100,10 +100,7 @@ def parked(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
 def _lanes(config: Path | None, number: int | None) -> list[LaneSettings]:
     path = config_path(config)
-    lanes = lanes_of(configuration.load(path))
-    if number is not None and number >= len(lanes):
-        raise ConfigError([f"--lane {number}: {path} has the lanes 0 to {len(lanes) - 1}"])
-    return lanes if number is None else [lanes[number]]
+    return numbered(lanes_of(configuration.load(path)), number, path)
 
 
 # --- Segments.

@@ -31,6 +31,7 @@ from netmon.cli.common import (
     exit_codes,
     lanes_of,
     live_table,
+    numbered,
 )
 from netmon.config import EMBEDDED, Config
 from netmon.errors import ConfigError
@@ -290,32 +291,17 @@ def _ledger_table(lanes: Sequence[LaneSettings]) -> Table:
 LaneNumber = Annotated[int, typer.Option("--lane", min=0, help="Number of the lane.")]
 
 
-@app.command(hidden=True)
-def capture(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
-    """Run capture of one lane by itself, on a socket from systemd (LISTEN_FDS) or its own."""
-    with exit_codes():
-        _become_role("capture", config_path(config), lane_number)
+def _add_role(role: str, about: str) -> None:
+    @app.command(role, help=about, hidden=True)
+    def run(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
+        with exit_codes():
+            _become_role(role, config_path(config), lane_number)
 
 
-@app.command(hidden=True)
-def commit(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
-    """Run commit of one lane by itself, with capture's socket from systemd (LISTEN_FDS)."""
-    with exit_codes():
-        _become_role("commit", config_path(config), lane_number)
-
-
-@app.command(hidden=True)
-def decode(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
-    """Run decode of one lane by itself, with capture's socket from systemd (LISTEN_FDS)."""
-    with exit_codes():
-        _become_role("decode", config_path(config), lane_number)
-
-
-@app.command(hidden=True)
-def late(config: ConfigFile = None, lane_number: LaneNumber = 0) -> None:
-    """Run late decoding of one lane by itself; it needs no socket."""
-    with exit_codes():
-        _become_role("late", config_path(config), lane_number)
+_add_role("capture", "Run capture of one lane by itself, on a socket from systemd (LISTEN_FDS) or its own.")
+_add_role("commit", "Run commit of one lane by itself, with capture's socket from systemd (LISTEN_FDS).")
+_add_role("decode", "Run decode of one lane by itself, with capture's socket from systemd (LISTEN_FDS).")
+_add_role("late", "Run late decoding of one lane by itself; it needs no socket.")
 
 
 def _become_role(role: str, path: Path, number: int) -> None:
@@ -323,9 +309,7 @@ def _become_role(role: str, path: Path, number: int) -> None:
     loaded = configuration.load(path)
     own = engine.join(loaded.data_dir / loaded.receiver.name, loaded.snmpv3.engine_id)
     lanes = lanes_of(loaded, own)
-    if number >= len(lanes):
-        raise ConfigError([f"--lane {number}: {path} has the lanes 0 to {len(lanes) - 1}"])
-    settings = lanes[number]
+    (settings,) = numbered(lanes, number, path)
     Path(settings.directory).mkdir(mode=0o750, parents=True, exist_ok=True)
     fds = {} if role == "late" else {"socket": _role_socket(role, lanes, number)}
     if role == "capture":

@@ -9,10 +9,8 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO
 
@@ -25,8 +23,8 @@ from rich.table import Table
 
 from netmon import config as configuration
 from netmon.buffer.stream import IdRefusedError
-from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of
-from netmon.cli.when import parse_time
+from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of, numbered
+from netmon.cli.span import Canary, From, LaneOption, Sources, To, span_of
 from netmon.errors import ConfigError, UnavailableError, disk_cure
 from netmon.model import LaneSettings
 from netmon.trap_receiver import engine
@@ -56,15 +54,7 @@ LOCK_WAIT_S: Final = 60.0
 REPLAY_WAIT_S: Final = 3.0
 _GC_THRESHOLD: Final = 50_000
 
-From = Annotated[
-    str | None,
-    typer.Option("--from", metavar="TIME", help="Received at this time or later: ISO 8601, 09:00, -2h, epoch."),
-]
-To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Received before this time; `now` is one.")]
-Sources = Annotated[list[str] | None, typer.Option("--source", metavar="CIDR", help="Sent from here; may be repeated.")]
 Receiver = Annotated[str | None, typer.Option("--receiver", metavar="NAME", help="Of this receiver.")]
-Canary = Annotated[bool, typer.Option("--canary", help="Canaries, too: netmon's own traps, which test the way.")]
-LaneOption = Annotated[int | None, typer.Option("--lane", min=0, help="Of this lane only.")]
 
 _NAMES: Final = {
     "unchanged": "unchanged",
@@ -130,20 +120,6 @@ def replay(
         raise typer.Exit(0 if looked_at else NOT_WELL)
 
 
-def span_of(from_: str | None, to: str | None, source: Sequence[str] | None, *, canary: bool) -> Span:
-    """What the options mean. Raises ConfigError."""
-    now = datetime.now(UTC)
-    try:
-        begin = 0 if from_ is None else parse_time(from_, now)
-        end = Span().to_unix_ns if to is None else parse_time(to, now)
-        networks = tuple(ip_network(text, strict=False) for text in source or ())
-    except ValueError as error:
-        raise ConfigError([str(error)]) from None
-    if begin >= end:
-        raise ConfigError([f"--from {from_} is not before --to {to}"])
-    return Span(begin, end, networks, canary)
-
-
 def chosen_lanes(path: Path, receiver: str | None, number: int | None) -> list[tuple[LaneSettings, Reread]]:
     """The lanes that the options mean, with their own rights for their files; none when there is no journal, which is said.
 
@@ -164,11 +140,9 @@ def chosen_lanes(path: Path, receiver: str | None, number: int | None) -> list[t
     directory = loaded.data_dir / loaded.receiver.name
     with _as_owner(directory):
         own = engine.join(directory, loaded.snmpv3.engine_id)
-    lanes = lanes_of(loaded, own)
-    if number is not None and number >= len(lanes):
-        raise ConfigError([f"--lane {number}: {path} has the lanes 0 to {len(lanes) - 1}"])
+    lanes = numbered(lanes_of(loaded, own), number, path)
     # Catalogues, too, are read before.
-    found = [(settings, Reread(settings)) for settings in (lanes if number is None else [lanes[number]])]
+    found = [(settings, Reread(settings)) for settings in lanes]
     _become_owner(directory)
     return found
 
