@@ -244,3 +244,24 @@ def test_as_root_it_becomes_who_runs_netmon(netmon: Netmon, tmp_path: Path) -> N
 
     assert (shown.returncode, dry["sent"]) == (0, 20), shown.stderr
     assert {path.stat().st_uid for path in data.rglob("*")} == {65_534}
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_same_again_does(netmon: Netmon) -> None:
+    """In the middle of the work: exit code 130, a sentence, and in the end each is there once."""
+    count = 5_000
+    receive(netmon, 1, count)
+    arguments = [sys.executable, "-m", "netmon", "replay", *ALL, "--all", "-c", str(netmon.config_file)]
+    late_log = netmon.directory() / "late.log"
+    with contextlib.closing(netmon.redis()) as client:
+        # What Redis is given hangs there: the replay cannot have ended.
+        client.client_pause(60_000, all=False)
+        process = subprocess.Popen(arguments, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+        netmon.wait_until(lambda: late_log.exists() and late_log.stat().st_size, what="it is at work")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+        client.client_unpause()
+    assert (process.returncode, errors) == (130, "interrupted; the same again goes on where this one stopped\n")
+    assert replay(netmon, *ALL, "--all")["looked_at"] == count
+    assert late_numbers(netmon) == list(range(1, count + 1))
+    assert replay(netmon, *ALL, "--all")["sent"] == 0
+    assert netmon.ledger().replayed == count

@@ -189,3 +189,22 @@ def test_digests_of_a_commit_that_was_killed_go_too(tmp_path: Path) -> None:
     keep_house(tmp_path)
 
     assert list(tmp_path.glob("*.digests")) == []
+
+
+def test_expired_counts_are_on_the_disk_before_the_marks_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut in between must not take the one and leave neither."""
+    first, _ = journal_of_segments(tmp_path, 2)
+    Marks(tmp_path).write(first, first, bytes([PARKED_MARKS["usm_wrong_key"]]) * 2)
+    fdatasync, seen = os.fdatasync, []
+
+    def watched(fd: int) -> None:
+        if Path(f"/proc/self/fd/{fd}").readlink().name == COMMIT_STATE:
+            expired = read_state(tmp_path / COMMIT_STATE)["expired_usm_wrong_key"]
+            seen.append((expired, len(list(tmp_path.glob("*.marks")))))
+        fdatasync(fd)
+
+    monkeypatch.setattr(os, "fdatasync", watched)
+    keep_house(tmp_path)
+
+    assert seen == [(2, 1)]
+    assert list(tmp_path.glob("*.marks")) == []
