@@ -18,9 +18,9 @@ from netmon import config as configuration
 from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes
 from netmon.errors import ConfigError
 from netmon.mib import catalogue as catalogues
-from netmon.mib.lookup import Found, look_up
+from netmon.mib.lookup import Found, look_up, modules_of, of_module
 from netmon.mib.model import Catalogue
-from netmon.show import printable, size
+from netmon.show import counted, printable, size
 
 if TYPE_CHECKING:
     from netmon.mib.compile import Compiled
@@ -113,33 +113,74 @@ def _print_summary(compiled: Compiled, written: Path | None) -> None:
         print("Nothing was written: there is no module that can be compiled.", file=sys.stderr)
 
 
+CatalogueFiles = Annotated[
+    list[Path] | None, typer.Option("--catalogue", metavar="FILE", help="Ask this one, not the configured ones.")
+]
+
+
+@app.command("list")
+def list_(catalogue: CatalogueFiles = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """List the modules that the catalogues know, with the file that each stands in."""
+    with exit_codes():
+        found = modules_of(_catalogues(catalogue, config))
+        if as_json:
+            for each in found:
+                print(msgspec.json.encode(each).decode())
+            return
+        width = max((len(printable(each.module)) for each in found), default=0)
+        print(f"{'module':<{width}}  notifications  objects  catalogue")
+        for each in found:
+            file = printable(each.catalogue)
+            print(f"{printable(each.module):<{width}}  {each.notifications:>13,}  {each.objects:>7,}  {file}")
+        print(f"{counted(len(found), 'module')}; `netmon mib show MODULE` lists what one has")
+
+
 @app.command()
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME_OR_OID", help="Such as linkDown, IF-MIB::ifType, 1.3.6.1.2.1.1.3.0")
+        str, typer.Argument(metavar="NAME_OR_OID", help="Such as linkDown, IF-MIB::ifType, 1.3.6.1.2.1.1.3.0, IF-MIB")
     ],
-    catalogue: Annotated[
-        list[Path] | None, typer.Option("--catalogue", metavar="FILE", help="Ask this one, not the configured ones.")
-    ] = None,
+    catalogue: CatalogueFiles = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the catalogues know of a name or an OID. Exit 1: nothing."""
+    """Show what the catalogues know of a name or an OID, or all of a module. Exit 1: nothing."""
     with exit_codes():
-        files = [*(_configured(config) if catalogue is None else catalogue), catalogues.SHIPPED]
-        found = look_up({str(file): catalogues.read(file) for file in files}, name)
-        if as_json:
+        known = _catalogues(catalogue, config)
+        of_one = of_module(known, name)
+        found = look_up(known, name) if of_one is None else of_one
+        if of_one is not None and not as_json:
+            _print_module(name, of_one)
+        elif as_json:
             for each in found:
                 print(msgspec.json.encode(each).decode())
         else:
             _print_found(name, found)
-        raise typer.Exit(0 if found else NOT_WELL)
+        raise typer.Exit(0 if found or of_one is not None else NOT_WELL)
+
+
+def _catalogues(given: Sequence[Path] | None, config: Path | None) -> dict[str, Catalogue]:
+    """The catalogues to ask, in order of precedence. Raises ConfigError."""
+    files = [*(_configured(config) if given is None else given), catalogues.SHIPPED]
+    return {str(file): catalogues.read(file) for file in files}
 
 
 def _configured(config: Path | None) -> Sequence[Path]:
     """The catalogues of the configuration, none when there is no such file and none was asked for."""
     path = config_path(config)
     return configuration.load(path).mibs.catalogues if config is not None or path.exists() else ()
+
+
+def _print_module(name: str, found: Sequence[Found]) -> None:
+    """A line for each, what is of any length last."""
+    if not found:
+        print(f"{printable(name)} defines types, and neither notifications nor objects")
+        return
+    print(f"{printable(name)}  from {printable(found[0].catalogue)}")
+    width = max(len(printable(each.name)) for each in found)
+    for each in found:
+        objects = f"  {', '.join(each.objects)}" if each.objects else ""
+        print(printable(f"  {each.kind:<12}  {each.name:<{width}}  {each.oid}{objects}"))
 
 
 def _print_found(name: str, found: Sequence[Found]) -> None:

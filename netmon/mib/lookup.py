@@ -15,6 +15,8 @@ from netmon.mib.model import Catalogue, Kind, Module, Node, Syntax
 _OID = re.compile(r"\.?([0-9]+(?:\.[0-9]+)*)")
 _NAMED = re.compile(r"(?:([A-Za-z][A-Za-z0-9-]*)::)?([A-Za-z0-9][A-Za-z0-9-]*)((?:\.[0-9]+)*)")
 
+_OBJECTS = ("scalar", "column")
+
 
 class Found(msgspec.Struct, frozen=True, omit_defaults=True):
     """One answer."""
@@ -75,3 +77,43 @@ def _found(file: str, catalogue: Catalogue, module: Module, node: Node, instance
     return Found(
         node.name + instance, node.oid + instance, module.name, node.kind, file, syntax, node.unit, node.objects
     )
+
+
+class ModuleFound(msgspec.Struct, frozen=True):
+    """A module of a catalogue."""
+
+    module: str
+    notifications: int
+    objects: int
+    """Scalars and columns: what has a value."""
+    catalogue: str
+    """File that it stands in."""
+
+
+def modules_of(catalogues: Mapping[str, Catalogue]) -> list[ModuleFound]:
+    """The modules of all catalogues by name; of equal names, the one that comes first is right."""
+    found = [
+        ModuleFound(
+            module.name,
+            sum(node.kind == "notification" for node in module.nodes),
+            sum(node.kind in _OBJECTS for node in module.nodes),
+            file,
+        )
+        for file, catalogue in catalogues.items()
+        for module in catalogue.modules
+    ]
+    return sorted(found, key=lambda each: each.module)
+
+
+def of_module(catalogues: Mapping[str, Catalogue], name: str) -> list[Found] | None:
+    """The notifications and then the objects of a module, as the first catalogue that has it knows them.
+
+    None when no catalogue has it; a module that only defines types has nothing to list.
+    """
+    for file, catalogue in catalogues.items():
+        for module in catalogue.modules:
+            if module.name == name:
+                found = [_found(file, catalogue, module, node, "") for node in module.nodes]
+                told = [each for each in found if each.kind == "notification" or each.kind in _OBJECTS]
+                return sorted(told, key=lambda each: each.kind != "notification")
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +69,42 @@ def test_a_vendors_folder_becomes_a_catalogue(tmp_path: Path) -> None:
             "  from     vendor.cat",
         ],
     )
+
+
+def test_modules_are_listed_and_shown(tmp_path: Path) -> None:
+    """What is there at all, before one asks for a name; a module that only has types is no mistake."""
+    (tmp_path / "siren.my").write_text(SIREN)
+    assert mib(tmp_path, "compile", "siren.my", "-o", "vendor.cat").returncode == 0
+    listed = mib(tmp_path, "list", "--catalogue", "vendor.cat", "--json").stdout.splitlines()
+    modules = {each["module"]: each for each in map(json.loads, listed)}
+    assert modules["SIREN-MIB"] == {
+        "module": "SIREN-MIB",
+        "notifications": 1,
+        "objects": 1,
+        "catalogue": "vendor.cat",
+    }
+    assert Path(modules["IF-MIB"]["catalogue"]).name == "ietf.cat"
+    text = mib(tmp_path, "list").stdout.splitlines()
+    assert (len(text), text[-1].partition(";")[0]) == (len(modules) + 1, f"{len(modules) - 1} modules")
+    assert mib(tmp_path, "show", "SIREN-MIB", "--catalogue", "vendor.cat").stdout.splitlines() == [
+        "SIREN-MIB  from vendor.cat",
+        "  notification  sirenBatteryLow  1.3.6.1.4.1.424242.0.1  sirenBattery",
+        "  scalar        sirenBattery     1.3.6.1.4.1.424242.1",
+    ]
+    only_types = mib(tmp_path, "show", "INET-ADDRESS-MIB")
+    assert (only_types.returncode, "defines types" in only_types.stdout) == (0, True)
+
+
+def test_what_the_documents_say_of_the_shipped_modules_is_so(tmp_path: Path) -> None:
+    """Their number, those that are named as shipped, and those that are named as missing."""
+    modules = {json.loads(line)["module"] for line in mib(tmp_path, "list", "--json").stdout.splitlines()}
+    for name in ("configuration", "operations", "architecture"):
+        text = (REPOSITORY / "docs" / f"{name}.md").read_text()
+        assert set(re.findall(r"(\d+) modules", text)) == {str(len(modules))}, name
+    named = ["SNMPv2", "IF", "IP", "BRIDGE", "ENTITY", "HOST-RESOURCES", "RMON", "BGP4", "OSPF", "ISIS", "VRRP", "UPS"]
+    assert {f"{name}-MIB" for name in named} <= modules
+    missing = ("LLDP", "IEEE802", "IEEE8021", "MAU", "RSTP", "TCP", "UDP", "PIM")
+    assert [module for module in modules if module.partition("-")[0] in missing] == []
 
 
 def test_problems_are_told_and_nothing_is_written_unless_it_is_wanted(tmp_path: Path) -> None:
