@@ -1,4 +1,4 @@
-"""The HTTP side of the supervisor: /metrics, /healthz and /readyz of the whole process tree.
+"""The HTTP side of the supervisor: /metrics, /healthz and /readyz of the whole process tree, and / that names them.
 
 One scrape target however many processes there are. Binds to the configured address only, and asks nobody for a
 password: keep it on the loopback or behind something that does.
@@ -13,12 +13,17 @@ import msgspec
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from netmon import sockets
+from netmon import __version__, sockets
 from netmon.errors import ConfigError
 from netmon.status import metrics
 from netmon.status.health import Snapshot, checks
 
 REQUEST_BYTES_MAX: Final = 1_024
+INDEX: Final = """\
+/metrics   figures for Prometheus
+/healthz   200 as long as netmon runs
+/readyz    each condition of being ready as JSON, and what to do about those that fail; 503 until all are met
+"""
 
 
 class HttpServer:
@@ -37,9 +42,11 @@ class HttpServer:
             ConfigError: The address cannot be bound.
         """
         app = web.Application(client_max_size=REQUEST_BYTES_MAX)
+        app.router.add_get("/", self._index)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
+        app.router.add_route("*", "/{path:.*}", self._nothing)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         address = sockets.parse_address(listen)
@@ -57,6 +64,15 @@ class HttpServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    async def _index(self, _request: web.Request) -> web.Response:
+        return web.Response(text=f"netmon {__version__}\n\n{INDEX}")
+
+    async def _nothing(self, request: web.Request) -> web.Response:
+        # Not what was asked for: a page that repeats what strangers say is one that they write.
+        if request.method not in {"GET", "HEAD"}:
+            return web.Response(text="only GET and HEAD are answered\n", status=405, headers={"Allow": "GET, HEAD"})
+        return web.Response(text="not found; there are /, /metrics, /healthz and /readyz\n", status=404)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

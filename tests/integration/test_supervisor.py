@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,7 +41,18 @@ def test_http_tells_life_readiness_and_figures(netmon: Netmon) -> None:
     served = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     assert served == {metric.name for metric in DECLARED}
     assert netmon.metrics()['netmon_process_up{lane="0",role="decode"}'] == 1.0
-    assert netmon.get("/elsewhere")[0] == 404
+
+
+def test_http_says_what_there_is(netmon: Netmon) -> None:
+    """Whoever opens the address in a browser, or mistypes a path, is told; what was asked for is not repeated."""
+    places = ["/metrics", "/healthz", "/readyz"]
+    status, body = netmon.get("/")
+    assert (status, [place in body for place in places]) == (200, [True] * 3)
+    status, body = netmon.get("/elsewhere?<script>")
+    assert (status, [place in body for place in places], "elsewhere" in body) == (404, [True] * 3, False)
+    request = urllib.request.Request(f"http://127.0.0.1:{netmon.http_port}/metrics", method="POST")
+    with pytest.raises(urllib.error.HTTPError, match="405"):
+        urllib.request.urlopen(request, timeout=5)
 
 
 @pytest.mark.parametrize("role", ["capture", "commit", "decode", "late", "valkey"])
