@@ -49,6 +49,11 @@ def size(count: int) -> str:
     return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
 
 
+def counted(count: int, thing: str) -> str:
+    """So many of a thing: `1 datagram`, `2,000 datagrams`."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def printable(text: str) -> str:
     """The text without anything that a terminal would obey; what is not printable is escaped as in Python."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

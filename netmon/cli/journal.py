@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -13,15 +13,13 @@ from typing import Annotated, Any, BinaryIO, Final
 
 import msgspec
 import typer
-from rich import box
-from rich.table import Table
 
 from netmon import config as configuration
 from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of, numbered
 from netmon.cli.span import Canary, From, LaneOption, Sources, To, span_of
 from netmon.errors import ConfigError
 from netmon.model import LaneSettings
-from netmon.show import printable, size
+from netmon.show import counted, printable, size
 from netmon.trap_receiver.journal import pcap, survey
 from netmon.trap_receiver.journal.survey import SegmentFacts, Waiting
 
@@ -42,7 +40,7 @@ def journal(context: typer.Context, config: ConfigFile = None, as_json: AsJson =
             if as_json:
                 print(msgspec.json.encode(_journal_values(settings, found)).decode(), flush=True)
             else:
-                LineConsole(highlight=False, markup=False).print(_journal_table(settings, found))
+                _print_journal(settings, found)
 
 
 @app.command()
@@ -55,19 +53,29 @@ def export(
     lane: LaneOption = None,
     canary: Canary = False,
 ) -> None:
-    """Write datagrams as a capture file that Wireshark and tcpdump open. Exit 1: there were none.
+    """Write datagrams as a capture file that Wireshark and tcpdump open. Exit 1: there were none, and no file is made.
 
     It holds them as they came, communities and all.
     """
     with exit_codes(), ExitStack() as stack:
+        if pcap_file == _STANDARD_OUTPUT and sys.stdout.isatty():
+            raise ConfigError(["--pcap -: found a terminal; expected a pipe, such as `| tshark -r -`, or name a file"])
         span = span_of(from_, to, source, canary=canary)
         lanes = _lanes(config, lane)
+        packets = (packet for settings in lanes for packet in _packets(settings, span))
+        first = next(packets, None)
+        if first is None:
+            print("nothing in the journal is in that range and from those sources: no file was made", file=sys.stderr)
+            raise typer.Exit(NOT_WELL)
         file = sys.stdout.buffer if pcap_file == _STANDARD_OUTPUT else stack.enter_context(_created(Path(pcap_file)))
         file.write(pcap.file_header())
-        count = sum(_export(settings, span, file) for settings in lanes)
+        file.write(first)
+        count = 1
+        for packet in packets:
+            file.write(packet)
+            count += 1
         file.flush()
-        print(f"{count:,} datagrams", file=sys.stderr)
-        raise typer.Exit(0 if count else NOT_WELL)
+        print(counted(count, "datagram"), file=sys.stderr)
 
 
 def _created(path: Path) -> BinaryIO:
@@ -78,13 +86,10 @@ def _created(path: Path) -> BinaryIO:
         raise ConfigError([f"--pcap {path}: {error.strerror}"]) from None
 
 
-def _export(settings: LaneSettings, span: survey.Span, file: BinaryIO) -> int:
+def _packets(settings: LaneSettings, span: survey.Span) -> Iterator[bytes]:
     port = int(settings.listen.rpartition(":")[2])
-    count = 0
     for _, record in survey.select(Path(settings.directory), span):
-        file.write(pcap.packet(record, port))
-        count += 1
-    return count
+        yield pcap.packet(record, port)
 
 
 def parked(config: ConfigFile = None, as_json: AsJson = False) -> None:
@@ -106,23 +111,19 @@ def _lanes(config: Path | None, number: int | None) -> list[LaneSettings]:
 # --- Segments.
 
 
-def _journal_table(settings: LaneSettings, found: Sequence[SegmentFacts]) -> Table:
-    table = Table(title=_journal_title(settings, found), title_justify="left", title_style="", box=box.SIMPLE_HEAD)
-    for name in ("segment", "datagrams", "size"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("first written", "last written"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("state")
+def _print_journal(settings: LaneSettings, found: Sequence[SegmentFacts]) -> None:
+    """A segment a line, what is of any length last: nothing is cut, however narrow the terminal is."""
+    print(_journal_title(settings, found))
+    if found:
+        print(_columns("segment", "datagrams", "size", "first written", "last written", "state"))
     for segment in found:
-        table.add_row(
-            str(segment.first_seq),
-            f"{segment.datagrams:,}",
-            size(segment.size_bytes),
-            _moment(segment.first_ms * 1_000_000),
-            _moment(segment.last_ms * 1_000_000),
-            ", ".join(["shipped" if segment.shipped else "", *_named(segment.marks)]).removeprefix(", "),
-        )
-    return table
+        begun, ended = _moment(segment.first_ms * 1_000_000), _moment(segment.last_ms * 1_000_000)
+        state = ", ".join([*(["shipped"] if segment.shipped else []), *_named(segment.marks)])
+        print(_columns(str(segment.first_seq), f"{segment.datagrams:,}", size(segment.size_bytes), begun, ended, state))
+
+
+def _columns(first: str, datagrams: str, length: str, begun: str, ended: str, state: str) -> str:
+    return f"{first:>11}  {datagrams:>9}  {length:>9}  {begun:<14}  {ended:<14}  {state}".rstrip()
 
 
 def _named(marks: dict[str, int]) -> list[str]:
@@ -133,8 +134,8 @@ def _journal_title(settings: LaneSettings, found: Sequence[SegmentFacts]) -> str
     used = sum(segment.size_bytes for segment in found)
     datagrams = sum(segment.datagrams for segment in found)
     days = settings.journal_age_max_s / 86_400
-    limits = f"{size(used)} of at most {size(settings.journal_bytes_max)}, kept for {days:g} days"
-    return f"lane {settings.lane}: {datagrams:,} datagrams in {len(found)} segments, {limits}"
+    limits = f"{size(used)} of at most {size(settings.journal_bytes_max)}, kept for {days:g} {'day' if days == 1 else 'days'}"
+    return f"lane {settings.lane}: {counted(datagrams, 'datagram')} in {counted(len(found), 'segment')}, {limits}"
 
 
 def _journal_values(settings: LaneSettings, found: Sequence[SegmentFacts]) -> dict[str, Any]:
@@ -160,7 +161,8 @@ def _moment(unix_ns: int) -> str:
 def _print_parked(settings: LaneSettings, found: Sequence[Waiting]) -> None:
     console = LineConsole(highlight=False, markup=False)
     total = sum(group.datagrams for group in found)
-    console.print(f"lane {settings.lane}: {total:,} datagrams wait", soft_wrap=True)
+    verb = "waits" if total == 1 else "wait"
+    console.print(f"lane {settings.lane}: {counted(total, 'datagram')} {verb}", soft_wrap=True)
     if not found:
         return
     for group in found[:SOURCES_SHOWN]:

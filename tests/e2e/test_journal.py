@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def test_the_journal_is_shown_with_netmon_stopped(stopped: Netmon) -> None:
     assert (segment["marks"], segment["shipped"]) == ({"late": 3}, False)
     assert 0 < segment["first_ms"] <= segment["last_ms"]
     shown = stopped.command_line("journal")
-    assert (shown.returncode, "100 datagrams in 1 segments" in shown.stdout, "late 3" in shown.stdout) == (
+    assert (shown.returncode, "100 datagrams in 1 segment," in shown.stdout, "late 3" in shown.stdout) == (
         0,
         True,
         True,
@@ -99,10 +100,52 @@ def test_an_export_goes_to_a_pipe_and_takes_a_range(stopped: Netmon) -> None:
     assert (piped.stdout[:4].hex(), piped.stderr) == ("4d3cb2a1", b"100 datagrams\n")
     since = datetime.now().astimezone().isoformat()
     none = subprocess.run([*command, "-", "--from", since], cwd=REPOSITORY, capture_output=True, check=False)
-    assert (none.returncode, len(none.stdout)) == (1, 24)
+    assert (none.returncode, none.stdout) == (1, b"")
+    assert b"no file was made" in none.stderr
+    before = stopped.folder / "before.pcap"
+    before.write_bytes(b"of yesterday")
+    for file in (before, stopped.folder / "none.pcap"):
+        assert stopped.command_line("journal", "export", "--pcap", str(file), "--from", since).returncode == 1
+    assert before.read_bytes() == b"of yesterday"
+    assert not (stopped.folder / "none.pcap").exists()
     other = subprocess.run(
         [*command, "-", "--source", "192.0.2.0/24"], cwd=REPOSITORY, capture_output=True, check=False
     )
     assert other.returncode == 1
     assert stopped.command_line("journal", "export", "--pcap", "/nowhere/at/all.pcap").returncode == 2
     assert stopped.command_line("journal", "export", "--pcap", "-", "--source", "nobody").returncode == 2
+
+
+def test_packets_are_not_written_to_a_terminal(stopped: Netmon) -> None:
+    """They would set it to anything; a pipe is what was meant."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "netmon", "journal", "export", "-c", str(stopped.config_file), "--pcap", "-"]
+    found = subprocess.run(command, cwd=REPOSITORY, stdout=theirs, stderr=subprocess.PIPE, check=False)
+    os.close(theirs)
+    os.close(ours)
+    assert (found.returncode, b"expected a pipe" in found.stderr) == (2, True)
+
+
+def test_a_narrow_terminal_cuts_nothing(tmp_path: Path) -> None:
+    """80 columns: what is known of a segment, and of what waits, is there in full; one datagram is one."""
+    device = Device(KNOWN, ENGINE)
+    netmon = Netmon(tmp_path)
+    with netmon:
+        netmon.send([device.message()])
+        netmon.wait_settled(captured=1)
+    shown = {
+        name: subprocess.run(
+            [sys.executable, "-m", "netmon", name, "-c", str(netmon.config_file)],
+            cwd=REPOSITORY,
+            env={**os.environ, "COLUMNS": "80"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for name in ("journal", "parked")
+    }
+    assert shown["journal"].startswith("lane 0: 1 datagram in 1 segment, ")
+    assert shown["journal"].splitlines()[-1].endswith("  usm_unknown_user 1")
+    assert shown["parked"].startswith("lane 0: 1 datagram waits\n")
+    assert f"user {KNOWN.name}, engine {ENGINE}" in shown["parked"]
+    assert "…" not in "".join(shown.values())
