@@ -52,6 +52,7 @@ from netmon.trap_receiver.ledger import PARK_REASONS
 LOCK_WAIT_S: Final = 60.0
 """The late role gives the lane up between two batches; Redis may let it wait for one."""
 REPLAY_WAIT_S: Final = 3.0
+SAY_AGAIN_S: Final = 60.0
 _GC_THRESHOLD: Final = 50_000
 
 Receiver = Annotated[str | None, typer.Option("--receiver", metavar="NAME", help="Of this receiver.")]
@@ -190,6 +191,21 @@ def _progress(*, quiet: bool) -> Iterator[Progress]:
         yield shown
 
 
+class Said:
+    """What was told a person last, so that it is not told with every try."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._at_s = 0.0
+
+    def is_news(self, text: str, now_s: float) -> bool:
+        """Whether to say it now: it is another thing than before, or a minute has passed."""
+        if text == self._text and now_s < self._at_s + SAY_AGAIN_S:
+            return False
+        self._text, self._at_s = text, now_s
+        return True
+
+
 class _Work:
     """One lane's part of the command."""
 
@@ -200,6 +216,7 @@ class _Work:
         self._span = span
         self._shown = shown
         self._dry_run = dry_run
+        self._said = Said()
         self._task = shown.add_task(f"lane {settings.lane}", total=None)
 
     def replay(self, *, every: bool) -> tuple[Difference, int]:
@@ -256,7 +273,8 @@ class _Work:
         self._shown.advance(self._task, count)
 
     def _say(self, text: str) -> None:
-        self._shown.console.print(f"lane {self._settings.lane}: {text}", highlight=False, markup=False)
+        if self._said.is_news(text, time.monotonic()):
+            self._shown.console.print(f"lane {self._settings.lane}: {text}", highlight=False, markup=False)
 
     @contextmanager
     def _feed(self, reread: Reread) -> Iterator[LateFeed]:
