@@ -273,6 +273,7 @@ def test_a_passphrase_that_is_wrong_is_a_loss(tmp_path: Path) -> None:
         wrong = ("--user", "sha256-none", "--auth-passphrase-file", str(folder / "other.txt"))
         found = canary_command(*to, *wrong, "--auth", "sha256")
         assert (found.returncode, json.loads(found.stdout.splitlines()[-1])["inform"]["lost"]) == (1, 1)
+        assert "the receiver refuses: wrong digest" in found.stderr
         assert canary_command(*to, *wrong, "--auth", "rot13").returncode == 2
         assert canary_command(*to, *wrong).returncode == 2
 
