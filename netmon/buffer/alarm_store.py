@@ -1,0 +1,247 @@
+"""The alarms in Redis: the keys, and what everybody but the worker does with them.
+
+    view = AlarmView(settings)
+    after = view.last_id()                     # first where the stream is, then the list: no change falls in between
+    alarms = {alarm.id: alarm for alarm in view.alarms()}
+    while True:
+        for told in view.changes(after, block_ms=1_000):
+            after = told.entry_id
+            ...
+
+Only the alarm worker writes alarms (`netmon.buffer.alarm_writer`); others read, and put commands. All keys are in one slot of a
+Redis Cluster: the braces of `{netmon:alarms}` hold the text that is the whole key of the stream.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from netmon.alarms.model import Alarm, Change, Command, CommandResult
+from netmon.alarms.posture_model import AreaPosture, Bulletin, Declaration, PostureChange
+from netmon.buffer import consumer
+from netmon.buffer.stream import parse_id
+from netmon.errors import UnavailableError
+from netmon.model import RedisSettings
+
+STREAM: Final = "netmon:alarms"
+"""Stream of all changes."""
+STATE: Final = "{netmon:alarms}:state"
+"""Hash: alarm ID to JSON of the Alarm."""
+META: Final = "{netmon:alarms}:meta"
+"""Hash: whose turn it is, how far each stream has been read, postures, flood, bulletins."""
+LEASE: Final = "{netmon:alarms}:lease"
+"""String: the worker that works, for as long as it says so."""
+COMMANDS: Final = "{netmon:alarms}:commands"
+"""Stream of what operators and feeds want."""
+COMMAND_ENTRIES_MAX: Final = 10_000
+RESULT_S: Final = 600
+"""How long the result of a command can be asked for, and how long the same command is recognised."""
+
+_SCAN_COUNT: Final = 1_000
+_READ_MAX: Final = 1_000
+"""Entries of one reply."""
+_RESULT_POLL_S: Final = 0.01
+
+_Answer = TypeVar("_Answer")
+
+_alarm = msgspec.json.Decoder(Alarm).decode
+_change = msgspec.json.Decoder(Change).decode
+_posture_change = msgspec.json.Decoder(PostureChange).decode
+_area_posture = msgspec.json.Decoder(AreaPosture).decode
+_bulletin = msgspec.json.Decoder(Bulletin).decode
+_result = msgspec.json.Decoder(CommandResult).decode
+
+
+def result_key(command_id: str) -> str:
+    """Key of the result of a command."""
+    return f"{{netmon:alarms}}:result:{command_id}"
+
+
+class DeclarationOf(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in the field `declaration` of the commands stream."""
+
+    area: str
+    """Area ID."""
+    declaration: Declaration | None
+    """None: withdrawn."""
+
+
+class Reset(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in the field `reset` of `netmon:alarms`: Redis had forgotten the alarms, and they are made anew."""
+
+    unix_ns: int
+    fence: int
+    """Number of the worker that begins."""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of `netmon:alarms`; all None for a kind that this netmon does not know."""
+
+    entry_id: str
+    change: Change | None = None
+    posture: PostureChange | None = None
+    flood: msgspec.Raw | None = None
+    """JSON of a FloodState."""
+    reset: Reset | None = None
+    """What you know of alarms is void: read the list again."""
+
+
+class Meta(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands beside the alarms."""
+
+    fence: int = 0
+    """How often the worker has changed; 0: there has been none yet."""
+    positions: dict[str, str] = {}
+    """`<owner>:<stream key>` to the ID of the last entry whose effects stand."""
+    postures: dict[str, AreaPosture] = {}
+    """Area ID to where it stands."""
+    bulletins: dict[str, Bulletin] = {}
+    """ID to telegram, while it counts."""
+    flood: msgspec.Raw | None = None
+    """JSON of the last FloodState."""
+
+
+class AlarmView:
+    """The alarms as the API, the command line and sinks see them. May be used by several threads.
+
+    Every method raises UnavailableError when Redis does not answer or refuses; what was connected before is connected again
+    by the next call.
+    """
+
+    def __init__(self, settings: RedisSettings) -> None:
+        """Prepares; nothing is connected before the first call."""
+        self._settings = settings
+        self._client: Any = None
+
+    def close(self) -> None:
+        """Closes all connections; the next call makes new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    # -- the list
+
+    def alarms(self) -> Iterator[Alarm]:
+        """All alarms in the list, in no order, as each is when its page is read; one may come twice, the later one counts."""
+        cursor = 0
+        while True:
+            cursor, page = self._ask(_page_from(cursor))
+            for body in page.values():
+                yield _alarm(body)
+            if cursor == 0:
+                return
+
+    def alarm(self, alarm_id: str) -> Alarm | None:
+        """One alarm; None when it is not in the list."""
+        body = self._ask(lambda client: client.hget(STATE, alarm_id))
+        return None if body is None else _alarm(body)
+
+    def meta(self) -> Meta:
+        """What stands beside the alarms."""
+        fields = self._ask(lambda client: client.hgetall(META))
+        return meta_of({name.decode(): body for name, body in fields.items()})
+
+    # -- the stream
+
+    def last_id(self) -> str:
+        """ID of the newest entry of the stream; `0-0` when there is none."""
+        entries = self._ask(lambda client: client.xrevrange(STREAM, count=1))
+        return entries[0][0].decode() if entries else "0-0"
+
+    def changes(self, after: str, *, block_ms: int | None = None, count: int = _READ_MAX) -> list[Told]:
+        """What came after an entry, oldest first.
+
+        Args:
+            after: ID of the last entry that is known.
+            block_ms: Wait so long for something to come; None: do not wait. May come back empty sooner.
+            count: At most so many.
+        """
+        reply = self._ask(lambda client: client.xread({STREAM: after}, count=count, block=block_ms))
+        return [told_of(entry_id, fields) for _, entries in reply or [] for entry_id, fields in entries]
+
+    def is_whole_after(self, after: str) -> bool:
+        """Whether nothing after an entry may have been trimmed, so that `changes` misses nothing; if not, read the list again."""
+        if after == "0-0":
+            return False
+        oldest = self._ask(lambda client: client.xrange(STREAM, count=1))
+        known = parse_id(after.encode())
+        return bool(oldest) and parse_id(oldest[0][0]) <= known
+
+    # -- wishes
+
+    def put(self, command: Command) -> None:
+        """Asks the worker to do something to an alarm. The same ID again, within ten minutes, does nothing."""
+        self._put("command", command)
+
+    def declare(self, area: str, declaration: Declaration | None) -> None:
+        """Declares the posture of an area, or withdraws (None) what was declared."""
+        self._put("declaration", DeclarationOf(area=area, declaration=declaration))
+
+    def put_bulletin(self, bulletin: Bulletin) -> None:
+        """Hands a telegram to the worker. The same one twice counts once."""
+        self._put("bulletin", bulletin)
+
+    def result(self, command_id: str) -> CommandResult | None:
+        """What became of a command; None while it is not done, and ten minutes after it was."""
+        body = self._ask(lambda client: client.get(result_key(command_id)))
+        return None if body is None else _result(body)
+
+    def ask(self, command: Command, timeout_s: float) -> CommandResult | None:
+        """Puts a command and waits for what becomes of it; None when no worker has done it in time: it may be done later."""
+        deadline = time.monotonic() + timeout_s
+        self.put(command)
+        while (found := self.result(command.id)) is None and time.monotonic() < deadline:
+            time.sleep(_RESULT_POLL_S)
+        return found
+
+    def _put(self, field: str, value: msgspec.Struct) -> None:
+        body = msgspec.json.encode(value)
+        self._ask(lambda client: client.xadd(COMMANDS, {field: body}, maxlen=COMMAND_ENTRIES_MAX, approximate=True))
+
+    def _ask(self, question: Callable[[Any], _Answer]) -> _Answer:
+        client = self._client
+        if client is None:
+            client = self._client = consumer.open(self._settings)
+        try:
+            return question(client)
+        except consumer.ERRORS as error:
+            self.close()
+            raise UnavailableError("connection", str(error)) from error
+
+
+def _page_from(cursor: int) -> Callable[[Any], tuple[int, dict[bytes, bytes]]]:
+    return lambda client: client.hscan(STATE, cursor, count=_SCAN_COUNT)
+
+
+def told_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Told:
+    """An entry of `netmon:alarms`; raises msgspec.DecodeError for what no netmon has written."""
+    name = entry_id.decode()
+    if (body := fields.get(b"change")) is not None:
+        return Told(entry_id=name, change=_change(body))
+    if (body := fields.get(b"posture")) is not None:
+        return Told(entry_id=name, posture=_posture_change(body))
+    if (body := fields.get(b"flood")) is not None:
+        return Told(entry_id=name, flood=msgspec.Raw(body))
+    if (body := fields.get(b"reset")) is not None:
+        return Told(entry_id=name, reset=msgspec.json.decode(body, type=Reset))
+    return Told(entry_id=name)
+
+
+def meta_of(fields: dict[str, bytes]) -> Meta:
+    """The hash of META as a value."""
+
+    def those(prefix: str) -> Iterator[tuple[str, bytes]]:
+        return ((name.removeprefix(prefix), body) for name, body in fields.items() if name.startswith(prefix))
+
+    flood = fields.get("flood")
+    return Meta(
+        fence=int(fields.get("fence", b"0")),
+        positions={name: body.decode() for name, body in those("position:")},
+        postures={name: _area_posture(body) for name, body in those("posture:")},
+        bulletins={name: _bulletin(body) for name, body in those("bulletin:")},
+        flood=None if flood is None else msgspec.Raw(flood),
+    )
