@@ -64,9 +64,9 @@ def added(kind: str, value: int | str | None, oid: str, encoding: str | None = N
     return found.name, found.label, found.text, found.unit
 
 
-def octets(contents: bytes, oid: str) -> tuple[str | None, ...]:
-    """What naming added to an OCTET STRING as the decoder reads it."""
-    datagram = encode_v2c(
+def trap_with(contents: bytes, oid: str) -> bytes:
+    """A trap with one OCTET STRING."""
+    return encode_v2c(
         community=b"",
         pdu="trap",
         request_id=1,
@@ -74,7 +74,11 @@ def octets(contents: bytes, oid: str) -> tuple[str | None, ...]:
         trap_oid="1.2",
         varbinds=[(oid, "OctetString", contents)],
     )
-    (varbind,) = decode_notification(datagram).varbinds
+
+
+def octets(contents: bytes, oid: str) -> tuple[str | None, ...]:
+    """What naming added to an OCTET STRING as the decoder reads it."""
+    (varbind,) = decode_notification(trap_with(contents, oid)).varbinds
     return added(varbind.type, varbind.value, oid, varbind.encoding)
 
 
@@ -248,14 +252,7 @@ def test_naming_never_raises_and_never_changes_what_was_sent(syntax: Syntax, sen
 def test_any_octets_can_be_named_and_sent_on(contents: bytes, syntax: Syntax) -> None:
     """What comes out of the decoder with names is JSON, and the same without the names as it would be without them."""
     hostile = Names([Catalogue((Module("X", (Node("x", "1.9", "column", 0),)),), (syntax,))])
-    datagram = encode_v2c(
-        community=b"",
-        pdu="trap",
-        request_id=1,
-        uptime_centis=1,
-        trap_oid="1.2",
-        varbinds=[("1.9.1", "OctetString", contents)],
-    )
+    datagram = trap_with(contents, "1.9.1")
     (named,) = decode_notification(datagram, Limits(), hostile).varbinds
     (plain,) = decode_notification(datagram).varbinds
     assert msgspec.structs.replace(named, name=None, label=None, text=None, unit=None) == plain

@@ -17,9 +17,9 @@ from netmon.snmp.ber import tlv
 from netmon.snmp.encode import encode_discovery, encode_v2c
 from netmon.snmp.engines import EngineTable
 from netmon.snmp.keys import _AUTHS, _PRIVS
-from netmon.snmp.seal import scoped_pdu, seal
+from netmon.snmp.seal import scoped_pdu
 from netmon.snmp.usm import KEYS_MAX, Usm
-from netmon.snmp.v3 import AUTH, PRIV, REPORTABLE, is_v3, read_message
+from netmon.snmp.v3 import REPORTABLE, is_v3, read_message
 from tests.unit.snmp.usm_samples import (
     LIFT,
     LIMITS,
@@ -39,9 +39,12 @@ from tests.unit.snmp.usm_samples import (
     raw,
     read,
     reason_of,
+    sealed,
     trap,
     usm,
 )
+
+EMPTY_TRAP = scoped_pdu(SENDER, b"", tlv(0xA7, b"\x02\x01\x01\x02\x01\x00\x02\x01\x00\x30\x00"))
 
 NET_SNMP = Path(__file__).resolve().parents[2] / "data" / "snmpv3" / "net-snmp-traps.txt"
 CAPTURED = [line.split() for line in NET_SNMP.read_text().splitlines() if not line.startswith("#")]
@@ -226,19 +229,9 @@ def test_any_bytes(data: bytes, name: str, kept: int) -> None:
 @given(st.binary(max_size=120))
 def test_any_bytes_that_a_key_signed(pdu: bytes) -> None:
     """A device with the right key may still send nonsense, encrypted or not."""
-    for keys, flags in ((local(), AUTH | PRIV), (local(SIGNER), AUTH)):
+    for keys in (local(), local(SIGNER)):
         for scoped in (pdu, scoped_pdu(SENDER, b"", pdu), scoped_pdu(SENDER, b"", tlv(0xA7, pdu))):
-            datagram = seal(
-                user=keys.user.name.encode(),
-                engine_id=SENDER,
-                keys=keys,
-                msg_id=1,
-                msg_flags=flags,
-                boots=5,
-                time_s=10_000,
-                scoped=scoped,
-                salt=1,
-            )
+            datagram = sealed(keys, scoped, time_s=10_000)
             assert words_of(usm(), datagram) <= {*FLAGS, *REASONS}
 
 
@@ -365,19 +358,7 @@ def test_salt_of_another_length(priv: str) -> None:
 def test_aes_with_padding() -> None:
     """Some senders pad although CFB needs none."""
     for padding, fits in ((0, True), (15, True), (16, False)):
-        keys = local()
-        scoped = scoped_pdu(SENDER, b"", tlv(0xA7, b"\x02\x01\x01\x02\x01\x00\x02\x01\x00\x30\x00"))
-        datagram = seal(
-            user=b"lift",
-            engine_id=SENDER,
-            keys=keys,
-            msg_id=1,
-            msg_flags=AUTH | PRIV,
-            boots=5,
-            time_s=1,
-            scoped=scoped + bytes(padding),
-            salt=1,
-        )
+        datagram = sealed(local(), EMPTY_TRAP + bytes(padding))
         if fits:
             assert read(usm(), datagram).flags == ("uptime_missing", "trap_oid_missing")
         else:
@@ -417,21 +398,8 @@ def test_informs_to_another_engine() -> None:
 
 def test_a_trap_whose_sender_wants_to_know_is_a_trap() -> None:
     """Its PDU tells (RFC 3412 section 6.4), reportableFlag or not."""
-    for user, level in ((NOBODY, 0), (SIGNER, AUTH), (LIFT, AUTH | PRIV)):
-        keys = local(user)
-        scoped = scoped_pdu(SENDER, b"", tlv(0xA7, b"\x02\x01\x01\x02\x01\x00\x02\x01\x00\x30\x00"))
-        datagram = seal(
-            user=user.name.encode(),
-            engine_id=SENDER,
-            keys=keys,
-            msg_id=1,
-            msg_flags=level | REPORTABLE,
-            boots=5,
-            time_s=1,
-            scoped=scoped,
-            salt=1,
-        )
-        assert read(usm(), datagram).pdu == "trap"
+    for user in (NOBODY, SIGNER, LIFT):
+        assert read(usm(), sealed(local(user), EMPTY_TRAP, flags=REPORTABLE)).pdu == "trap"
 
 
 def test_keys_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,21 @@ def proven(**settings: Any) -> Usm:
     return model
 
 
+def sealed(keys: LocalKeys, scoped: bytes, *, flags: int = 0, time_s: int = 1) -> bytes:
+    """A message around any octets, protected as its user is; `flags` are added to those of the security level."""
+    return seal(
+        user=keys.user.name.encode(),
+        engine_id=SENDER,
+        keys=keys,
+        msg_id=1,
+        msg_flags=keys.level | flags,
+        boots=5,
+        time_s=time_s,
+        scoped=scoped,
+        salt=1,
+    )
+
+
 def question(engine_id: bytes = b"", user: bytes = b"") -> bytes:
     """A request without authentication that wants a Report."""
     return seal(
