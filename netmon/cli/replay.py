@@ -26,7 +26,9 @@ from netmon.buffer.stream import IdRefusedError
 from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of, numbered
 from netmon.cli.span import Canary, From, LaneOption, Sources, To, span_of
 from netmon.errors import ConfigError, UnavailableError, disk_cure
+from netmon.log import set_up
 from netmon.model import LaneSettings
+from netmon.show import counted
 from netmon.trap_receiver import engine
 from netmon.trap_receiver.feed import StreamChangedError
 from netmon.trap_receiver.journal.segment import segments
@@ -100,6 +102,8 @@ def replay(
         lanes = chosen_lanes(config_path(config), receiver, lane)
         if not lanes:
             raise typer.Exit(NOT_WELL)
+        # What is waited for is told once in a minute, in words; the log would tell it again.
+        set_up("error")
         os.nice(NICE)
         # As in a role: what comes is made of tuples and bytes, without cycles.
         gc.freeze()
@@ -328,7 +332,8 @@ def _print(
     if as_json:
         print(msgspec.json.encode(_values(settings, span, found, sent, dry_run=dry_run)).decode(), flush=True)
         return
-    table = Table(title=f"lane {settings.lane}: {found.looked_at:,} datagrams", title_justify="left", title_style="")
+    title = f"lane {settings.lane}: {counted(found.looked_at, 'datagram')}"
+    table = Table(title=title, title_justify="left", title_style="")
     table.add_column("")
     table.add_column("datagrams", justify="right")
     table.add_column("of these")

@@ -194,8 +194,8 @@ class Mibs(Section):
     resolve_names: StrictBool = True
     """An entry with names is a sixth longer; whoever has names of his own may want it short."""
     catalogues: tuple[CatalogueFile, ...] = ()
-    """Files of `netmon mib compile`; the first that knows an OID is right. The standard modules of IETF and IANA, which
-    ship with netmon, come after them."""
+    """Files of `netmon mib compile`; the first that knows an OID is right. The modules of IETF and IANA that ship with
+    netmon (`netmon mib list`) come after them."""
 
 
 class Redis(Section):

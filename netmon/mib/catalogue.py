@@ -21,7 +21,7 @@ from netmon.mib.model import Catalogue
 from netmon.snmp.names import Names
 
 SHIPPED: Final = Path(__file__).with_name("ietf.cat")
-"""The standard modules of IETF and IANA; CONTRIBUTING.md tells how it is made."""
+"""The most usual modules of IETF and IANA; CONTRIBUTING.md tells how it is made."""
 VERSION: Final = 1
 FILE_BYTES_MAX: Final = 64 << 20
 INFLATED_BYTES_MAX: Final = 512 << 20

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Netmon
+from netmon.config import settings
+from tests.integration.harness import REPOSITORY, Netmon
+
+SETTINGS = set(settings.names())
 
 
 @pytest.fixture
@@ -54,6 +58,19 @@ def test_a_stream_that_is_whole_again_is_told(netmon: Netmon) -> None:
     (told,) = netmon.events("stream.rebuild_finished")
     begun = netmon.events("stream.rebuild_begun")[0]
     assert (told["streams"], told["entries"]) == (begun["streams"], 10)
+
+
+def test_the_events_that_the_documents_name_exist() -> None:
+    """What somebody is to look for in a log can be found there."""
+    named = set(re.findall(r"`([a-z]+\.[a-z]+_[a-z_]+)`", (REPOSITORY / "docs" / "operations.md").read_text()))
+    events = named - SETTINGS
+    sources = "".join(file.read_text() for file in (REPOSITORY / "netmon").rglob("*.py"))
+    # decode.datagram_refused and _parked are put together.
+    assert {name for name in events if f'"{name}"' not in sources} <= {
+        "decode.datagram_refused",
+        "decode.datagram_parked",
+    }
+    assert {"redis.reachable_again", "stream.rebuild_finished", "supervisor.upgrade_finished"} <= events
 
 
 def test_an_upgrade_that_is_done_is_told(netmon: Netmon) -> None:

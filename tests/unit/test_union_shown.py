@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pathlib as files
 
 import pytest
 import typer
@@ -15,6 +16,7 @@ from netmon.buffer.union import PathReport
 from netmon.cli.union import Shown, seconds_of, union_table
 from netmon.model import RedisSettings, TrapEvent
 
+REPOSITORY = files.Path(__file__).resolve().parents[2]
 REDIS = RedisSettings(url="redis://192.0.2.9")
 EAST, WEST = Path("east", REDIS), Path("west", REDIS)
 AT_NS = 1_800_000_000_000_000_000
@@ -88,3 +90,10 @@ def test_the_ledger_of_a_union_has_a_column_a_path() -> None:
     ]
     assert rows[4][2] == "never"
     assert (report.complete, "1,000 notifications in all" in file.getvalue()) == (False, True)
+
+
+def test_every_field_of_the_ledger_of_a_union_is_documented() -> None:
+    """Who writes a program against `--json` finds each name in the document."""
+    document = (REPOSITORY / "docs" / "operations.md").read_text()
+    fields = {"complete", *Report.__struct_fields__, *PathReport.__struct_fields__}
+    assert [name for name in sorted(fields) if f"`{name}`" not in document] == []
