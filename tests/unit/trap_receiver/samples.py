@@ -6,13 +6,21 @@ import socket
 import struct
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from netmon.model import LaneSettings, RedisSettings
 from netmon.trap_receiver.journal.segment import LAYOUT_IPV6, Frame, Position, Reader, records, segment_path, segments
 from netmon.trap_receiver.journal.writer import JournalWriter
 
 NOON_NS = 1_767_268_800_000_000_000
 """2026-01-01 12:00:00 UTC."""
 START = Position(0, 0, 0)
+
+
+def lane_settings(directory: Path, **others: Any) -> LaneSettings:
+    """Those of a lane whose Redis nobody can reach; `others` as in `LaneSettings`."""
+    needed = {"receiver": "test", "lane": 0, "listen": "", "redis": RedisSettings(url="redis://192.0.2.1")}
+    return LaneSettings(directory=str(directory), **{**needed, **others})
 
 
 def record_ipv6(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from netmon.model import LaneSettings, RedisSettings
 from netmon.snmp.encode import encode_v2c
 from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.commit import Commit
@@ -24,15 +23,13 @@ from netmon.trap_receiver.ledger import (
     DECODE_STATE,
 )
 from netmon.trap_receiver.state import StatePage, read_state
-from tests.unit.trap_receiver.samples import append, open_writer, record_ipv6
+from tests.unit.trap_receiver.samples import append, lane_settings, open_writer, record_ipv6
 
 
 @pytest.mark.parametrize(("alive", "durable"), [(False, 0), (True, 2)])
 def test_only_a_living_capture_says_where_the_journal_ends(tmp_path: Path, alive: bool, durable: int) -> None:
     """After a power cut, what the dead one had counted may be gone; its successor cuts the journal and then speaks."""
-    settings = LaneSettings(
-        receiver="test", lane=0, listen="", directory=str(tmp_path), redis=RedisSettings(url="redis://192.0.2.1")
-    )
+    settings = lane_settings(tmp_path)
     writer = open_writer(tmp_path)
     capture = StatePage(tmp_path / CAPTURE_STATE, CAPTURE_FIELDS)
     capture.values["segment"], capture.values["offset"], capture.values["captured"] = append(writer, [b"x", b"y"])
@@ -58,9 +55,7 @@ def test_an_inform_is_not_answered_when_the_disk_refuses_to_sync(
     def refuse(_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    settings = LaneSettings(
-        receiver="test", lane=0, listen="", directory=str(tmp_path), redis=RedisSettings(url="redis://192.0.2.1")
-    )
+    settings = lane_settings(tmp_path)
     inform = encode_v2c(
         community=b"public", pdu="inform", request_id=7, uptime_centis=1, trap_oid="1.3.6.1.6.3.1.1.5.3", varbinds=[]
     )
@@ -109,14 +104,7 @@ def journal_of_segments(directory: Path, count: int) -> list[int]:
 
 def keep_house(directory: Path) -> dict[str, int]:
     """One round of a commit that keeps nothing for long; its counters."""
-    settings = LaneSettings(
-        receiver="test",
-        lane=0,
-        listen="",
-        directory=str(directory),
-        redis=RedisSettings(url="redis://192.0.2.1"),
-        journal_age_max_s=0,
-    )
+    settings = lane_settings(directory, journal_age_max_s=0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         commit = Commit(settings, sock, Bells(None, None))
         capture = StatePage(directory / CAPTURE_STATE, CAPTURE_FIELDS)

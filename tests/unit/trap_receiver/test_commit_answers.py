@@ -7,25 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from netmon.model import LaneSettings, RedisSettings, V3Settings
+from netmon.model import V3Settings
 from netmon.snmp.encode import encode_discovery, encode_v2c
 from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.commit import Commit
 from netmon.trap_receiver.inform import Responder
 from netmon.trap_receiver.journal.segment import Record
-from tests.unit.trap_receiver.samples import append, open_writer
+from tests.unit.trap_receiver.samples import append, lane_settings, open_writer
 
 
 def test_informs_are_answered_before_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flood of discoveries in front of an INFORM does not keep its sender waiting."""
-    settings = LaneSettings(
-        receiver="test",
-        lane=0,
-        listen="",
-        directory=str(tmp_path),
-        redis=RedisSettings(url="redis://192.0.2.1"),
-        snmpv3=V3Settings(engine_id="80001f8804aabb", engine_starts_unix_ns=(1,)),
-    )
+    settings = lane_settings(tmp_path, snmpv3=V3Settings(engine_id="80001f8804aabb", engine_starts_unix_ns=(1,)))
     inform = encode_v2c(
         community=b"public", pdu="inform", request_id=7, uptime_centis=1, trap_oid="1.3.6.1.6.3.1.1.5.3", varbinds=[]
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from netmon.model import LaneSettings, RedisSettings, V3Settings, V3User
+from netmon.model import V3Settings, V3User
 from netmon.snmp.encode import encode_discovery, encode_v2c, encode_v3
 from netmon.snmp.keys import LocalKeys, UserKeys
 from netmon.trap_receiver import inform as module
@@ -21,6 +22,7 @@ from netmon.trap_receiver.inform import (
     may_want_answer,
 )
 from netmon.trap_receiver.journal.segment import Record
+from tests.unit.trap_receiver.samples import lane_settings
 
 USERS = {
     "noAuthNoPriv": V3User(name="lift"),
@@ -111,13 +113,8 @@ DISCOVERY = encode_discovery(msg_id=1, request_id=1)
 @pytest.fixture
 def responder() -> Iterator[Responder]:
     """One whose engine started a second before NOW_NS, and knows no user."""
-    settings = LaneSettings(
-        receiver="test",
-        lane=0,
-        listen="",
-        directory="/nowhere",
-        redis=RedisSettings(url="redis://192.0.2.1"),
-        snmpv3=V3Settings(engine_id="80001f8804aabb", engine_starts_unix_ns=(NOW_NS - 10**9,)),
+    settings = lane_settings(
+        Path("/nowhere"), snmpv3=V3Settings(engine_id="80001f8804aabb", engine_starts_unix_ns=(NOW_NS - 10**9,))
     )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         yield Responder(settings, sock)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netmon import sockets
-from netmon.model import LaneSettings, RedisSettings
+from netmon.model import LaneSettings
 from netmon.trap_receiver.bell import Bells
 from netmon.trap_receiver.capture import Capture
 from netmon.trap_receiver.journal.landing import BATCH_MAX, Landing
@@ -28,7 +28,7 @@ from netmon.trap_receiver.journal.segment import (
 )
 from netmon.trap_receiver.ledger import CAPTURE_STATE
 from netmon.trap_receiver.state import read_state
-from tests.unit.trap_receiver.samples import end_of, open_writer, read_back
+from tests.unit.trap_receiver.samples import end_of, lane_settings, open_writer, read_back
 
 BUFFER_BYTES = 8 << 20
 
@@ -173,14 +173,7 @@ def test_a_broken_socket_is_an_error(landing_fd: int) -> None:
 
 def settings_of(directory: Path) -> LaneSettings:
     """A lane with a journal of small segments."""
-    return LaneSettings(
-        receiver="test",
-        lane=0,
-        listen="127.0.0.1:0",
-        directory=str(directory),
-        redis=RedisSettings(url="redis://192.0.2.1"),
-        segment_bytes=2 << 20,
-    )
+    return lane_settings(directory, listen="127.0.0.1:0", segment_bytes=2 << 20)
 
 
 def capture_all(directory: Path, sock: socket.socket, landing_fd: int) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from netmon.model import LaneSettings, RedisSettings, V3Settings, V3User
+from netmon.model import V3Settings, V3User
 from netmon.snmp.encode import encode_v3
 from netmon.snmp.keys import LocalKeys, UserKeys
 from netmon.trap_receiver.decoder import Decoder
@@ -26,7 +26,7 @@ from netmon.trap_receiver.late.feed import Late, LateFeed
 from netmon.trap_receiver.late.reread import Reread, last_seq, segment_of
 from netmon.trap_receiver.late.waiting import ALL_MARKS, WaitingPass
 from netmon.trap_receiver.ledger import PARK_REASONS, SHED
-from tests.unit.trap_receiver.samples import NOON_NS, append, open_writer
+from tests.unit.trap_receiver.samples import NOON_NS, append, lane_settings, open_writer
 
 
 class NoFeed:
@@ -77,9 +77,7 @@ def test_what_cannot_be_read_any_more_keeps_no_segment(tmp_path: Path, mark: int
     limit = append(open_writer(tmp_path), [message])
     feed = NoFeed(tmp_path)
     feed.marks.write(1, 1, bytes([mark]))
-    settings = LaneSettings(
-        receiver="r", lane=0, listen="x", directory=str(tmp_path), redis=RedisSettings(url="redis://192.0.2.1")
-    )
+    settings = lane_settings(tmp_path)
     WaitingPass(cast("LateFeed", feed), Reread(settings)).run(ALL_MARKS, 0, limit, lambda _: True)
 
     assert feed.marks.read(1, 1, 1) == bytes([left])
@@ -137,14 +135,7 @@ def test_a_pass_judges_by_what_decode_has_learnt_since(tmp_path: Path, learnt: b
     """The late role lives for weeks: a recorded message is one by the clock of its engine as it is known when the pass begins."""
     before_ms = time.time_ns() // 1_000_000
     limit = append(open_writer(tmp_path), [message(time_s=10)])
-    settings = LaneSettings(
-        receiver="r",
-        lane=0,
-        listen="x",
-        directory=str(tmp_path),
-        redis=RedisSettings(url="redis://192.0.2.1"),
-        snmpv3=V3Settings(users=(OPS,)),
-    )
+    settings = lane_settings(tmp_path, snmpv3=V3Settings(users=(OPS,)))
     feed, reread = NoFeed(tmp_path), Reread(settings)
     feed.marks.write(1, 1, bytes([PARKED_MARKS["usm_unknown_user"]]))
     if learnt:
