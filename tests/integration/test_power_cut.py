@@ -67,6 +67,7 @@ class Machine:
         self.steps = 0
         self.cut_at = 0
         self._durable: dict[Path, bytes] = {}
+        self._named: set[Path] = set()
         self._states: list[dict[str, bytes]] = []
         self._ends = journal(directory)
         self._commit = StatePage(directory / COMMIT_STATE, COMMIT_FIELDS)
@@ -92,19 +93,20 @@ class Machine:
         return [name for name in (DECODE_STATE, LATE_STATE) if (self.directory / name).exists()]
 
     def synced(self, fd: int) -> None:
-        """A file is on the disk."""
+        """The content of a file is on the disk; or the names of all files in the folder."""
         path = Path(f"/proc/self/fd/{fd}").readlink()
-        self._durable[path] = path.read_bytes()
+        if path.is_dir():
+            self._named = {file for pattern in FILES for file in path.glob(pattern)}
+        else:
+            self._durable[path] = path.read_bytes()
 
     def boot(self, damage: str, dice: random.Random) -> None:
         """The disk as it may be after the cut."""
         for path in (path for pattern in FILES for path in self.directory.glob(pattern)):
-            now, synced = path.read_bytes(), self._durable.get(path)
-            left = damaged(damage, synced or b"", now, dice)
-            if synced is None and damage == "old":
+            if damage == "old" and path not in self._named:
                 path.unlink()
             else:
-                path.write_bytes(left)
+                path.write_bytes(damaged(damage, self._durable.get(path, b""), path.read_bytes(), dice))
         if (damage == "old counters" or dice.random() < 0.3) and self._states:
             for name, content in dice.choice(self._states).items():
                 (self.directory / name).write_bytes(content)
@@ -167,7 +169,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 @contextmanager
 def watched(machine: Machine) -> Iterator[None]:
     """Each write, each sync and each batch for Redis is a step; the journal grows with the batches."""
-    pwrite, fdatasync = os.pwrite, os.fdatasync
+    pwrite, fdatasync, fsync = os.pwrite, os.fdatasync, os.fsync
 
     def write(fd: int, data: bytes, at: int) -> int:
         machine.step()
@@ -176,6 +178,11 @@ def watched(machine: Machine) -> Iterator[None]:
     def sync(fd: int) -> None:
         machine.step()
         fdatasync(fd)
+        machine.synced(fd)
+
+    def sync_folder(fd: int) -> None:
+        machine.step()
+        fsync(fd)
         machine.synced(fd)
 
     def before(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -189,6 +196,7 @@ def watched(machine: Machine) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "pwrite", write)
         patch.setattr(os, "fdatasync", sync)
+        patch.setattr(os, "fsync", sync_folder)
         for owner, name in ((Streams, "send"), (Streams, "settle"), (LateStream, "send"), (LateStream, "settle_late")):
             patch.setattr(owner, name, before(getattr(owner, name)))
         yield

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from netmon.trap_receiver.disk import sync_directory
 from netmon.trap_receiver.journal.segment import segment_path, segments
 from netmon.trap_receiver.ledger import PARK_REASONS, SHED
 
@@ -76,6 +77,8 @@ class _SideFiles:
         self._width = width
         self._fds: dict[int, int] = {}
         self._dirty: set[int] = set()
+        self._named: set[int] = set()
+        """Segments whose file is on the disk by name, too."""
 
     def has(self, segment: int) -> bool:
         """Whether a segment has the file."""
@@ -108,12 +111,17 @@ class _SideFiles:
             fd = self._fd(segment, create=False)
             if fd is not None:
                 os.fdatasync(fd)
+        if not self._dirty <= self._named:
+            # A file is on the disk when its folder is.
+            sync_directory(self.directory)
+            self._named |= self._dirty
         self._dirty.clear()
 
     def forget(self, segment: int) -> None:
         """Closes a segment's file, if it is open: the segment is gone, or done with."""
         fd = self._fds.pop(segment, None)
         self._dirty.discard(segment)
+        self._named.discard(segment)
         if fd is not None:
             os.close(fd)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from netmon.buffer.stream import EntryId
+from netmon.trap_receiver.disk import sync_directory
 
 TRAP: Final = 0
 REJECT: Final = 1
@@ -56,7 +57,10 @@ class LateLog:
     def __init__(self, path: Path) -> None:
         """Opens the log, or makes it, and cuts what a power cut left of its last records."""
         self._path = path
+        is_new = not path.exists()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        if is_new:
+            sync_directory(path.parent)
         self._count = os.fstat(self._fd).st_size // _SIZE
         while self._count and self._at(self._count - 1) is None:
             self._count -= 1
@@ -118,12 +122,19 @@ class LateLog:
         _write(self._fd, _encode(intent), index * _SIZE)
 
     def drop_before(self, index: int) -> None:
-        """Cuts the first `index` intents away: the stream has let go of them."""
+        """Cuts the first `index` intents away: the stream has let go of them. Raises OSError: the disk is full; all is as it was."""
         fresh = self._path.with_suffix(".new")
         fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-        _write(fd, os.pread(self._fd, (self._count - index) * _SIZE, index * _SIZE), 0)
-        os.fdatasync(fd)
+        try:
+            _write(fd, os.pread(self._fd, (self._count - index) * _SIZE, index * _SIZE), 0)
+            os.fdatasync(fd)
+        except OSError:
+            os.close(fd)
+            fresh.unlink()
+            raise
         fresh.rename(self._path)
+        # Or a power cut brings the old file back, without what is added to this one.
+        sync_directory(self._path.parent)
         os.close(self._fd)
         self._fd = fd
         self._count -= index

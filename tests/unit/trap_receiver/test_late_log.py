@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -89,18 +91,35 @@ def test_the_front_is_cut_away(path: Path) -> None:
     assert LateLog(path).read(0, 99) == [*INTENTS[2:], intent(8, 1)]
 
 
-def test_a_disk_with_room_for_a_part_only(tmp_path: Path) -> None:
-    """An error that can be dealt with; what was written of it is no intent of whoever opens the log next."""
-    path = tmp_path / "late.log"
+@contextlib.contextmanager
+def full_after(size: int) -> Iterator[None]:
+    """No file grows beyond so many bytes."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    log = LateLog(path)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
-        with pytest.raises(OSError, match="No space left"):
-            log.append([Intent(1, seq, bytes(8), 16, TRAP) for seq in range(1, 11)])
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, former)
 
+
+def test_a_disk_with_room_for_a_part_only(tmp_path: Path) -> None:
+    """An error that can be dealt with; what was written of it is no intent of whoever opens the log next."""
+    path = tmp_path / "late.log"
+    log = LateLog(path)
+    with full_after(100), pytest.raises(OSError, match="No space left"):
+        log.append([Intent(1, seq, bytes(8), 16, TRAP) for seq in range(1, 11)])
+
     assert len(LateLog(path)) == 0
+
+
+def test_a_disk_without_room_to_cut_the_front_away(path: Path) -> None:
+    """The log is as it was, and nothing of the attempt is left: neither a file nor a descriptor."""
+    log, opened = LateLog(path), len(list(Path("/proc/self/fd").iterdir()))
+    with full_after(SIZE), pytest.raises(OSError, match="No space left"):
+        log.drop_before(1)
+
+    assert (len(log), log.read(0, 99)) == (4, INTENTS)
+    assert [file.name for file in path.parent.iterdir()] == ["late.log"]
+    assert len(list(Path("/proc/self/fd").iterdir())) == opened
