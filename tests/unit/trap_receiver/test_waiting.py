@@ -28,6 +28,24 @@ from netmon.trap_receiver.late.waiting import ALL_MARKS, WaitingPass
 from netmon.trap_receiver.ledger import PARK_REASONS, SHED
 from tests.unit.trap_receiver.samples import NOON_NS, append, lane_settings, open_writer
 
+OPS = V3User(name="ops", auth="sha256", auth_passphrase="maplesyrup1")
+
+
+def message(time_s: int, user: V3User = OPS) -> bytes:
+    """A linkDown that an engine said at this time of its clock."""
+    return encode_v3(
+        keys=LocalKeys(UserKeys(user), bytes.fromhex("8000000001aaaaaaaa")),
+        boots=1,
+        time_s=time_s,
+        salt=1,
+        msg_id=1,
+        pdu="trap",
+        request_id=1,
+        uptime_centis=1,
+        trap_oid="1.3.6.1.6.3.1.1.5.3",
+        varbinds=[],
+    )
+
 
 class NoFeed:
     """The part of a late feed that a pass needs; what it is given goes nowhere."""
@@ -62,19 +80,7 @@ def test_what_cannot_be_read_any_more_keeps_no_segment(tmp_path: Path, mark: int
     user = V3User(
         name="ops", auth="sha256", auth_passphrase="maplesyrup1", priv="aes128", priv_passphrase="maplesyrup2"
     )
-    message = encode_v3(
-        keys=LocalKeys(UserKeys(user), bytes.fromhex("8000000001aaaaaaaa")),
-        boots=1,
-        time_s=10,
-        salt=1,
-        msg_id=1,
-        pdu="trap",
-        request_id=1,
-        uptime_centis=1,
-        trap_oid="1.3.6.1.6.3.1.1.5.3",
-        varbinds=[],
-    )
-    limit = append(open_writer(tmp_path), [message])
+    limit = append(open_writer(tmp_path), [message(10, user)])
     feed = NoFeed(tmp_path)
     feed.marks.write(1, 1, bytes([mark]))
     settings = lane_settings(tmp_path)
@@ -109,25 +115,6 @@ def test_what_is_late_says_why_it_had_waited() -> None:
     """Decode counts it once more when a power cut has taken its counters."""
     assert {PARKED_AS[mark] for mark in LATE_MARKS.values()} == set(PARK_REASONS)
     assert PARKED_AS.keys() <= ELSEWHERE
-
-
-OPS = V3User(name="ops", auth="sha256", auth_passphrase="maplesyrup1")
-
-
-def message(time_s: int) -> bytes:
-    """A linkDown that an engine said at this time of its clock."""
-    return encode_v3(
-        keys=LocalKeys(UserKeys(OPS), bytes.fromhex("8000000001aaaaaaaa")),
-        boots=1,
-        time_s=time_s,
-        salt=1,
-        msg_id=1,
-        pdu="trap",
-        request_id=1,
-        uptime_centis=1,
-        trap_oid="1.3.6.1.6.3.1.1.5.3",
-        varbinds=[],
-    )
 
 
 @pytest.mark.parametrize(("learnt", "reason"), [(False, ""), (True, "usm_not_in_time_window")])
