@@ -1,0 +1,455 @@
+"""From a notification to what it says about alarms, by rules that were compiled for it.
+
+Pure. In a storm the same few notifications come again and again: what one said is remembered whole, by all that it was made
+of, and a repeat is one look into a dictionary. What is remembered is bounded in number and in size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Final, NamedTuple, TypeAlias, cast, get_args
+
+import msgspec
+
+from netmon.alarms.model import Evidence, Key, Observation, Text, Trust
+from netmon.alarms.model import Place as Where
+from netmon.alarms.rule_model import Condition, ResourceOf, Rule
+from netmon.alarms.template import Language, Template, finder, instance, plain, shown
+from netmon.inventory.model import Device
+from netmon.inventory.topology import Topology
+from netmon.model import TrapEvent, Varbind
+
+MATCHED_LETTERS_MAX: Final = 128
+"""Of a value that a regular expression looks at: an expression that is slow takes its time from every notification."""
+INDEX_LETTERS_MAX: Final = 128
+"""Of an index in a resource, and of a qualifier. A longer one is cut, and told from others by a hash of the whole."""
+ADDRESS_LETTERS_MAX: Final = 64
+"""Of an unknown sender's address; IPv6 with a zone needs fewer."""
+SENDERS_MAX: Final = 65_536
+"""Senders that are remembered; when it is full it is emptied, not aged, as the caches of the decoder."""
+REMEMBERED_MAX: Final = 16_384
+"""Notifications whose outcome is remembered."""
+REMEMBERED_LETTERS_MAX: Final = 2_048
+"""Of a notification that is remembered; larger ones are matched anew, so that all remembered ones stay below 100 MB."""
+TRAPS_MAX: Final = 4_096
+"""Trap OIDs whose rules are remembered."""
+
+_IF_INDEX: Final = finder("1.3.6.1.2.1.2.2.1.1")
+_IF_DESCR: Final = finder("1.3.6.1.2.1.2.2.1.2")
+_IF_NAME: Final = finder("1.3.6.1.2.1.31.1.1.1.1")
+_IF_TABLES: Final = ("1.3.6.1.2.1.2.2.1.", "1.3.6.1.2.1.31.1.1.1.")
+"""ifTable and ifXTable: the instance of each column is an ifIndex (RFC 2863 section 6)."""
+_IF_INDEX_MAX: Final = 0x7FFF_FFFF
+_TRUSTS: Final[dict[str, Trust]] = {trust: trust for trust in get_args(Trust)}
+
+_Test: TypeAlias = Callable[[Sequence[Varbind]], bool]
+
+
+class Match(msgspec.Struct, frozen=True, gc=False):
+    """What the rules make of one notification."""
+
+    observations: tuple[Observation, ...] = ()
+    """In the order of the rules; empty also for what is known and not worth an alarm."""
+    rule_ids: tuple[str, ...] = ()
+    """Of the rules that matched; empty: the notification is unmatched."""
+
+
+class _Sender(NamedTuple):
+    """Who sent it, worked out once."""
+
+    resource: str
+    where: Where
+    device: Device | None
+    source: str
+
+
+class _Said(NamedTuple):
+    """All of an observation that does not differ between repeats."""
+
+    rule: Rule
+    key: Key
+    text: Text
+    action: Text
+    where: Where
+    root: bool
+
+
+_Outcome: TypeAlias = tuple[tuple[_Said, ...], tuple[str, ...]]
+_NOTHING: Final = Match()
+
+
+class Matcher:
+    """Rules, ready for notifications of one region. Not thread-safe; another inventory needs another one."""
+
+    def __init__(self, rules: Sequence[Rule], topology: Topology) -> None:
+        """Takes the rules in the order that they are tried in."""
+        self._topology = topology
+        self._exact: dict[str, list[int]] = {}
+        self._subtrees: list[tuple[str, int]] = []
+        self._rules = [_Compiled(rule) for rule in rules]
+        for at, rule in enumerate(rules):
+            for oid in rule.trap_oids:
+                if oid.endswith("."):
+                    self._subtrees.append((oid, at))
+                else:
+                    self._exact.setdefault(oid, []).append(at)
+        self._candidates: dict[str, tuple[_Compiled, ...]] = {}
+        self._senders: dict[tuple[str, str | None], _Sender] = {}
+        self._remembered: dict[tuple[object, ...], _Outcome] = {}
+
+    def match(self, event: TrapEvent, evidence: Evidence) -> Match:
+        """What a notification says; never raises, whatever it holds.
+
+        Args:
+            event: From a stream.
+            evidence: Which entry of which stream it is.
+        """
+        asked = (event.trap_oid, event.source, event.engine_id, *event.varbinds)
+        found = self._remembered.get(asked)
+        if found is None:
+            found = self._find(event)
+            if found[1]:
+                self._remember(asked, event, found)
+        said, rule_ids = found
+        if not rule_ids:
+            return _NOTHING
+        trust = _TRUSTS.get(event.trust, "other")
+        when = event.event_unix_ns
+        return Match(tuple([_observation(each, when, trust, evidence) for each in said]), rule_ids)
+
+    def _remember(self, asked: tuple[object, ...], event: TrapEvent, found: _Outcome) -> None:
+        letters = sum(
+            len(v.oid) + len(v.name or "") + len(v.text or "") + (len(v.value) if isinstance(v.value, str) else 8)
+            for v in event.varbinds
+        )
+        if letters > REMEMBERED_LETTERS_MAX:
+            return
+        if len(self._remembered) >= REMEMBERED_MAX:
+            self._remembered.clear()
+        self._remembered[asked] = found
+
+    def _find(self, event: TrapEvent) -> _Outcome:
+        said: list[_Said] = []
+        rule_ids: list[str] = []
+        facts: _Facts | None = None
+        for compiled in self._candidates.get(event.trap_oid) or self._candidates_of(event.trap_oid):
+            if not compiled.applies(event.varbinds):
+                continue
+            rule = compiled.rule
+            rule_ids.append(rule.id)
+            if rule.effect != "none":
+                facts = facts or _Facts(event, self._sender(event), self._topology)
+                said.append(compiled.say(facts))
+            if not rule.go_on:
+                break
+        return tuple(said), tuple(rule_ids)
+
+    def _candidates_of(self, trap_oid: str) -> tuple[_Compiled, ...]:
+        """The rules for a trap OID, in their order."""
+        below = [at for oid, at in self._subtrees if trap_oid.startswith(oid)]
+        found = tuple(self._rules[at] for at in sorted({*self._exact.get(trap_oid, ()), *below}))
+        if found:
+            if len(self._candidates) >= TRAPS_MAX:
+                self._candidates.clear()
+            self._candidates[trap_oid] = found
+        return found
+
+    def _sender(self, event: TrapEvent) -> _Sender:
+        asked = event.source, event.engine_id
+        found = self._senders.get(asked)
+        if found is None:
+            found = self._new_sender(event)
+            if len(self._senders) >= SENDERS_MAX:
+                self._senders.clear()
+            if len(event.source) <= ADDRESS_LETTERS_MAX:
+                self._senders[asked] = found
+        return found
+
+    def _new_sender(self, event: TrapEvent) -> _Sender:
+        device = self._topology.device_of(event.source, event.engine_id)
+        source = _token(event.source, ADDRESS_LETTERS_MAX)
+        if device is None:
+            return _Sender(f"source/{source}", Where(), None, source)
+        return _Sender(f"device/{device.id}", self._topology.place(device.id), device, source)
+
+
+def _observation(said: _Said, when: int, trust: Trust, evidence: Evidence) -> Observation:
+    rule = said.rule
+    return Observation(
+        key=said.key,
+        cleared=rule.effect == "clear",
+        severity=rule.severity,
+        event_type=rule.event_type,
+        probable_cause=rule.probable_cause,
+        text=said.text,
+        action=said.action,
+        place=said.where,
+        event_unix_ns=when,
+        trust=trust,
+        evidence=evidence,
+        root=said.root,
+    )
+
+
+def _token(text: str, letters_max: int) -> str:
+    """A part of a resource: printable, never too long, and different for what is different."""
+    clean = plain(text, letters_max) if len(text) <= letters_max else ""
+    if clean == text:
+        return text
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{plain(text[: letters_max - 17], letters_max)}~{digest}"
+
+
+# --- One rule. ---
+
+
+class _Compiled:
+    """One rule: what it asks, and what it says."""
+
+    __slots__ = ("_action", "_qualifier", "_resource", "_tests", "_text", "rule")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self._tests = [_test(condition) for condition in rule.when]
+        self._resource = _resource_of(rule.resource)
+        self._qualifier = Template(rule.qualifier)
+        self._text = _Texts(rule.text)
+        self._action = _Texts(rule.action)
+
+    def applies(self, varbinds: Sequence[Varbind]) -> bool:
+        """Whether all its conditions hold."""
+        return all(test(varbinds) for test in self._tests)
+
+    def say(self, facts: _Facts) -> _Said:
+        """What it makes of a notification to which it applies."""
+        resource, where = self._resource(facts)
+        rule = self.rule
+        constant = self._qualifier.constant
+        qualifier = _token(self._qualifier.render(facts), INDEX_LETTERS_MAX) if constant is None else constant
+        # A site that could not be named leaves the sender, whose trouble explains nobody else's.
+        root = rule.root and (rule.resource.kind != "site" or resource.startswith("site/"))
+        key = Key(resource, rule.alarm_type, qualifier)
+        return _Said(rule, key, self._text.render(facts), self._action.render(facts), where, root)
+
+
+class _Texts:
+    """The two languages of a text."""
+
+    __slots__ = ("_constant", "_en", "_ja")
+
+    def __init__(self, text: Text) -> None:
+        self._en, self._ja = Template(text.en, "en"), Template(text.ja, "ja")
+        en, ja = self._en.constant, self._ja.constant
+        self._constant = None if en is None or ja is None else Text(en, ja)
+
+    def render(self, facts: _Facts) -> Text:
+        return self._constant or Text(self._en.render(facts), self._ja.render(facts))
+
+
+class _Facts:
+    """What one notification tells, and what the inventory knows of its sender; the port is worked out when first asked for."""
+
+    __slots__ = ("_event", "_port", "_topology", "index", "sender", "varbinds", "where")
+
+    def __init__(self, event: TrapEvent, sender: _Sender, topology: Topology) -> None:
+        self.varbinds: Sequence[Varbind] = event.varbinds
+        self.sender = sender
+        self.index = ""
+        self.where = sender.where
+        self._event = event
+        self._topology = topology
+        self._port: tuple[int | None, str] | None = None
+
+    def port(self) -> tuple[int | None, str]:
+        """ifIndex and name of the port that is spoken of; None and empty where that is not told."""
+        if self._port is None:
+            varbinds = self.varbinds
+            named = _IF_NAME(varbinds) or _IF_DESCR(varbinds)
+            name = plain(shown(named), INDEX_LETTERS_MAX).strip() if named is not None else ""
+            self._port = _if_index(varbinds), name
+        return self._port
+
+    def set_port(self, if_index: int | None) -> None:
+        """A rule knows better which port it is."""
+        self._port = if_index, self.port()[1]
+
+    def known_port(self) -> tuple[int | None, str, str | None]:
+        """The port, as far as notification and inventory tell together, and the line that ends there."""
+        if_index, name = self.port()
+        device = self.sender.device
+        if device is None:
+            return if_index, name, None
+        line = self._topology.line_at(device.id, if_index, name)
+        for port in device.interfaces:
+            if port.index == if_index or (if_index is None and name and port.name == name):
+                return port.index, name or port.name, line
+        return if_index, name, line
+
+    def at_line(self, line: str) -> Where:
+        """Where a line is."""
+        return self._topology.place_of_line(line)
+
+    def at_site(self, site: str) -> Where:
+        """Where a site is."""
+        return self._topology.place_of_site(site)
+
+    def word(self, word: str, language: Language) -> str:
+        """For templates."""
+        if word == "index":
+            return self.index
+        if word == "source":
+            return self.sender.source
+        if word == "trap":
+            return self._event.name or self._event.trap_oid
+        if word == "interface":
+            if_index, name, _ = self.known_port()
+            return name or ("" if if_index is None else f"ifIndex {if_index}")
+        return self._name(word, language)
+
+    def _name(self, word: str, language: Language) -> str:
+        """Of what the inventory has a name for."""
+        topology, device = self._topology, self.sender.device
+        if word == "line":
+            line = topology.lines.get(self.where.line)
+            return "" if line is None else _named(line.name, line.name_en, language)
+        if device is None:
+            return self.sender.source
+        named = device if word == "device" else topology.sites.get(device.site_id)
+        return "" if named is None else _named(named.name, named.name_en, language)
+
+
+def _named(name: str, name_en: str, language: Language) -> str:
+    return name_en or name if language == "en" else name
+
+
+def _if_index(varbinds: Sequence[Varbind]) -> int | None:
+    """ifIndex by its value, else by the instance of a column of ifTable or ifXTable."""
+    varbind = _IF_INDEX(varbinds)
+    if varbind is not None and (found := _positive(varbind.value)) is not None:
+        return found
+    for each in varbinds:
+        if each.oid.startswith(_IF_TABLES):
+            return _positive(each.oid.rpartition(".")[2])
+    return None
+
+
+def _positive(value: object) -> int | None:
+    """An ifIndex (InterfaceIndex, RFC 2863), from a value or an arc; None for what is none."""
+    if isinstance(value, str) and len(value) <= 10 and value.isascii() and value.isdigit():
+        value = int(value)
+    return value if isinstance(value, int) and 0 < value <= _IF_INDEX_MAX else None
+
+
+# --- Resources. ---
+
+_Named: TypeAlias = Callable[[_Facts], tuple[str, Where]]
+
+
+def _resource_of(resource: ResourceOf) -> _Named:
+    index = _index_of(resource)
+
+    def device(facts: _Facts) -> tuple[str, Where]:
+        facts.index = index(facts)
+        return facts.sender.resource, facts.sender.where
+
+    def part(facts: _Facts) -> tuple[str, Where]:
+        facts.index = index(facts)
+        below = f"/{facts.index}" if facts.index else ""
+        return f"{facts.sender.resource}/{resource.part}{below}", facts.sender.where
+
+    def site(facts: _Facts) -> tuple[str, Where]:
+        facts.index = index(facts)
+        sender = facts.sender
+        if sender.device is None or not sender.device.is_power:
+            return sender.resource, sender.where
+        return f"site/{sender.device.site_id}", facts.at_site(sender.device.site_id)
+
+    def interface(facts: _Facts) -> tuple[str, Where]:
+        if resource.index_of or resource.value_of:
+            facts.set_port(_positive(index(facts).partition(".")[0]))
+        if_index, name, line = facts.known_port()
+        facts.index = str(if_index or name)
+        if line is not None:
+            facts.where = msgspec.structs.replace(facts.sender.where, line=line)
+            if resource.kind == "line":
+                return f"line/{line}", facts.at_line(line)
+        below = f"/interface/{facts.index}" if facts.index else ""
+        return facts.sender.resource + below, facts.where
+
+    return {"device": device, "part": part, "site": site, "interface": interface, "line": interface}[resource.kind]
+
+
+def _index_of(resource: ResourceOf) -> Callable[[_Facts], str]:
+    reference = resource.index_of or resource.value_of
+    if not reference:
+        return lambda _: ""
+    find = finder(reference)
+
+    def index(facts: _Facts) -> str:
+        varbind = find(facts.varbinds)
+        if varbind is None:
+            return ""
+        return _token(instance(varbind, reference) if resource.index_of else shown(varbind), INDEX_LETTERS_MAX)
+
+    return index
+
+
+# --- Conditions. ---
+
+
+def _test(condition: Condition) -> _Test:
+    """What tells whether all that a condition asks is so. A binding that is not there fulfils only `is_present: false`."""
+    find = finder(condition.oid)
+    asked = [*_asked(condition)]
+
+    def holds(varbinds: Sequence[Varbind]) -> bool:
+        varbind = find(varbinds)
+        if varbind is None:
+            return condition.is_present is False
+        return condition.is_present is not False and all(ask(varbind) for ask in asked)
+
+    return holds
+
+
+def _asked(condition: Condition) -> list[Callable[[Varbind], bool]]:
+    asked: list[Callable[[Varbind], bool]] = []
+    if condition.equals:
+        asked.append(_one_of(condition.equals))
+    if condition.unequal:
+        one_of = _one_of(condition.unequal)
+        asked.append(lambda varbind: not one_of(varbind))
+    if condition.at_least is not None or condition.at_most is not None:
+        asked.append(_between(condition.at_least, condition.at_most))
+    if condition.matches is not None:
+        search = re.compile(condition.matches).search
+        asked.append(lambda varbind: search(shown(varbind)[:MATCHED_LETTERS_MAX]) is not None)
+    return asked
+
+
+def _one_of(wanted: tuple[str | int, ...]) -> Callable[[Varbind], bool]:
+    values = frozenset(wanted)
+    return lambda varbind: varbind.value in values or varbind.label in values or varbind.text in values
+
+
+def _between(at_least: float | None, at_most: float | None) -> Callable[[Varbind], bool]:
+    low = float("-inf") if at_least is None else at_least
+    high = float("inf") if at_most is None else at_most
+
+    def between(varbind: Varbind) -> bool:
+        value = varbind.value if isinstance(varbind.value, int) else _number(varbind)
+        return value is not None and low <= value <= high
+
+    return between
+
+
+def _number(varbind: Varbind) -> float | None:
+    """A number that a device sent as text."""
+    text = cast("str", varbind.value or "")
+    if varbind.encoding is not None or len(text) > MATCHED_LETTERS_MAX:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
