@@ -61,7 +61,8 @@ def load(path: Path, *, thorough: bool = False) -> Config:
 
     Args:
         path: Of the YAML.
-        thorough: Look into catalogues of names, too. A receiver runs without one that is damaged; `netmon check` tells.
+        thorough: Look into catalogues of names, the region and rules of alarms, too. A receiver runs without one that is
+            damaged; `netmon check` tells.
 
     Raises:
         ConfigError: The file cannot be read, or is wrong; `mistakes` has all there is to say, by line.
@@ -73,9 +74,11 @@ def load(path: Path, *, thorough: bool = False) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 text at byte {error.start}"]) from None
     source = config_source.parse(text)
-    config, mistakes = _checked(source, (Path.cwd() / path).parent, thorough)
-    if config is None or mistakes:
-        raise ConfigError([_line(path, mistake) for mistake in sorted(set(mistakes))])
+    elsewhere: list[str] | None = [] if thorough else None
+    context = {"folder": (Path.cwd() / path).parent, "thorough": thorough, "elsewhere": elsewhere}
+    config, mistakes = _checked(source, context)
+    if config is None or mistakes or elsewhere:
+        raise ConfigError([*(_line(path, mistake) for mistake in sorted(set(mistakes))), *(elsewhere or [])])
     return config
 
 
@@ -84,13 +87,13 @@ def _line(path: Path, mistake: Mistake) -> str:
     return f"{where}{mistake.path}: {mistake.text}" if mistake.path else f"{where}{mistake.text}"
 
 
-def _checked(source: Source, folder: Path, thorough: bool) -> tuple[Config | None, list[Mistake]]:
+def _checked(source: Source, context: dict[str, Any]) -> tuple[Config | None, list[Mistake]]:
     """The settings, None when they cannot be made, and everything that is wrong."""
     values = source.values if source.values is not None else {}
     if not isinstance(values, dict):
         return None, [*source.mistakes, source.mistake((), f"found {_kind(values)}; expected settings, name: value")]
     try:
-        return Config.model_validate(values, context={"folder": folder, "thorough": thorough}), source.mistakes
+        return Config.model_validate(values, context=context), source.mistakes
     except ValidationError as invalid:
         told = {mistake.path for mistake in source.mistakes}
         errors = (
@@ -272,13 +275,23 @@ def warnings(config: Config) -> list[str]:
 
 
 def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
-    receiver, redis, http = config.receiver, config.redis, config.http
+    receiver, redis, http, api = config.receiver, config.redis, config.http, config.api
     if not sockets.parse_address(http.listen).ip.is_loopback:
         yield ("http", "listen"), f"{http.listen} is open to the network, and nobody is asked for a password there"
+    if api.enabled and not sockets.parse_address(api.listen).ip.is_loopback:
+        yield ("api", "listen"), f"{api.listen} is open to the network without TLS; a web server before it would add it"
+    for index, address in enumerate(config.alertmanager.urls):
+        plain = address.startswith("http://") and not _is_loopback(urlsplit(address).hostname or "")
+        if plain and config.alertmanager.token_file is not None:
+            yield ("alertmanager", "urls", index), "gets the token unencrypted; https:// would not"
     url = urlsplit(redis.url)
     if url.scheme == "redis" and redis.password_file is not None and not _is_loopback(url.hostname or ""):
         yield ("redis", "url"), "sends the password unencrypted; rediss:// would not"
-    secrets: dict[config_source.Path, Path | None] = {("redis", "password_file"): redis.password_file}
+    secrets: dict[config_source.Path, Path | None] = {
+        ("redis", "password_file"): redis.password_file,
+        ("api", "token_file"): api.token_file,
+        ("alertmanager", "token_file"): config.alertmanager.token_file,
+    }
     for index, rule in enumerate(receiver.allow):
         secrets["receiver", "allow", index, "communities_file"] = rule.communities_file
     for index, user in enumerate(config.snmpv3.users):

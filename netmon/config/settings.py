@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 from pydantic import ValidationInfo as Info
 
 from netmon import sockets
+from netmon.config.alarms import Alarms, Alertmanager, Api, Jma, Posture, Region
 from netmon.config.kinds import (
     GIB,
     KIB,
@@ -335,6 +336,12 @@ class Config(Section):
     shedding: Annotated[Shedding, BeforeValidator(section_or_defaults)] = Shedding()
     union: Annotated[Union, BeforeValidator(section_or_defaults)] = Union()
     canary: Annotated[Canary, BeforeValidator(section_or_defaults)] = Canary()
+    region: Annotated[Region, BeforeValidator(section_or_defaults)] = Region()
+    alarms: Annotated[Alarms, BeforeValidator(section_or_defaults)] = Alarms()
+    posture: Annotated[Posture, BeforeValidator(section_or_defaults)] = Posture()
+    api: Annotated[Api, BeforeValidator(section_or_defaults)] = Api()
+    alertmanager: Annotated[Alertmanager, BeforeValidator(section_or_defaults)] = Alertmanager()
+    jma: Annotated[Jma, BeforeValidator(section_or_defaults)] = Jma()
     http: Annotated[Http, BeforeValidator(section_or_defaults)] = Http()
     log: Annotated[Log, BeforeValidator(section_or_defaults)] = Log()
 
