@@ -174,7 +174,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     raises: int = 1
     flapping: bool = False
     toggles_unix_ns: tuple[int, ...] = ()
-    """Event times of the newest raises and clears, for the recognition of flapping; bounded."""
+    """Event times of the newest raises, and of the newest clears with a minus in front, in their order; bounded."""
     operator_state: OperatorState = "none"
     operator_by: str = ""
     operator_unix_ns: int = 0
