@@ -34,6 +34,8 @@ class Bulletin(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str
     kind: str
     """VXSE51, VXSE53, VTSE41, VPWW54, ..."""
+    serial: int = 0
+    """続報番号: decides between two of the same event, kind and minute; 0 where the telegram has none."""
     status: Literal["normal", "drill", "test"]
     """通常, 訓練, 試験: the latter two are shown and change nothing."""
     info: Literal["issued", "corrected", "cancelled"]
@@ -46,7 +48,7 @@ class Bulletin(msgspec.Struct, frozen=True, kw_only=True):
     level: Literal["none", "suspected", "disaster"] = "none"
     """What it makes of the areas named, by the operator's thresholds, before drills and cancellations are considered."""
     levels: dict[str, Literal["suspected", "disaster"]] = {}
-    """Area ID to level, where they differ from each other."""
+    """Area ID to level, where they differ from each other: `level` is then that of the areas that are not here."""
     until_unix_ns: int = 0
     """When it stops counting."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from netmon.alarms.rule_model import Rule
@@ -46,6 +48,8 @@ class PostureSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Over which the baseline is learned; it stands still while the rate is above `trap_rate_factor`."""
     lines_suspected_ratio: float = 0.2
     lines_disaster_ratio: float = 0.5
+    lines_failing_min: int = 2
+    """So few failing lines say something of an area, whatever their share: one line is not a disaster."""
     battery_suspected_sites: int = 2
     battery_disaster_sites: int = 3
     confirm_s: float = 5.0
@@ -54,6 +58,8 @@ class PostureSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Without evidence for so long, disaster becomes recovering, and recovering normal."""
     jma_intensity_suspected: str = "4"
     jma_intensity_disaster: str = "5-"
+    jma_warning: Literal["none", "suspected"] = "suspected"
+    """What a weather warning (警報) makes of an area; an emergency warning (特別警報) is a disaster, an advisory (注意報) nothing."""
     jma_hold_s: float = 21_600.0
     """A telegram counts for so long, if it is not cancelled."""
 
@@ -76,4 +82,4 @@ class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True):
     stream_entries_max: int = 1_000_000
     """Entries of `netmon:alarms` that are kept."""
     log_level: str = "info"
-    log_format: str = "json"
+    log_format: Literal["console", "json"] = "json"
