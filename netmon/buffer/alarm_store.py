@@ -47,6 +47,8 @@ _READ_MAX: Final = 1_000
 _RESULT_POLL_S: Final = 0.01
 
 _Answer = TypeVar("_Answer")
+Entry = tuple[bytes, dict[bytes, bytes]]
+"""ID and fields of an entry of a stream."""
 
 _alarm = msgspec.json.Decoder(Alarm).decode
 _change = msgspec.json.Decoder(Change).decode
@@ -135,6 +137,15 @@ class AlarmView:
             if cursor == 0:
                 return
 
+    def bodies(self) -> Iterator[list[bytes]]:
+        """The same as `alarms`, page by page, as JSON: for who does not need all of each."""
+        cursor = 0
+        while True:
+            cursor, page = self._ask(_page_from(cursor))
+            yield list(page.values())
+            if cursor == 0:
+                return
+
     def alarm(self, alarm_id: str) -> Alarm | None:
         """One alarm; None when it is not in the list."""
         body = self._ask(lambda client: client.hget(STATE, alarm_id))
@@ -162,6 +173,15 @@ class AlarmView:
         """
         reply = self._ask(lambda client: client.xread({STREAM: after}, count=count, block=block_ms))
         return [told_of(entry_id, fields) for _, entries in reply or [] for entry_id, fields in entries]
+
+    def entries(self, after: str, *, block_ms: int | None = None, count: int = _READ_MAX) -> list[Entry]:
+        """The same as `changes`, as they stand in the stream."""
+        reply = self._ask(lambda client: client.xread({STREAM: after}, count=count, block=block_ms))
+        return [entry for _, entries in reply or [] for entry in entries]
+
+    def has_worker(self) -> bool:
+        """Whether a worker leads: without one, commands wait."""
+        return bool(self._ask(lambda client: client.exists(LEASE)))
 
     def is_whole_after(self, after: str) -> bool:
         """Whether nothing after an entry may have been trimmed, so that `changes` misses nothing; if not, read the list again."""
