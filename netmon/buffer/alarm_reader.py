@@ -19,6 +19,7 @@ import hiredis
 
 from netmon.buffer.alarm_store import COMMANDS
 from netmon.buffer.connection import Connection, MovedError, encode_command, moved_to
+from netmon.buffer.stream import parse_id
 from netmon.errors import UnavailableError
 from netmon.log import limited
 from netmon.model import RedisSettings
@@ -56,13 +57,20 @@ class Batch(NamedTuple):
     """Whose stream it is: the identity of the journal; empty for commands."""
     entries: list[tuple[bytes, list[bytes]]]
     """ID, and names and values of the fields in turn."""
-    caught_up: bool
-    """Whether the stream had no more when it was read."""
 
     @property
     def position_field(self) -> str:
         """Field of the hash beside the alarms that says how far this stream's effects stand."""
         return position_field(self.owner, self.key)
+
+
+class Lag(NamedTuple):
+    """How far behind a stream we are."""
+
+    entries: int
+    """At most so many have not been worked on: others of the lane's streams are counted in."""
+    oldest_unix_ms: int
+    """When the oldest of them was written, about; 0 when there is none."""
 
 
 def position_field(owner: str, key: str) -> str:
@@ -151,11 +159,15 @@ class CommandReader(Reader):
         words = ("XREAD", "COUNT", _ENTRIES_MAX, "BLOCK", _BLOCK_MS, "STREAMS", COMMANDS, self._position)
         for _, entries in connection.command(*words) or []:
             self._position = entries[-1][0]
-            self._put([Batch("commands", COMMANDS, "", entries, True)])
+            self._put([Batch("commands", COMMANDS, "", entries)])
 
 
 class LaneReader(Reader):
-    """The three streams of a lane."""
+    """The three streams of a lane.
+
+    Attributes:
+        lags: Kind of stream to how far we are behind, as of a second ago.
+    """
 
     def __init__(
         self,
@@ -178,6 +190,7 @@ class LaneReader(Reader):
         """If it is the same again after a doubt, reading goes on behind what was read."""
         self._cursors: dict[str, bytes] = {}
         self._done: dict[str, bytes] = {}
+        self.lags: dict[str, Lag] = {}
         self._count = _ENTRIES_MAX
         self._tend_mono = 0.0
 
@@ -203,12 +216,12 @@ class LaneReader(Reader):
             self._owner = ""
             return
         if reply:
-            asked, self._count = self._count, min(_fitting(entries) for _, entries in reply)
-            self._put([self._batch(key.decode(), entries, asked) for key, entries in reply])
+            self._count = min(_fitting(entries) for _, entries in reply)
+            self._put([self._batch(key.decode(), entries) for key, entries in reply])
 
-    def _batch(self, key: str, entries: list[Any], asked: int) -> Batch:
+    def _batch(self, key: str, entries: list[Any]) -> Batch:
         self._cursors[key] = entries[-1][0]
-        return Batch(self._keys[key], key, self._owner, entries, len(entries) < asked)
+        return Batch(self._keys[key], key, self._owner, entries)
 
     def _attach(self, connection: Connection) -> bool:
         """Learns whose streams these are, and where to go on; False when there are none, or none of theirs yet."""
@@ -243,24 +256,40 @@ class LaneReader(Reader):
         return bool(connection.command("XRANGE", key, position, position, "COUNT", 1))
 
     def _tend(self, connection: Connection) -> None:
-        """Moves the groups on; makes them where they are missing, as after FLUSHALL."""
+        """Moves the groups on, makes them where they are missing, as after FLUSHALL, and sees how far we are behind."""
         now = time.monotonic()
         if now - self._tend_mono < _TEND_S:
             return
         self._tend_mono = now
         done = dict(self._done)
-        connection.send(b"".join([encode_command("XGROUP", "SETID", key, GROUP, done[key]) for key in done]))
-        missing = [
-            key
-            for key, reply in zip(done, connection.replies(len(done)), strict=True)
-            if isinstance(reply, hiredis.ReplyError)
-        ]
+        asked = [encode_command("XGROUP", "SETID", key, GROUP, done[key]) for key in done]
+        asked += [encode_command("XINFO", "STREAM", key) for key in done]
+        connection.send(b"".join(asked))
+        replies = connection.replies(len(asked))
+        moved, looks = replies[: len(done)], replies[len(done) :]
+        missing = [key for key, reply in zip(done, moved, strict=True) if isinstance(reply, hiredis.ReplyError)]
         # A stream that is not there is left to its receiver to make. It will not be trimmed before the next look.
         connection.send(b"".join([encode_command("XGROUP", "CREATE", key, GROUP, done[key]) for key in missing]))
         connection.replies(len(missing))
+        self.lags = {self._keys[key]: _lag(done[key], look) for key, look in zip(done, looks, strict=True)}
 
 
 def _fitting(entries: list[Any]) -> int:
     """How many entries like these to ask for."""
     octets = sum(len(fields[1]) for _, fields in entries if len(fields) > 1) // len(entries)
     return min(max(_REPLY_BYTES // max(octets, 1), _ENTRIES_MIN), _ENTRIES_MAX)
+
+
+def _lag(done: bytes, look: Any) -> Lag:
+    """How far we are behind in a stream, from what XINFO says of it."""
+    if isinstance(look, hiredis.ReplyError):
+        return Lag(0, 0)
+    facts = {look[at]: look[at + 1] for at in range(0, len(look), 2)}
+    length, first = facts[b"length"], facts[b"first-entry"]
+    here, last = parse_id(done), parse_id(facts[b"last-generated-id"])
+    if not length or last <= here:
+        return Lag(0, 0)
+    oldest = max(here, parse_id(first[0]))
+    # The second half of an ID counts within the journal, or within a pass of the late stream.
+    entries = last.seq - here.seq if last.seq > here.seq else length
+    return Lag(min(entries, length), oldest.ms)

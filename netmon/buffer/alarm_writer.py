@@ -117,7 +117,8 @@ class AlarmWriter:
 
     def take(self, unix_ns: int) -> bool:
         """Takes the lease if it is free; whether we lead now. A new fence has been raised then."""
-        self.close()
+        if self._sent:
+            self.close()
         token = f"{self._name}{os.urandom(_TOKEN_BYTES).hex()}".encode()
         keys = (LEASE, META, STREAM)
         fence: int = self._command("EVAL", _TAKE, len(keys), *keys, token, self._name, self._lease_ms, unix_ns)

@@ -66,8 +66,8 @@ class Line(Named, frozen=True, kw_only=True):
 
     medium: Medium
     carrier_id: str
-    endpoint_site_ids: tuple[str, str] | tuple[str]
-    """The sites at its ends; one for a line into a carrier's network or to a satellite."""
+    endpoint_site_ids: tuple[str, ...]
+    """The sites at its ends, one or two: one for a line into a carrier's network or to a satellite."""
     capacity_bps: int
     cost_tier: int = 1
     """1 is the cheapest; metered media have higher ones."""

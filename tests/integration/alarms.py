@@ -1,0 +1,213 @@
+"""The alarm worker as a process on a real Valkey, and a lane's streams filled by hand, as decode would.
+
+with Worker(tmp_path, server) as worker:
+    fill(client, [event(1, down=True)])
+    worker.wait_done(client)
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+import redis
+
+from netmon.alarms.model import Alarm, Change, Text
+from netmon.alarms.report import REPORT_FILE, AlarmReport
+from netmon.alarms.rule_model import ResourceOf, Rule
+from netmon.alarms.settings import AlarmSettings
+from netmon.buffer.alarm_reader import KINDS, position_field
+from netmon.buffer.alarm_store import META, STATE, STREAM, told_of
+from netmon.model import RedisSettings, TrapEvent, Varbind
+from tests.integration.harness import REPOSITORY
+from tests.integration.valkey import Valkey, wait_until
+
+RECEIVER = "test"
+OWNER = "journal-1"
+LINK_DOWN, LINK_UP = "1.3.6.1.6.3.1.1.5.3", "1.3.6.1.6.3.1.1.5.4"
+IF_INDEX = "1.3.6.1.2.1.2.2.1.1"
+FIRST_MS = 1_795_000_000_000
+
+RULES = tuple(
+    Rule(
+        id=effect,
+        trap_oids=(trap_oid,),
+        resource=ResourceOf(kind="interface", value_of=IF_INDEX),
+        alarm_type="link-down",
+        effect=effect,
+        severity="major",
+        text=Text("down", "断"),
+    )
+    for effect, trap_oid in (("raise", LINK_DOWN), ("clear", LINK_UP))
+)
+
+
+def event(
+    seq: int, *, source: str = "192.0.2.1", port: int = 1, trap_oid: str = LINK_DOWN, event_ms: int | None = None
+) -> TrapEvent:
+    """A notification about a port, a millisecond after the one with the seq before it."""
+    unix_ns = (FIRST_MS + seq if event_ms is None else event_ms) * 1_000_000
+    return TrapEvent(
+        seq=seq,
+        received_unix_ns=unix_ns,
+        event_unix_ns=unix_ns,
+        event_time_from="received",
+        source=source,
+        peer=source,
+        peer_port=162,
+        local="127.0.0.1",
+        version="v2c",
+        pdu="trap",
+        trust="other",
+        trap_oid=trap_oid,
+        uptime_centis=seq,
+        varbinds=[Varbind(f"{IF_INDEX}.{port}", "Integer32", port, name=f"ifIndex.{port}")],
+        digest="0123456789abcdef",
+    )
+
+
+def key(kind: str = "traps", lane: int = 0) -> str:
+    """Of a stream."""
+    return f"netmon:{{{RECEIVER}:{lane}}}:{kind}"
+
+
+def fill(
+    client: redis.Redis, events: Iterable[TrapEvent], *, kind: str = "traps", lane: int = 0, owner: str = OWNER
+) -> None:
+    """Appends notifications to a stream, as decode does; `seq` makes the ID."""
+    pipe = client.pipeline(transaction=False)
+    pipe.set(key("owner", lane), owner)
+    for one in events:
+        pipe.xadd(key(kind, lane), {"trap": msgspec.json.encode(one)}, id=f"{FIRST_MS + one.seq}-{one.seq}")
+    pipe.execute()
+
+
+def stored(client: redis.Redis) -> dict[str, Alarm]:
+    """Resource to alarm, as they stand in Redis."""
+    found: Any = client.hgetall(STATE)
+    alarms = (msgspec.json.decode(body, type=Alarm) for body in found.values())
+    return {alarm.resource: alarm for alarm in alarms}
+
+
+def changes(client: redis.Redis) -> list[Change]:
+    """All changes of alarms that were told."""
+    entries: Any = client.xrange(STREAM)
+    told = (told_of(entry_id, fields) for entry_id, fields in entries)
+    return [one.change for one in told if one.change is not None]
+
+
+def raises(client: redis.Redis) -> dict[str, int]:
+    """Resource to how often it was told to be raised."""
+    found: dict[str, int] = {}
+    for change in changes(client):
+        if change.kind == "raised":
+            found[change.alarm.resource] = found.get(change.alarm.resource, 0) + 1
+    return found
+
+
+def is_done(client: redis.Redis, lanes: Sequence[int] = (0,), owner: str = OWNER) -> bool:
+    """Whether the effects of all entries of all lanes stand."""
+    for lane in lanes:
+        for kind in KINDS:
+            newest: Any = client.xrevrange(key(kind, lane), count=1)
+            done: Any = client.hget(META, position_field(owner, key(kind, lane)))
+            if newest and newest[0][0] != done:
+                return False
+    return True
+
+
+class Worker:
+    """One `python -m netmon.role alarms`. As a context manager it starts, and ends."""
+
+    def __init__(self, folder: Path, server: Valkey, **settings: object) -> None:
+        """`settings` are laid over those of a test."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        defaults = AlarmSettings(
+            receivers=(RECEIVER,),
+            redis=RedisSettings(url=server.url),
+            directory=str(folder),
+            rules=RULES,
+            lease_s=1.0,
+        )
+        self._settings = msgspec.json.encode(msgspec.structs.replace(defaults, **settings))
+        self._log = folder / "worker.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.send(signal.SIGCONT)
+        self.kill()
+        if error is not None and self._log.exists():
+            error.add_note(self._log.read_text("utf-8", "replace")[-4_000:])
+
+    def start(self) -> None:
+        """Starts it."""
+        with self._log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "netmon.role", "alarms"],
+                cwd=REPOSITORY,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+            )
+        assert process.stdin is not None
+        process.stdin.write(self._settings)
+        process.stdin.close()
+        self._process = process
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal."""
+        assert self._process is not None, "not started"
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        self.send(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.send(signal.SIGTERM)
+        assert self._process is not None
+        return self._process.wait(20)
+
+    def report(self) -> AlarmReport | None:
+        """What it last told of itself."""
+        try:
+            return msgspec.json.decode((self.folder / REPORT_FILE).read_bytes(), type=AlarmReport)
+        except FileNotFoundError:
+            return None
+
+    def state(self) -> str:
+        """What it does, as it says."""
+        report = self.report()
+        return "" if report is None else report.state
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Log lines of an event."""
+        lines = self._log.read_text("utf-8", "replace").splitlines() if self._log.exists() else []
+        found = (json.loads(line) for line in lines if line.startswith("{"))
+        return [line for line in found if line["event"] == name]
+
+    def wait_done(self, client: redis.Redis, lanes: Sequence[int] = (0,)) -> None:
+        """Until the effects of all entries stand."""
+        wait_until(lambda: is_done(client, lanes), "the worker has done everything")
+
+
+def pause() -> None:
+    """A moment, for something to go wrong in."""
+    time.sleep(0.05)
