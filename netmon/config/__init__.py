@@ -8,24 +8,21 @@ The settings themselves, their defaults and reasons, are in `netmon.config.setti
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
 from netmon import model, sockets
+from netmon.config import checked
 from netmon.config import source as config_source
-from netmon.config.kinds import MIB, Section, lines_of, shown, sized
-from netmon.config.settings import EMBEDDED, PEERS_MAX, AllowRule, Config, Peer, names, section_of
+from netmon.config.kinds import MIB, lines_of
+from netmon.config.settings import EMBEDDED, PEERS_MAX, AllowRule, Config, Peer
 from netmon.config.snmpv3 import User, weaknesses
-from netmon.config.source import Mistake, Source, dotted
+from netmon.config.source import dotted
 from netmon.errors import ConfigError
 from netmon.mib import catalogue
 
@@ -42,15 +39,8 @@ __all__ = [
     "warnings",
 ]
 
-_EXPECTED = {
-    "bool_type": "true or false",
-    "int_type": "a whole number",
-    "path_type": "the path of a file",
-    "string_too_short": "some text",
-    "string_type": "text",
-    "tuple_type": "a list",
-}
-"""pydantic's kinds of errors in words; those that name a limit are in `_expected`."""
+_FILE_BYTES_MAX: Final = MIB
+"""Every setting with its comment is a fiftieth of this."""
 
 
 # --- From a file to settings. ---
@@ -67,99 +57,14 @@ def load(path: Path, *, thorough: bool = False) -> Config:
     Raises:
         ConfigError: The file cannot be read, or is wrong; `mistakes` has all there is to say, by line.
     """
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: not UTF-8 text at byte {error.start}"]) from None
-    source = config_source.parse(text)
-    elsewhere: list[str] | None = [] if thorough else None
+    source = config_source.parse(checked.text_of(path, _FILE_BYTES_MAX))
+    elsewhere: list[str] = []
     context = {"folder": (Path.cwd() / path).parent, "thorough": thorough, "elsewhere": elsewhere}
-    config, mistakes = _checked(source, context)
-    if config is None or mistakes or elsewhere:
-        raise ConfigError([*(_line(path, mistake) for mistake in sorted(set(mistakes))), *(elsewhere or [])])
+    values = {} if source.values is None else source.values
+    config, mistakes = checked.checked(Config, source, values, context=context)
+    if config is None or source.mistakes or elsewhere:
+        raise ConfigError([*checked.told(path, [*source.mistakes, *mistakes]), *elsewhere])
     return config
-
-
-def _line(path: Path, mistake: Mistake) -> str:
-    where = f"{path}:{mistake.line}: "
-    return f"{where}{mistake.path}: {mistake.text}" if mistake.path else f"{where}{mistake.text}"
-
-
-def _checked(source: Source, context: dict[str, Any]) -> tuple[Config | None, list[Mistake]]:
-    """The settings, None when they cannot be made, and everything that is wrong."""
-    values = source.values if source.values is not None else {}
-    if not isinstance(values, dict):
-        return None, [*source.mistakes, source.mistake((), f"found {_kind(values)}; expected settings, name: value")]
-    try:
-        return Config.model_validate(values, context=context), source.mistakes
-    except ValidationError as invalid:
-        told = {mistake.path for mistake in source.mistakes}
-        errors = (
-            error
-            for error in invalid.errors(include_url=False)
-            # What YAML could not read is None here, and was told already.
-            if error["input"] is not None or dotted(error["loc"]) not in told
-        )
-        return None, [*source.mistakes, *(source.mistake(error["loc"], _text(error)) for error in errors)]
-
-
-# --- Mistakes in words. ---
-
-
-def _text(error: ErrorDetails) -> str:
-    kind, found = error["type"], error["input"]
-    if kind == "extra_forbidden":
-        return f"unknown setting{_suggestion(error['loc'])}"
-    if kind == "value_error":
-        return str(error["ctx"]["error"])
-    if kind == "missing":
-        return "missing; expected it, since it has no default"
-    if kind == "model_type":
-        return f"found {_kind(found)}; expected settings, name: value"
-    number = sized if "_bytes" in str(error["loc"][-1]) else str
-    shown_value = number(found) if type(found) is int else shown(found)
-    return f"found {shown_value}; expected {_expected(error, number)}"
-
-
-def _expected(error: ErrorDetails, number: Callable[[int], str]) -> str:
-    limits = error.get("ctx", {})
-    match error["type"]:
-        case "literal_error":
-            return str(limits["expected"])
-        case "greater_than_equal":
-            return f"at least {number(limits['ge'])}"
-        case "less_than_equal":
-            return f"at most {number(limits['le'])}"
-        case kind:
-            return _EXPECTED.get(kind, error["msg"])
-
-
-def _kind(value: Any) -> str:
-    """What stands where settings should, without repeating it: it may be a URL with a password."""
-    return "text" if isinstance(value, str) else shown(value)
-
-
-def _suggestion(path: config_source.Path) -> str:
-    """The nearest setting of the same section, else the same name in another section, else all that is possible."""
-    name = str(path[-1])
-    known = list(_section_at(path[:-1]).model_fields)
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        return f"; did you mean {near[0]}?"
-    elsewhere = [setting for setting in names() if name in setting.replace("[]", "").split(".")]
-    if elsewhere:
-        return f"; did you mean {elsewhere[0]}?"
-    return f"; expected one of {', '.join(known)}"
-
-
-def _section_at(path: config_source.Path) -> type[Section]:
-    section: type[Section] = Config
-    for part in path:
-        if isinstance(part, str):
-            section = section_of(section.model_fields[part].annotation) or section
-    return section
 
 
 # --- From settings to what the processes are told. ---

@@ -20,6 +20,7 @@ from netmon import sockets
 from netmon.config.kinds import (
     Address,
     FilePath,
+    PasswordFile,
     Rate,
     SecretFile,
     Section,
@@ -34,6 +35,7 @@ ALERTMANAGERS_MAX: Final = 8
 FEEDS_MAX: Final = 8
 
 _TOKEN = re.compile(r"[!-~]{16,256}", re.ASCII)
+_RUNBOOK = re.compile(r"https?://[!#-;=?-Z\[\]_a-z~%-]{1,2000}", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 
 Intensity = Literal["1", "2", "3", "4", "5-", "5+", "6-", "6+", "7"]
@@ -46,15 +48,15 @@ INTENSITIES: Final[tuple[str, ...]] = get_args(Intensity)
 
 def _told_elsewhere(path: Path, info: Info, read: Callable[[Path], object]) -> Path:
     """In a thorough check, read a file, and put its mistakes beside those of the configuration: they have lines of their own."""
-    elsewhere: list[str] | None = (info.context or {}).get("elsewhere")
-    if elsewhere is None:
+    context = info.context or {}
+    if not context.get("thorough"):
         return path
     if not os.access(path, os.R_OK) or not path.is_file():
         raise ValueError(f"{path} cannot be read; expected a file")
     try:
         read(path)
     except ConfigError as error:
-        elsewhere.extend(error.mistakes)
+        context.get("elsewhere", []).extend(error.mistakes)
     return path
 
 
@@ -99,6 +101,14 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _runbook_url(value: str) -> str:
+    """Accept what a person can open in a browser; `{alarm_type}` is all that is filled in."""
+    plain = value.replace("{alarm_type}", "alarm")
+    if not _RUNBOOK.fullmatch(plain):
+        raise ValueError(f"found {shown(value)}; expected http://... or https://..., with {{alarm_type}} in it or without")
+    return value
+
+
 def _at_most(count: int) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
     def check(values: tuple[str, ...]) -> tuple[str, ...]:
         again = next((value for index, value in enumerate(values) if value in values[:index]), None)
@@ -130,6 +140,7 @@ RulesFile = Annotated[FilePath, AfterValidator(_rules)]
 FolderToRead = Annotated[FilePath, AfterValidator(_there)]
 TokenFile = Annotated[FilePath, AfterValidator(_token)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+RunbookUrl = Annotated[str, AfterValidator(_runbook_url)]
 Ratio = Annotated[Rate, Field(ge=0, le=1)]
 HostName = Annotated[str, AfterValidator(_host_name)]
 
@@ -195,6 +206,8 @@ class Posture(Section):
     lines_suspected_ratio: Ratio = 0.2
     """Share of an area's lines that fail."""
     lines_disaster_ratio: Ratio = 0.5
+    lines_failing_min: Annotated[StrictInt, Field(ge=1, le=100_000)] = 2
+    """Fewer failing lines say nothing of an area, whatever their share: of two lines, one is a half."""
     battery_suspected_sites: Annotated[StrictInt, Field(ge=1, le=100_000)] = 2
     """Sites of an area that run on batteries. One is a tripped breaker."""
     battery_disaster_sites: Annotated[StrictInt, Field(ge=1, le=100_000)] = 3
@@ -205,6 +218,8 @@ class Posture(Section):
     jma_intensity_suspected: Annotated[Intensity, BeforeValidator(_intensity)] = "4"
     jma_intensity_disaster: Annotated[Intensity, BeforeValidator(_intensity)] = "5-"
     """5弱: where furniture falls, and the rules of most municipalities call staff in."""
+    jma_warning: Literal["none", "suspected"] = "suspected"
+    """What a weather warning (警報) makes of an area. An emergency warning (特別警報) is a disaster, an advisory nothing."""
     jma_hold_s: Annotated[StrictInt, Field(ge=60, le=30 * _DAY_S)] = 21_600
     """A telegram counts for six hours, if it is not cancelled."""
 
@@ -258,6 +273,10 @@ class Alertmanager(Section):
     """Every member of the cluster, since each one that is up has to know; empty: none."""
     token_file: TokenFile | None = None
     """File with a bearer token; null sends none."""
+    username: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^:\x00-\x1f]+$")] | None = None
+    """Of HTTP Basic authentication, which is what Alertmanager's own web configuration has."""
+    password_file: PasswordFile | None = None
+    """Its password, on one line."""
     tls_ca_file: SecretFile | None = None
     """Certificates (PEM) that https:// servers are checked against; null takes the system's."""
     timeout_s: Annotated[StrictInt, Field(ge=1, le=300)] = 10
@@ -268,6 +287,13 @@ class Alertmanager(Section):
     """For so long the end of an alarm is told again."""
     silences: StrictBool = True
     """An alarm that is acknowledged or shelved here is silenced there."""
+    acks_from_silences: StrictBool = False
+    """A silence that somebody makes there for one alarm acknowledges it here. Off: whoever may silence there may not
+    always acknowledge here."""
+    language: Literal["ja", "en"] = "ja"
+    """Of what people read in an alert; the languages of one alert would be two alerts' length on a telephone."""
+    runbook_url: RunbookUrl | None = None
+    """Put into every alert; `{alarm_type}` in it stands for the type of the alarm."""
 
 
 class Jma(Section):

@@ -6,8 +6,9 @@ import ipaddress
 import math
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StrictInt
 from pydantic import ValidationInfo as Info
@@ -214,3 +215,22 @@ class Section(BaseModel):
     """What all groups of settings have in common: frozen, and nothing unknown in them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def names(section: type[Section], prefix: str = "") -> Iterator[str]:
+    """Yield every setting in order, such as `receiver.limits.nesting_max` and `receiver.allow[].sources`."""
+    for name, info in section.model_fields.items():
+        inner = section_of(info.annotation)
+        if inner is None:
+            yield prefix + name
+        else:
+            is_list = info.annotation is not inner
+            yield from names(inner, f"{prefix}{name}[]." if is_list else f"{prefix}{name}.")
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """The section that a field of this type holds, by itself or as a list; None for plain values."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, Section):
+            return candidate
+    return None

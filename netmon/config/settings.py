@@ -12,13 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, field_validator
 from pydantic import ValidationInfo as Info
 
 from netmon import sockets
+from netmon.config import kinds
 from netmon.config.alarms import Alarms, Alertmanager, Api, Jma, Posture, Region
 from netmon.config.kinds import (
     GIB,
@@ -354,20 +355,6 @@ class Config(Section):
         return value
 
 
-def names(section: type[Section] = Config, prefix: str = "") -> Iterator[str]:
+def names() -> Iterator[str]:
     """Yield every setting in order, such as `receiver.limits.nesting_max` and `receiver.allow[].sources`."""
-    for name, info in section.model_fields.items():
-        inner = section_of(info.annotation)
-        if inner is None:
-            yield prefix + name
-        else:
-            is_list = info.annotation is not inner
-            yield from names(inner, f"{prefix}{name}[]." if is_list else f"{prefix}{name}.")
-
-
-def section_of(annotation: Any) -> type[Section] | None:
-    """The section that a field of this type holds, by itself or as a list; None for plain values."""
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, Section):
-            return candidate
-    return None
+    return kinds.names(Config)

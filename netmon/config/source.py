@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import yaml
+
+DEPTH_MAX: Final = 100
+"""Nesting of a text. Ours needs 6; libyaml's composer recurses on the stack of C, where too deep is a crash."""
+VALUES_MAX: Final = 5_000_000
+"""Values in a text, as often as aliases repeat them: a region of 100,000 devices has half of it."""
+_WORDS_BYTES_MAX: Final = 1 << 20
+"""PyYAML's own parser has better words for what is wrong, and takes seconds for each of these."""
+
+_Fast: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's, where PyYAML was built with it: ten times faster."""
 
 Path = tuple[str | int, ...]
 """Where a setting is: `("receiver", "listen", 0)` is written `receiver.listen[0]`."""
@@ -53,7 +63,7 @@ def dotted(path: Path) -> str:
 def parse(text: str) -> Source:
     """Read one YAML document; whatever is wrong with it is in `mistakes`, and `values` holds the rest."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = _compose(text)
         reader = _Reader()
         values = None if node is None else reader.read(node, ())
     except yaml.MarkedYAMLError as error:
@@ -64,7 +74,44 @@ def parse(text: str) -> Source:
         return Source(None, mistakes=[Mistake(line, "", f"not YAML: U+{error.character:04X} is not allowed")])
     except RecursionError:
         return Source(None, mistakes=[Mistake(1, "", "nested too deeply")])
+    except _TooMuchError as error:
+        return Source(None, mistakes=[Mistake(1, "", str(error))])
     return Source(values, reader.lines, reader.mistakes)
+
+
+class _TooMuchError(Exception):
+    """Deeper than DEPTH_MAX, or more than VALUES_MAX values."""
+
+
+def _compose(text: str) -> yaml.Node | None:
+    """PyYAML's nodes, made by libyaml; a text that it refuses goes to PyYAML's own parser for the words.
+
+    Raises:
+        yaml.YAMLError: It is not YAML.
+        _TooMuchError: It is nested too deeply to be composed.
+    """
+    try:
+        if _depth(text) > DEPTH_MAX:
+            raise _TooMuchError("nested too deeply")
+        return yaml.compose(text, Loader=_Fast)
+    except yaml.YAMLError:
+        if len(text) > _WORDS_BYTES_MAX:
+            raise
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
+def _depth(text: str) -> int:
+    """How deep a text is nested, or the first depth that is too deep."""
+    depth = deepest = 0
+    for event in yaml.parse(text, Loader=_Fast):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            deepest = max(deepest, depth)
+            if deepest > DEPTH_MAX:
+                break
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return deepest
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
@@ -84,9 +131,13 @@ class _Reader:
         self.lines: dict[Path, int] = {}
         self.mistakes: list[Mistake] = []
         self._open: list[yaml.Node] = []
+        self._values = 0
         self._scalars = yaml.SafeLoader("")
 
     def read(self, node: yaml.Node, path: Path) -> Any:
+        self._values += 1
+        if self._values > VALUES_MAX:
+            raise _TooMuchError(f"more than {VALUES_MAX:,} values, counting what aliases repeat")
         self.lines.setdefault(path, node.start_mark.line + 1)
         if any(node is outer for outer in self._open):
             self._note(node, path, "refers to itself; expected settings that end somewhere")
