@@ -273,7 +273,7 @@ class Alertmanager(Section):
     """Every member of the cluster, since each one that is up has to know; empty: none."""
     token_file: TokenFile | None = None
     """File with a bearer token; null sends none."""
-    username: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^:\x00-\x1f]+$")] | None = None
+    username: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     """Of HTTP Basic authentication, which is what Alertmanager's own web configuration has."""
     password_file: PasswordFile | None = None
     """Its password, on one line."""
@@ -294,6 +294,19 @@ class Alertmanager(Section):
     """Of what people read in an alert; the languages of one alert would be two alerts' length on a telephone."""
     runbook_url: RunbookUrl | None = None
     """Put into every alert; `{alarm_type}` in it stands for the type of the alarm."""
+
+    @field_validator("password_file")
+    @classmethod
+    def _one_way_in(cls, value: Path | None, info: Info) -> Path | None:
+        """Refuse half of a user, a user beside a token, and a user whose name HTTP cannot tell from the password."""
+        username, token_file = info.data.get("username"), info.data.get("token_file")
+        if (username is None) != (value is None):
+            raise ValueError("expected username and password_file, or neither")
+        if username is not None and token_file is not None:
+            raise ValueError("expected a token_file, or username and password_file")
+        if username is not None and ":" in username:
+            raise ValueError("found a colon in username; expected one without (RFC 7617)")
+        return value
 
 
 class Jma(Section):
