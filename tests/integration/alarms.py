@@ -80,13 +80,19 @@ def key(kind: str = "traps", lane: int = 0) -> str:
 
 
 def fill(
-    client: redis.Redis, events: Iterable[TrapEvent], *, kind: str = "traps", lane: int = 0, owner: str = OWNER
+    client: redis.Redis,
+    events: Iterable[TrapEvent],
+    *,
+    kind: str = "traps",
+    lane: int = 0,
+    owner: str = OWNER,
+    first_ms: int = FIRST_MS,
 ) -> None:
     """Appends notifications to a stream, as decode does; `seq` makes the ID."""
     pipe = client.pipeline(transaction=False)
     pipe.set(key("owner", lane), owner)
     for one in events:
-        pipe.xadd(key(kind, lane), {"trap": msgspec.json.encode(one)}, id=f"{FIRST_MS + one.seq}-{one.seq}")
+        pipe.xadd(key(kind, lane), {"trap": msgspec.json.encode(one)}, id=f"{first_ms + one.seq}-{one.seq}")
     pipe.execute()
 
 
