@@ -14,8 +14,10 @@ from typing import Final, Literal
 
 import msgspec
 
+from netmon.alarms.flood import FloodState
 from netmon.alarms.model import Change
 from netmon.alarms.posture_model import PostureChange
+from netmon.api.answers import flood_view
 from netmon.api.view import change_view, posture_change_view
 from netmon.buffer.alarm_store import Entry
 
@@ -34,6 +36,7 @@ ResetReason = Literal["slow", "reloaded", "missed"]
 
 _change = msgspec.json.Decoder(Change).decode
 _posture = msgspec.json.Decoder(PostureChange).decode
+_flood = msgspec.json.Decoder(FloodState).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -65,7 +68,7 @@ def event_of(entry: Entry) -> Event | None:
         if (body := fields.get(b"posture")) is not None:
             return event_bytes("posture", entry_id, _encode(posture_change_view(_posture(body))))
         if (body := fields.get(b"flood")) is not None:
-            return event_bytes("flood", entry_id, _encode(msgspec.Raw(body)))
+            return event_bytes("flood", entry_id, _encode(flood_view(_flood(body))))
         if b"reset" in fields:
             return reset_event(entry_id, "reloaded")
     except msgspec.MsgspecError:

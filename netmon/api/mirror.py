@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
+from netmon.alarms.flood import FloodState
 from netmon.alarms.posture_model import AreaPosture, PostureChange
 from netmon.api.events import Hub, event_of, reset_event
 from netmon.api.listing import Listing, Row
@@ -49,6 +50,7 @@ class _Change(msgspec.Struct, gc=False):
 
 _change = msgspec.json.Decoder(_Change).decode
 _posture = msgspec.json.Decoder(PostureChange).decode
+_flood = msgspec.json.Decoder(FloodState).decode
 
 
 class Mirror:
@@ -57,7 +59,7 @@ class Mirror:
     Attributes:
         listing: All alarms.
         postures: Area ID to where it stands.
-        flood: JSON of the last FloodState; None before there was one.
+        flood: Whether people are told more than they can read.
         stream_id: ID of the entry up to which all this is complete.
         epoch: Name of the present listing; each reload makes a new one.
         has_worker: Whether a worker leads.
@@ -68,7 +70,7 @@ class Mirror:
         """`hub` is told of every change."""
         self.listing = Listing()
         self.postures: dict[str, AreaPosture] = {}
-        self.flood: msgspec.Raw | None = None
+        self.flood = FloodState()
         self.stream_id = "0-0"
         self.epoch = ""
         self.has_worker = False
@@ -176,7 +178,7 @@ class Mirror:
         is_first = not self.is_loaded
         self.listing = listing
         self.postures = dict(meta.postures)
-        self.flood = meta.flood
+        self.flood = FloodState() if meta.flood is None else _flood(meta.flood)
         self.stream_id = stream_id
         self.epoch = f"{time.time_ns():x}"
         self._heard_mono_ns = time.monotonic_ns()
@@ -214,7 +216,7 @@ class Mirror:
                 now = _posture(body).now
                 self.postures[now.area] = now
             elif (body := fields.get(b"flood")) is not None:
-                self.flood = msgspec.Raw(body)
+                self.flood = _flood(body)
         except msgspec.MsgspecError as error:
             limited.warning("mirror.entry_skipped", reason=str(error))
 

@@ -146,6 +146,14 @@ def no_parameters(parameters: Iterable[tuple[str, str]]) -> None:
         raise invalid(mistakes)
 
 
+def given_once(parameters: Iterable[tuple[str, str]], name: str) -> str | None:
+    """The only parameter that there may be; None when it is not there. Raises ProblemError."""
+    given, mistakes = _given(parameters, (name,))
+    if mistakes:
+        raise invalid(mistakes)
+    return given.get(name)
+
+
 def _given(parameters: Iterable[tuple[str, str]], known: Sequence[str]) -> tuple[dict[str, str], list[Mistake]]:
     given: dict[str, str] = {}
     mistakes: list[Mistake] = []
