@@ -79,7 +79,7 @@ class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True):
     posture: PostureSettings = PostureSettings()
     lease_s: float = 5.0
     """A worker that has been silent for so long is replaced by one that waits."""
-    stream_entries_max: int = 1_000_000
+    stream_entries_max: int = 100_000
     """Entries of `netmon:alarms` that are kept."""
     log_level: str = "info"
     log_format: Literal["console", "json"] = "json"

@@ -41,6 +41,8 @@ __all__ = [
 
 _FILE_BYTES_MAX: Final = MIB
 """Every setting with its comment is a fiftieth of this."""
+_ALARM_BYTES: Final = 2_048
+"""Of an alarm, or of a change of one, in Redis: one of ten changes and a comment has 1.5 kB."""
 
 
 # --- From a file to settings. ---
@@ -160,11 +162,12 @@ def _peer_redis(peer: Peer) -> model.RedisSettings:
 def embedded_memory_bytes_max(config: Config) -> int:
     """`maxmemory` for an embedded Valkey, so far above the streams' budgets that decode, not Valkey, says when to stop.
 
-    A quarter more than the streams, for the consumer groups' lists of pending entries, and 64 MiB for the rest: the
-    clients' buffers and one batch of appends in flight.
+    A quarter more than the streams, for the consumer groups' lists of pending entries; 64 MiB for the rest: the
+    clients' buffers and one batch of appends in flight; and what the alarms and their changes may take at most.
     """
     lanes = len(config.receiver.listen) * config.receiver.lanes_per_listener
-    return lanes * config.redis.stream_memory_bytes_max * 5 // 4 + 64 * MIB
+    alarms = config.alarms.alarms_max + config.alarms.stream_entries_max if config.alarms.enabled else 0
+    return lanes * config.redis.stream_memory_bytes_max * 5 // 4 + 64 * MIB + alarms * _ALARM_BYTES
 
 
 def log_format(config: Config) -> Literal["console", "json"]:

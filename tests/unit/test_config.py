@@ -308,11 +308,12 @@ def test_redis_urls_that_can_be_used(tmp_path: Path, url: str) -> None:
 
 def test_embedded_memory_leaves_room_above_the_streams(tmp_path: Path) -> None:
     """Decode stops at the streams' budget; Valkey's own limit must not come first."""
-    settings = config.load(
-        written(tmp_path, "redis: {stream_memory_bytes_max: 100MiB}\nreceiver: {lanes_per_listener: 4}")
-    )
+    lanes = "redis: {stream_memory_bytes_max: 100MiB}\nreceiver: {lanes_per_listener: 4}\n"
+    settings = config.load(written(tmp_path, f"{lanes}alarms: {{alarms_max: 1000, stream_entries_max: 1048}}"))
+    without = config.load(written(tmp_path, f"{lanes}alarms: {{enabled: false}}"))
 
-    assert config.embedded_memory_bytes_max(settings) == (4 * 125 + 64) << 20
+    assert config.embedded_memory_bytes_max(settings) == (4 * 125 + 64 + 4) << 20
+    assert config.embedded_memory_bytes_max(without) == (4 * 125 + 64) << 20
 
 
 def test_shipped_file_needs_no_warning() -> None:
