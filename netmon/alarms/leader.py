@@ -19,6 +19,7 @@ from netmon.alarms.model import Alarm, Command, CommandResult
 from netmon.alarms.report import Counts
 from netmon.alarms.rules import Matcher
 from netmon.alarms.settings import AlarmSettings
+from netmon.alarms.situation import News, Situation
 from netmon.buffer.alarm_reader import KINDS, Batch, CommandReader, Lag, LaneReader, position_field
 from netmon.buffer.alarm_store import COMMANDS
 from netmon.buffer.alarm_writer import AlarmWriter, Flush
@@ -42,6 +43,7 @@ class Leader:
     Attributes:
         book: All alarms.
         intake: Where notifications go in.
+        situation: Where the areas stand.
         flooding: Whether there are more alarms than a person can read.
     """
 
@@ -74,6 +76,7 @@ class Leader:
         self.book = Book(settings.lifecycle, settings.flood, topology)
         self.book.load(writer.load_alarms())
         self.intake = Intake(matcher, topology, counts, self.book.observe, unmatched=unmatched, left_out=left_out)
+        self.situation = Situation(settings.posture, topology, self._meta, time.time_ns())
         self.flooding = "flood" in self._meta and msgspec.json.decode(self._meta["flood"], type=FloodState).active
         self._settings = settings
         self._writer = writer
@@ -127,7 +130,10 @@ class Leader:
         if mono_ns >= self._tick_due:
             self._tick_due = mono_ns + _TICK_NS
             self.book.tick(now_unix_ns)
+            self.situation.count(self.intake.area_seconds)
             self.intake.area_seconds.clear()
+        self.situation.tick(self.book, self._is_caught_up, now_unix_ns)
+        self._pending.add(self.situation.take(now_unix_ns))
         self._write(mono_ns)
         if mono_ns >= self._lease_due:
             self._lease_due = mono_ns + int(self._settings.lease_s * 1e9) // _LEASE_SHARE
@@ -170,6 +176,10 @@ class Leader:
                 found[kind] = Lag(found[kind].entries + lag.entries, min(oldest, default=0))
         return found
 
+    def _is_caught_up(self) -> bool:
+        lags = self.lags()
+        return not any(lags[kind].entries for kind in ("express", "traps"))
+
     # -- commands
 
     def _command(self, batch: Batch, now_unix_ns: int) -> None:
@@ -179,7 +189,8 @@ class Leader:
         commands: dict[str, Command] = {}
         for entry_id, fields in wanted:
             try:
-                self._sort(fields, commands)
+                if not self.situation.command(fields[0], fields[1], now_unix_ns):
+                    self._sort(fields, commands)
             except msgspec.DecodeError as error:
                 self._counts.commands_unreadable += 1
                 limited.warning("alarms.command_unreadable", entry=entry_id.decode(), detail=str(error))
@@ -241,6 +252,8 @@ class _Pending:
         """By `position_field`: the stream's key, and the ID of the last entry that was taken."""
         self._book = book
         self._alarms: dict[str, Alarm] = {}
+        self._meta: dict[str, bytes] = {}
+        self._forgotten: set[str] = set()
         self._purged: set[str] = set()
         self._flood: FloodState | None = None
 
@@ -259,6 +272,15 @@ class _Pending:
             self.told.append(("flood", taken.flood))
         return taken.flood
 
+    def add(self, news: News | None) -> None:
+        """Takes what the areas' situation has to tell."""
+        if news is None:
+            return
+        self.told += [("posture", change) for change in news.told]
+        self.results += news.results
+        self._meta.update(news.meta)
+        self._forgotten = (self._forgotten | set(news.forgotten)) - set(news.meta)
+
     @property
     def is_urgent(self) -> bool:
         """Whether somebody is to be told."""
@@ -267,11 +289,14 @@ class _Pending:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write, not even a position."""
-        return not (self.told or self.results or self.positions or self._alarms or self._purged)
+        return not (
+            self.told or self.results or self.positions or self._alarms or self._purged or self._meta or self._forgotten
+        )
 
     def flush(self) -> Flush:
         """All of it as one transaction."""
-        meta: dict[str, bytes | str] = {field: position for field, (_, position) in self.positions.items()}
+        meta: dict[str, bytes | str] = {**self._meta}
+        meta |= {field: position for field, (_, position) in self.positions.items()}
         if self._flood is not None:
             meta["flood"] = msgspec.json.encode(self._flood)
         return Flush(
@@ -279,5 +304,6 @@ class _Pending:
             purged=list(self._purged),
             told=self.told,
             meta=meta,
+            forgotten=list(self._forgotten),
             results=self.results,
         )

@@ -186,9 +186,8 @@ class PostureBook:
         why_not = self.refusal(area, declaration, now_unix_ns)
         if why_not:
             return why_not
-        if declaration is not None and declaration.posture != "disaster":
-            latest = now_unix_ns + HOLD_DOWN_MAX_S * _NS
-            declaration = replace(declaration, until_unix_ns=min(declaration.until_unix_ns or latest, latest))
+        if declaration is not None:
+            declaration = capped(replace(declaration, unix_ns=min(declaration.unix_ns, now_unix_ns)))
         self._shown[area] = replace(self._shown[area], declaration=declaration)
         return ""
 
@@ -343,6 +342,14 @@ class PostureBook:
                 self._learned[area] = _read(body, _Learned) or self._learned[area]
             elif name.startswith(_BULLETIN_FIELD) and (bulletin := _read(body, Bulletin)) is not None:
                 self.bulletin(bulletin, now_unix_ns)
+
+
+def capped(declaration: Declaration) -> Declaration:
+    """The declaration with the end that it is given if it holds an area down; a disaster has none but what was said."""
+    if declaration.posture == "disaster":
+        return declaration
+    latest = declaration.unix_ns + HOLD_DOWN_MAX_S * _NS
+    return replace(declaration, until_unix_ns=min(declaration.until_unix_ns or latest, latest))
 
 
 def level_of(bulletin: Bulletin, area: str) -> Level:

@@ -23,7 +23,9 @@ class AreaReport(msgspec.Struct, frozen=True, kw_only=True):
 
     posture: Posture = "normal"
     notifications: int = 0
-    """Of its devices, since the start: their rate is the area's trap rate."""
+    """Of its devices, since the start."""
+    trap_rate: float = 0.0
+    """Of them, notifications a second, in the last second."""
 
 
 class Counts(msgspec.Struct, kw_only=True):

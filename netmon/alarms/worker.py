@@ -198,7 +198,14 @@ class AlarmRole:
             flood=leader.flooding,
             lag_entries={kind: lag.entries for kind, lag in lags.items()},
             oldest_pending_s=max(report.unix_ns / 1e9 - oldest_ms / 1e3, 0.0) if oldest_ms else 0.0,
-            areas={area: AreaReport(notifications=count) for area, count in leader.intake.area_totals.items()},
+            areas={
+                shown.area: AreaReport(
+                    posture=shown.posture,
+                    notifications=leader.intake.area_totals[shown.area],
+                    trap_rate=leader.situation.rates[shown.area],
+                )
+                for shown in leader.situation.postures
+            },
         )
 
 

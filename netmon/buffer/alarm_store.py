@@ -70,6 +70,8 @@ class DeclarationOf(msgspec.Struct, frozen=True, kw_only=True):
     """Area ID."""
     declaration: Declaration | None
     """None: withdrawn."""
+    id: str = ""
+    """Of the result, as that of a command; empty: nobody waits for one."""
 
 
 class Reset(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,9 +199,16 @@ class AlarmView:
         """Asks the worker to do something to an alarm. The same ID again, within ten minutes, does nothing."""
         self._put("command", command)
 
-    def declare(self, area: str, declaration: Declaration | None) -> None:
-        """Declares the posture of an area, or withdraws (None) what was declared."""
-        self._put("declaration", DeclarationOf(area=area, declaration=declaration))
+    def declare(self, area: str, declaration: Declaration | None, command_id: str = "") -> None:
+        """Declares the posture of an area, or withdraws (None) what was declared; with an ID, `result` tells what became of it."""
+        self._put("declaration", DeclarationOf(area=area, declaration=declaration, id=command_id))
+
+    def ask_declare(
+        self, area: str, declaration: Declaration | None, command_id: str, timeout_s: float
+    ) -> CommandResult | None:
+        """The same, and waits; None when no worker has done it in time: it may be done later."""
+        self.declare(area, declaration, command_id)
+        return self._wait(command_id, timeout_s)
 
     def put_bulletin(self, bulletin: Bulletin) -> None:
         """Hands a telegram to the worker. The same one twice counts once."""
@@ -212,9 +221,12 @@ class AlarmView:
 
     def ask(self, command: Command, timeout_s: float) -> CommandResult | None:
         """Puts a command and waits for what becomes of it; None when no worker has done it in time: it may be done later."""
-        deadline = time.monotonic() + timeout_s
         self.put(command)
-        while (found := self.result(command.id)) is None and time.monotonic() < deadline:
+        return self._wait(command.id, timeout_s)
+
+    def _wait(self, command_id: str, timeout_s: float) -> CommandResult | None:
+        deadline = time.monotonic() + timeout_s
+        while (found := self.result(command_id)) is None and time.monotonic() < deadline:
             time.sleep(_RESULT_POLL_S)
         return found
 
