@@ -24,7 +24,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     at_least: float | None = None
     at_most: float | None = None
     matches: str | None = None
-    """Regular expression, anywhere in the value."""
+    """Regular expression, anywhere in the value, its label or its text."""
     is_present: bool | None = None
 
 
@@ -48,6 +48,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     trap_oids: tuple[str, ...]
     """Of the notification; one that ends in `.` stands for all below it."""
     when: tuple[Condition, ...] = ()
+    at_line: bool | None = None
+    """Only for a port at which a line of the inventory ends, or only for others."""
     resource: ResourceOf
     alarm_type: str
     """Of the alarm, such as `link-down`; the rule that clears it names the same one."""

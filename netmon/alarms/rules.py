@@ -138,10 +138,14 @@ class Matcher:
             if not compiled.applies(event.varbinds):
                 continue
             rule = compiled.rule
+            if facts is None and (rule.effect != "none" or rule.at_line is not None):
+                facts = _Facts(event, self._sender(event), self._topology)
+            if facts is not None:
+                if rule.at_line is not None and rule.at_line is not facts.is_at_line():
+                    continue
+                if rule.effect != "none":
+                    said.append(compiled.say(facts))
             rule_ids.append(rule.id)
-            if rule.effect != "none":
-                facts = facts or _Facts(event, self._sender(event), self._topology)
-                said.append(compiled.say(facts))
             if not rule.go_on:
                 break
         return tuple(said), tuple(rule_ids)
@@ -224,6 +228,7 @@ class _Compiled:
 
     def say(self, facts: _Facts) -> _Said:
         """What it makes of a notification to which it applies."""
+        facts.begin()
         resource, where = self._resource(facts)
         rule = self.rule
         constant = self._qualifier.constant
@@ -262,6 +267,10 @@ class _Facts:
         self._topology = topology
         self._port: tuple[int | None, str] | None = None
 
+    def begin(self) -> None:
+        """Forgets what another rule has found out."""
+        self.index, self.where, self._port = "", self.sender.where, None
+
     def port(self) -> tuple[int | None, str]:
         """ifIndex and name of the port that is spoken of; None and empty where that is not told."""
         if self._port is None:
@@ -286,6 +295,10 @@ class _Facts:
             if port.index == if_index or (if_index is None and name and port.name == name):
                 return port.index, name or port.name, line
         return if_index, name, line
+
+    def is_at_line(self) -> bool:
+        """Whether a line ends at the port."""
+        return self.known_port()[2] is not None
 
     def at_line(self, line: str) -> Where:
         """Where a line is."""
@@ -391,7 +404,7 @@ def _index_of(resource: ResourceOf) -> Callable[[_Facts], str]:
         varbind = find(facts.varbinds)
         if varbind is None:
             return ""
-        return _token(instance(varbind, reference) if resource.index_of else shown(varbind), INDEX_LETTERS_MAX)
+        return _token(instance(varbind, reference) if resource.index_of else shown(varbind, "value"), INDEX_LETTERS_MAX)
 
     return index
 
@@ -424,8 +437,12 @@ def _asked(condition: Condition) -> list[Callable[[Varbind], bool]]:
         asked.append(_between(condition.at_least, condition.at_most))
     if condition.matches is not None:
         search = re.compile(condition.matches).search
-        asked.append(lambda varbind: search(shown(varbind)[:MATCHED_LETTERS_MAX]) is not None)
+        asked.append(lambda varbind: any(search(text[:MATCHED_LETTERS_MAX]) for text in _texts_of(varbind)))
     return asked
+
+
+def _texts_of(varbind: Varbind) -> list[str]:
+    return [text for text in (shown(varbind, "value"), varbind.label, varbind.text) if text]
 
 
 def _one_of(wanted: tuple[str | int, ...]) -> Callable[[Varbind], bool]:

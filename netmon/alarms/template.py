@@ -20,9 +20,9 @@ TEXT_LETTERS_MAX: Final = 512
 """Of a text as a whole."""
 MISSING: Final = "?"
 """What stands for an object that the notification does not hold."""
-FORMS: Final = ("value", "label", "text", "index")
-"""Behind the bar: the value as sent, its name, what its DISPLAY-HINT makes of it, the instance. Without: the name, else the
-text, else the value."""
+FORMS: Final = ("value", "label", "text", "index", "parent")
+"""Behind the bar: the value as sent, its name, what its DISPLAY-HINT makes of it, the instance, and of an OID all but its last
+arc. Without: the name, else the text, else the value."""
 WORDS: Final = ("device", "index", "interface", "line", "site", "source", "trap")
 """What a template can name beside objects; docs/alarms.md tells what each means."""
 
@@ -90,6 +90,8 @@ def shown(varbind: Varbind, form: str = "") -> str:
     if form == "text":
         return varbind.text or ""
     value = "" if varbind.value is None else str(varbind.value)
+    if form == "parent":
+        return value.rpartition(".")[0]
     return value if form == "value" else varbind.label or varbind.text or value
 
 

@@ -1,0 +1,107 @@
+"""Notifications that no rule knows: counted by trap OID, so that somebody sees what rules are missing.
+
+Pure. Bounded, whoever sends what: the table keeps as many trap OIDs as it has room for. A new one takes the place of one that
+came rarely and long ago, whose count goes to `other`: nothing is ever left uncounted.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from netmon.alarms.template import plain
+from netmon.model import TrapEvent
+
+ROWS_MAX: Final = 200
+"""Trap OIDs that are kept. A network has some dozens; more are forged, and no person reads them."""
+OID_LETTERS_MAX: Final = 256
+NAME_LETTERS_MAX: Final = 64
+ADDRESS_LETTERS_MAX: Final = 64
+
+
+class Unmatched(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One kind of notification."""
+
+    trap_oid: str
+    name: str = ""
+    """Empty when no catalogue knows it."""
+    count: int
+    last_source: str
+    """Address of the device that sent the newest."""
+    last_unix_ns: int
+    """Event time of the newest."""
+
+
+class UnmatchedReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The table at one moment: JSON in the field `unmatched` of the hash `{netmon:alarms}:meta`."""
+
+    rows: tuple[Unmatched, ...] = ()
+    """The most frequent first."""
+    other: int = 0
+    """Notifications of trap OIDs that are not in `rows` any more."""
+
+    @property
+    def total(self) -> int:
+        """All notifications that no rule knew."""
+        return self.other + sum(row.count for row in self.rows)
+
+
+class _Row(msgspec.Struct):
+    """One row in the making."""
+
+    name: str
+    count: int
+    last_source: str
+    last_unix_ns: int
+    touched: int
+    """Number of the notification that touched it last."""
+
+
+class UnmatchedTable:
+    """Counts unmatched notifications."""
+
+    def __init__(self, before: UnmatchedReport | None = None, rows_max: int = ROWS_MAX) -> None:
+        """Go on from a report of an earlier worker, or from nothing."""
+        self._rows_max = rows_max
+        self._rows: dict[str, _Row] = {}
+        self._other = 0
+        self._touched = 0
+        if before is not None:
+            self._other = before.other + sum(row.count for row in before.rows[rows_max:])
+            for row in before.rows[:rows_max]:
+                self._rows[row.trap_oid] = _Row(row.name, row.count, row.last_source, row.last_unix_ns, 0)
+
+    def add(self, event: TrapEvent) -> None:
+        """Count one notification."""
+        self._touched += 1
+        oid = event.trap_oid if len(event.trap_oid) <= OID_LETTERS_MAX else plain(event.trap_oid, OID_LETTERS_MAX)
+        row = self._rows.get(oid)
+        if row is None:
+            if len(self._rows) >= self._rows_max:
+                self._make_room()
+            name = plain(event.name or "", NAME_LETTERS_MAX)
+            row = self._rows[plain(oid, OID_LETTERS_MAX)] = _Row(name, 0, "", 0, 0)
+        row.count += 1
+        row.touched = self._touched
+        if event.event_unix_ns >= row.last_unix_ns:
+            row.last_source, row.last_unix_ns = plain(event.source, ADDRESS_LETTERS_MAX), event.event_unix_ns
+
+    def report(self) -> UnmatchedReport:
+        """The table as it is now."""
+        rows = [
+            Unmatched(
+                trap_oid=oid,
+                name=row.name,
+                count=row.count,
+                last_source=row.last_source,
+                last_unix_ns=row.last_unix_ns,
+            )
+            for oid, row in self._rows.items()
+        ]
+        return UnmatchedReport(rows=tuple(sorted(rows, key=lambda row: (-row.count, row.trap_oid))), other=self._other)
+
+    def _make_room(self) -> None:
+        """Drop the row that came most rarely; of several, the one that is silent for the longest."""
+        oid = min(self._rows, key=lambda oid: (self._rows[oid].count, self._rows[oid].touched))
+        self._other += self._rows.pop(oid).count
