@@ -77,12 +77,17 @@ def event_of(entry: Entry) -> Event | None:
 
 
 class Client:
-    """One listener's queue."""
+    """One listener's queue.
+
+    Attributes:
+        is_over: Nothing more will come: the API ends.
+    """
 
     def __init__(self) -> None:
         self._queue: deque[Event] = deque()
         self._bytes = 0
         self._arrived = asyncio.Event()
+        self.is_over = False
 
     def put(self, event: Event) -> None:
         """Puts an event into the queue; when it is full, that is all that is left: a reset."""
@@ -92,6 +97,11 @@ class Client:
             event = reset_event(event.entry_id, "slow")
         self._queue.append(event)
         self._bytes += len(event.data)
+        self._arrived.set()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self.is_over = True
         self._arrived.set()
 
     async def wait(self, timeout_s: float) -> bool:
@@ -132,6 +142,11 @@ class Hub:
     def leave(self, client: Client) -> None:
         """It listens no longer."""
         self._clients.discard(client)
+
+    def close(self) -> None:
+        """Ends all of them."""
+        for client in self._clients:
+            client.close()
 
     def publish(self, event: Event) -> None:
         """Tells all listeners."""

@@ -83,7 +83,7 @@ async def _missed(api: Api, after: str, up_to: str) -> AsyncIterator[list[Event]
 
 async def _tell(client: Client, outlet: _Outlet) -> None:
     """Tells what comes, for as long as the client takes it."""
-    while not outlet.is_closed:
+    while not outlet.is_closed and not client.is_over:
         if await client.wait(HEARTBEAT_S):
             await outlet.write(event.data for event in client.take())
         else:

@@ -101,13 +101,17 @@ async def newest(api: Api, alarm_id: str) -> Alarm:
         ProblemError: There is none.
     """
     try:
-        alarm = await api.ask(lambda: api.store.alarm(alarm_id))
+        alarm = _mirrored(api, alarm_id) if api.mirror.is_stale else await api.ask(lambda: api.store.alarm(alarm_id))
     except ProblemError:
-        body = api.loaded().listing.body(alarm_id)
-        alarm = None if body is None else _alarm(body)
+        alarm = _mirrored(api, alarm_id)
     if alarm is None:
         raise unknown_alarm()
     return alarm
+
+
+def _mirrored(api: Api, alarm_id: str) -> Alarm | None:
+    body = api.loaded().listing.body(alarm_id)
+    return None if body is None else _alarm(body)
 
 
 async def alarm(request: web.Request) -> web.Response:

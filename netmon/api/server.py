@@ -28,7 +28,8 @@ from netmon.log import limited
 PREFIX: Final = "/api/v1"
 BODY_S: Final = 10.0
 """In which the body of a request has to be there."""
-REDIS_S: Final = 5.0
+REDIS_S: Final = 2.0
+"""In which Redis has to answer."""
 _THREADS: Final = 8
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -202,5 +203,6 @@ class Server:
 
     async def stop(self) -> None:
         """Close the listener and all connections."""
+        self._api.hub.close()
         await self._runner.cleanup()
         self._api.close()

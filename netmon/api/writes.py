@@ -28,6 +28,8 @@ from netmon.log import log
 
 WAIT_S: Final = 3.0
 """How long the worker has for an answer; with one that works, it takes some 50 ms."""
+_WAIT_IN_VAIN_S: Final = 0.5
+"""The same when no worker seems to be there; one may have come this moment."""
 _POLL_S: Final = 0.02
 _COMMAND_ID: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -55,9 +57,13 @@ def _wish(kind: CommandKind) -> Callable[[web.Request], Awaitable[web.Response]]
     return handle
 
 
+def _patience_s(api: Api) -> float:
+    return WAIT_S if api.mirror.has_worker else _WAIT_IN_VAIN_S
+
+
 async def _result(api: Api, command_id: str) -> CommandResult | None:
     """What became of a command; None when no worker has answered in time."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + _patience_s(api)
     while time.monotonic() < deadline:
         found = await api.ask(lambda: api.store.result(command_id))
         if found is not None:
@@ -111,7 +117,7 @@ async def declare(request: web.Request) -> web.Response:
 
 async def _declared(api: Api, area: str, declaration: Declaration | None) -> web.Response:
     """Waits until the area's posture says so."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + _patience_s(api)
     while time.monotonic() < deadline:
         posture = api.mirror.postures.get(area)
         if (posture is None and declaration is None) or (posture is not None and posture.declaration == declaration):
