@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, field_validator
 from pydantic import ValidationInfo as Info
 
+import netmon.alarms
 from netmon import sockets
 from netmon.config.kinds import (
     Address,
@@ -30,6 +31,8 @@ from netmon.config.kinds import (
 )
 from netmon.errors import ConfigError
 
+STANDARD_RULES: Final = Path(netmon.alarms.__file__).parent / "standard.yml"
+"""The rules that ship with netmon."""
 ALERTMANAGERS_MAX: Final = 8
 """Members of a cluster that each get every alert; more than five are not seen in practice."""
 FEEDS_MAX: Final = 8
@@ -46,30 +49,23 @@ INTENSITIES: Final[tuple[str, ...]] = get_args(Intensity)
 # --- Kinds of values. ---
 
 
-def _told_elsewhere(path: Path, info: Info, read: Callable[[Path], object]) -> Path:
-    """In a thorough check, read a file, and put its mistakes beside those of the configuration: they have lines of their own."""
-    context = info.context or {}
-    if not context.get("thorough"):
-        return path
-    if not os.access(path, os.R_OK) or not path.is_file():
-        raise ValueError(f"{path} cannot be read; expected a file")
+def _told_elsewhere(info: Info, read: Callable[[], object]) -> None:
+    """Read what the configuration names, and put its mistakes beside those of the configuration: they have lines of their own."""
     try:
-        read(path)
+        read()
     except ConfigError as error:
-        context.get("elsewhere", []).extend(error.mistakes)
-    return path
+        (info.context or {}).get("elsewhere", []).extend(error.mistakes)
 
 
 def _region(path: Path, info: Info) -> Path:
-    from netmon.inventory import schema  # noqa: PLC0415 - it reads YAML as this package does, and imports it
+    """In a thorough check, read the region, too. A receiver runs without one that is wrong."""
+    if (info.context or {}).get("thorough"):
+        from netmon.inventory import schema  # noqa: PLC0415 - it reads YAML as this package does, and imports it
 
-    return _told_elsewhere(path, info, schema.read)
-
-
-def _rules(path: Path, info: Info) -> Path:
-    from netmon.alarms import ruleset  # noqa: PLC0415 - it reads YAML as this package does, and imports it
-
-    return _told_elsewhere(path, info, ruleset.read_rules)
+        if not path.is_file():
+            raise ValueError(f"{path} is no file; expected one with a region")
+        _told_elsewhere(info, lambda: schema.read(path))
+    return path
 
 
 def _there(path: Path, info: Info) -> Path:
@@ -105,7 +101,9 @@ def _runbook_url(value: str) -> str:
     """Accept what a person can open in a browser; `{alarm_type}` is all that is filled in."""
     plain = value.replace("{alarm_type}", "alarm")
     if not _RUNBOOK.fullmatch(plain):
-        raise ValueError(f"found {shown(value)}; expected http://... or https://..., with {{alarm_type}} in it or without")
+        raise ValueError(
+            f"found {shown(value)}; expected http://... or https://..., with {{alarm_type}} in it or without"
+        )
     return value
 
 
@@ -136,7 +134,6 @@ def _host_name(value: str) -> str:
 
 
 RegionFile = Annotated[FilePath, AfterValidator(_region)]
-RulesFile = Annotated[FilePath, AfterValidator(_rules)]
 FolderToRead = Annotated[FilePath, AfterValidator(_there)]
 TokenFile = Annotated[FilePath, AfterValidator(_token)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
@@ -170,7 +167,7 @@ class Alarms(Section):
 
     enabled: StrictBool = True
     """On: a receiver whose traps nobody judges is half of what netmon is for. Off: another consumer does it."""
-    rules: tuple[RulesFile, ...] = ()
+    rules: tuple[FilePath, ...] = ()
     """Files of rules, tried in this order and before the standard ones."""
     standard_rules: StrictBool = True
     """The rules that ship with netmon, for the notifications that the IETF has standardised."""
@@ -190,8 +187,21 @@ class Alarms(Section):
     flood: Annotated[Flood, BeforeValidator(section_or_defaults)] = Flood()
     lease_s: Annotated[StrictInt, Field(ge=1, le=300)] = 5
     """Of two workers, the one that waits takes over when the other has been silent for so long."""
-    stream_entries_max: Annotated[StrictInt, Field(ge=1_000, le=100_000_000)] = 1_000_000
-    """Changes of alarms that the stream `netmon:alarms` keeps; some 2 GB at most."""
+    stream_entries_max: Annotated[StrictInt, Field(ge=1_000, le=100_000_000)] = 100_000
+    """Changes of alarms that the stream `netmon:alarms` keeps: some 200 MB."""
+
+    @property
+    def rule_files(self) -> list[Path]:
+        """All files of rules, in the order that they are tried in."""
+        return [*self.rules, *([STANDARD_RULES] if self.standard_rules else [])]
+
+
+def rules_told(alarms: Alarms, catalogues: Sequence[Path], info: Info) -> None:
+    """In a thorough check, read the rules, with the names that they may use. Alarms wait for rules that are right."""
+    if (info.context or {}).get("thorough"):
+        from netmon.alarms import ruleset  # noqa: PLC0415 - it reads YAML as this package does, and imports it
+
+        _told_elsewhere(info, lambda: ruleset.load(alarms.rule_files, catalogues))
 
 
 class Posture(Section):

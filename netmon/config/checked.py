@@ -114,6 +114,8 @@ def _expected(error: ErrorDetails, number: Callable[[int], str]) -> str:
             return f"at least {number(limits['ge'])}"
         case "less_than_equal":
             return f"at most {number(limits['le'])}"
+        case "string_too_long" | "too_long":
+            return f"at most {limits['max_length']} {'letters' if error['type'] == 'string_too_long' else 'of them'}"
         case kind:
             return _EXPECTED.get(kind, error["msg"])
 

@@ -20,7 +20,7 @@ from pydantic import ValidationInfo as Info
 
 from netmon import sockets
 from netmon.config import kinds
-from netmon.config.alarms import Alarms, Alertmanager, Api, Jma, Posture, Region
+from netmon.config.alarms import Alarms, Alertmanager, Api, Jma, Posture, Region, rules_told
 from netmon.config.kinds import (
     GIB,
     KIB,
@@ -345,6 +345,15 @@ class Config(Section):
     jma: Annotated[Jma, BeforeValidator(section_or_defaults)] = Jma()
     http: Annotated[Http, BeforeValidator(section_or_defaults)] = Http()
     log: Annotated[Log, BeforeValidator(section_or_defaults)] = Log()
+
+    @field_validator("alarms")
+    @classmethod
+    def _rules_told(cls, value: Alarms, info: Info) -> Alarms:
+        """Rules use names of the catalogues, so they are read when it is known that those can be."""
+        mibs: Mibs | None = info.data.get("mibs")
+        if mibs is not None:
+            rules_told(value, mibs.catalogues, info)
+        return value
 
     @field_validator("union")
     @classmethod
