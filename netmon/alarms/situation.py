@@ -61,7 +61,8 @@ class Situation:
         }
         self._counts = dict.fromkeys(topology.areas, 0)
         self._newest_s = 0
-        self._mark_unix_ns = self._sampled_unix_ns = self._saved_unix_ns = now_unix_ns
+        self._mark_unix_ns = self._sampled_unix_ns = now_unix_ns
+        self._saved_unix_ns = 0
         self._is_due = False
         self._told: list[PostureChange] = []
         self._results: list[tuple[str, CommandResult]] = []

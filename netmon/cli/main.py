@@ -19,7 +19,7 @@ from rich.table import Table
 
 from netmon import __version__, show, sockets
 from netmon import config as configuration
-from netmon.cli import canary, journal, mib, rejects, replay
+from netmon.cli import canary, journal, mib, posture, rejects, replay
 from netmon.cli.common import (
     CONFIG_PATHS,
     NOT_WELL,
@@ -59,6 +59,7 @@ app = typer.Typer(
 
 app.add_typer(mib.app)
 app.add_typer(journal.app)
+app.add_typer(posture.app)
 app.command()(rejects.rejects)
 app.command()(journal.parked)
 app.command()(replay.replay)

@@ -33,7 +33,9 @@ class Area(Named, frozen=True, kw_only=True):
     code: str
     """全国地方公共団体コード: 6 digits with the check digit, a string for the sake of leading zeros."""
     jma_codes: tuple[str, ...] = ()
-    """Codes of this area in telegrams of the Japan Meteorological Agency beside its city code: 細分区域, 予報区, 津波予報区."""
+    """Codes of this area in telegrams of the Japan Meteorological Agency beside its city code: 細分区域, 予報区, 津波予報区, and
+    the wards of a large city. `quake:222`, `tsunami:220` and `weather:040010` count in these telegrams alone: regions of
+    earthquakes and of tsunamis have the same numbers."""
 
 
 class Carrier(Named, frozen=True, kw_only=True):
