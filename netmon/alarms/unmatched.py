@@ -1,11 +1,12 @@
 """Notifications that no rule knows: counted by trap OID, so that somebody sees what rules are missing.
 
-Pure. Bounded, whoever sends what: the table keeps as many trap OIDs as it has room for. A new one takes the place of one that
-came rarely and long ago, whose count goes to `other`: nothing is ever left uncounted.
+Pure. Bounded, whoever sends what: the table keeps the trap OIDs that come most often. What came rarely and long ago makes
+room for what is new, and its count goes to `other`: nothing is ever left uncounted.
 """
 
 from __future__ import annotations
 
+import heapq
 from typing import Final
 
 import msgspec
@@ -14,7 +15,7 @@ from netmon.alarms.template import plain
 from netmon.model import TrapEvent
 
 ROWS_MAX: Final = 200
-"""Trap OIDs that are kept. A network has some dozens; more are forged, and no person reads them."""
+"""Trap OIDs that are shown; twice as many are counted. A network has some dozens; more are forged, and no person reads them."""
 OID_LETTERS_MAX: Final = 256
 NAME_LETTERS_MAX: Final = 64
 ADDRESS_LETTERS_MAX: Final = 64
@@ -75,13 +76,12 @@ class UnmatchedTable:
     def add(self, event: TrapEvent) -> None:
         """Count one notification."""
         self._touched += 1
-        oid = event.trap_oid if len(event.trap_oid) <= OID_LETTERS_MAX else plain(event.trap_oid, OID_LETTERS_MAX)
+        oid = plain(event.trap_oid, OID_LETTERS_MAX)
         row = self._rows.get(oid)
         if row is None:
-            if len(self._rows) >= self._rows_max:
+            if len(self._rows) >= 2 * self._rows_max:
                 self._make_room()
-            name = plain(event.name or "", NAME_LETTERS_MAX)
-            row = self._rows[plain(oid, OID_LETTERS_MAX)] = _Row(name, 0, "", 0, 0)
+            row = self._rows[oid] = _Row(plain(event.name or "", NAME_LETTERS_MAX), 0, "", 0, 0)
         row.count += 1
         row.touched = self._touched
         if event.event_unix_ns >= row.last_unix_ns:
@@ -99,9 +99,15 @@ class UnmatchedTable:
             )
             for oid, row in self._rows.items()
         ]
-        return UnmatchedReport(rows=tuple(sorted(rows, key=lambda row: (-row.count, row.trap_oid))), other=self._other)
+        rows.sort(key=lambda row: (-row.count, row.trap_oid))
+        shown, rest = rows[: self._rows_max], rows[self._rows_max :]
+        return UnmatchedReport(rows=tuple(shown), other=self._other + sum(row.count for row in rest))
 
     def _make_room(self) -> None:
-        """Drop the row that came most rarely; of several, the one that is silent for the longest."""
-        oid = min(self._rows, key=lambda oid: (self._rows[oid].count, self._rows[oid].touched))
-        self._other += self._rows.pop(oid).count
+        """Drop half of the rows: those that came most rarely, and of equal ones those that are silent for the longest.
+
+        One at a time would cost a look at the whole table for each trap OID that somebody makes up.
+        """
+        kept = heapq.nlargest(self._rows_max, self._rows.items(), key=lambda item: (item[1].count, item[1].touched))
+        self._other += sum(row.count for row in self._rows.values()) - sum(row.count for _, row in kept)
+        self._rows = dict(kept)
