@@ -21,6 +21,8 @@ WorkerState = Literal["starting", "leading", "waiting", "unreachable"]
 class AreaReport(msgspec.Struct, frozen=True, kw_only=True):
     """One area."""
 
+    code: str = ""
+    """全国地方公共団体コード: what metrics and others call it."""
     posture: Posture = "normal"
     notifications: int = 0
     """Of its devices, since the start."""
@@ -86,3 +88,5 @@ class AlarmReport(msgspec.Struct, frozen=True, kw_only=True):
     """How long the oldest of them has waited, about."""
     areas: dict[str, AreaReport] = {}
     """By area ID."""
+    forecasts: dict[str, float] = {}
+    """By kind (`ups_battery`, ...): seconds until the first of its kind runs out; only what is running out."""

@@ -200,6 +200,7 @@ class AlarmRole:
             oldest_pending_s=max(report.unix_ns / 1e9 - oldest_ms / 1e3, 0.0) if oldest_ms else 0.0,
             areas={
                 shown.area: AreaReport(
+                    code=self._topology.areas[shown.area].code,
                     posture=shown.posture,
                     notifications=leader.intake.area_totals[shown.area],
                     trap_rate=leader.situation.rates[shown.area],
