@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from netmon import __version__
+from netmon.alarms.lifecycle import BY_MAX, TEXT_MAX
 from netmon.alarms.model import SEVERITIES, CommandKind
 from netmon.api import geojson, problem, query, wish
 from netmon.api.answers import SCHEMAS, FloodView
@@ -56,8 +57,8 @@ _FILTER_SCHEMAS: Final[dict[str, tuple[Json, str]]] = {
     "cursor": ({"type": "string", "maxLength": query.CURSOR_MAX}, "next_cursor of the page before"),
 }
 
-_BY: Final = {"type": "string", "minLength": 1, "maxLength": wish.BY_MAX, "description": "who does it"}
-_REASON: Final = {"type": "string", "maxLength": wish.TEXT_MAX}
+_BY: Final = {"type": "string", "minLength": 1, "maxLength": BY_MAX, "description": "who does it"}
+_REASON: Final = {"type": "string", "maxLength": TEXT_MAX}
 _END: Final = {
     "until": {"type": "string", "format": "date-time", "description": "with its zone"},
     "for_s": {"type": "number", "exclusiveMinimum": 0, "maximum": wish.UNTIL_MAX_S, "description": "seconds from now"},

@@ -9,13 +9,12 @@ from typing import Any, Final, get_args
 
 import msgspec
 
+from netmon.alarms.lifecycle import BY_MAX, TEXT_MAX
 from netmon.alarms.model import Command, CommandKind
 from netmon.alarms.posture_model import Declaration
 from netmon.api.problem import Mistake, invalid, shown
 
 BODY_BYTES_MAX: Final = 16_384
-BY_MAX: Final = 100
-TEXT_MAX: Final = 1_000
 UNTIL_MAX_S: Final = 366 * 86_400
 """A shelf or a declaration that is meant for longer wants another look before."""
 KINDS: Final[tuple[CommandKind, ...]] = get_args(CommandKind)

@@ -16,7 +16,8 @@ from typing import Final
 from aiohttp import web
 
 from netmon.alarms.model import CommandKind, CommandResult
-from netmon.alarms.posture_model import Declaration
+from netmon.alarms.posture import capped
+from netmon.alarms.posture_model import AreaPosture
 from netmon.api.answers import Outcome, PostureOutcome
 from netmon.api.problem import refusal
 from netmon.api.query import no_parameters, wanted_version
@@ -110,21 +111,18 @@ async def declare(request: web.Request) -> web.Response:
     if area not in {known.id for known in api.settings.inventory.areas}:
         raise refusal(404, "not_found", "no area of the inventory has this ID")
     by, declaration = declaration_of(await body_of(request), time.time_ns())
-    await api.ask(lambda: api.store.declare(area, declaration))
+    if declaration is not None:
+        declaration = capped(declaration)
+    command_id = uuid.uuid4().hex
+    await api.ask(lambda: api.store.declare(area, declaration, command_id))
     log.info("posture.declaration_put", area=area, by=by, posture=declaration.posture if declaration else None)
-    return await _declared(api, area, declaration)
-
-
-async def _declared(api: Api, area: str, declaration: Declaration | None) -> web.Response:
-    """Waits until the area's posture says so."""
-    deadline = time.monotonic() + _patience_s(api)
-    while time.monotonic() < deadline:
-        posture = api.mirror.postures.get(area)
-        if (posture is None and declaration is None) or (posture is not None and posture.declaration == declaration):
-            shown = None if posture is None else posture_view(posture)
-            return answer(PostureOutcome(outcome="done", posture=shown))
-        await asyncio.sleep(_POLL_S)
-    return answer(PostureOutcome(outcome="pending", posture=None), status=202)
+    result = await _result(api, command_id)
+    if result is None:
+        return answer(PostureOutcome(outcome="pending", posture=None), status=202)
+    if result.outcome != "done":
+        raise refusal(409, "not_possible", result.detail or "the area's posture does not allow it")
+    posture = (await api.ask(api.store.meta)).postures.get(area, AreaPosture(area=area))
+    return answer(PostureOutcome(outcome="done", posture=posture_view(posture)))
 
 
 ROUTES: Final = [

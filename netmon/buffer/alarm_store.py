@@ -153,6 +153,16 @@ class AlarmView:
         body = self._ask(lambda client: client.hget(STATE, alarm_id))
         return None if body is None else _alarm(body)
 
+    def find(self, prefix: str, count: int) -> list[str]:
+        """IDs in the list that begin with letters and digits, sorted; no more than `count`."""
+        found: set[str] = set()
+        cursor = 0
+        while True:
+            cursor, page = self._ask(_page_from(cursor, f"{prefix}*"))
+            found.update(name.decode() for name in page)
+            if cursor == 0 or len(found) > count:
+                return sorted(found)[:count]
+
     def meta(self) -> Meta:
         """What stands beside the alarms."""
         fields = self._ask(lambda client: client.hgetall(META))
@@ -245,8 +255,8 @@ class AlarmView:
             raise UnavailableError("connection", str(error)) from error
 
 
-def _page_from(cursor: int) -> Callable[[Any], tuple[int, dict[bytes, bytes]]]:
-    return lambda client: client.hscan(STATE, cursor, count=_SCAN_COUNT)
+def _page_from(cursor: int, match: str | None = None) -> Callable[[Any], tuple[int, dict[bytes, bytes]]]:
+    return lambda client: client.hscan(STATE, cursor, match=match, count=_SCAN_COUNT)
 
 
 def told_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Told:
