@@ -98,7 +98,7 @@ class Book:
         """Causes of which it is to be told how many they explain now."""
         self._counted_unix_ns = 0
         self._over: dict[str, int] = {}
-        """Alarms that are cleared or closed, and since when; the oldest first."""
+        """Alarms that are cleared or closed, not shelved, and since when; the oldest first."""
         self._strangers: dict[str, None] = {}
         """Alarms of sources that the inventory does not know, the oldest first."""
         self._flapping: dict[str, None] = {}
@@ -132,6 +132,8 @@ class Book:
             observation: What it says; its event time decides what it changes.
             now_unix_ns: When it is heard of.
         """
+        if observation.event_unix_ns > now_unix_ns:
+            observation = replace(observation, event_unix_ns=now_unix_ns)
         record = self._records.get(observation.key)
         if record is not None and repeats(record, observation):
             self._dirty[record.alarm.id] = record
@@ -171,6 +173,8 @@ class Book:
         """All that changed since the last take."""
         self._link()
         dirty = [record.freeze() for record in self._dirty.values()]
+        for alarm_id in self._purged:
+            self.alarms.pop(alarm_id, None)
         self.alarms.update((alarm.id, alarm) for alarm in dirty)
         changes = [change for alarm_id in self._changes for change in self._changes_of(alarm_id)]
         purged = [alarm_id for alarm_id in self._purged if alarm_id not in self._by_id]
@@ -266,17 +270,9 @@ class Book:
         record = self._by_id.pop(alarm_id)
         alarm, now_unix_ns = record.freeze(), self._now_unix_ns
         del self._records[alarm.key]
-        for index in (
-            self._over,
-            self._strangers,
-            self._flapping,
-            self._shelved,
-            self._dirty,
-            self._counted,
-            self.alarms,
-        ):
+        indexes = (self._over, self._strangers, self._flapping, self._shelved, self._dirty, self._counted, self._raised)
+        for index in indexes:
             index.pop(alarm_id, None)
-        self._raised.pop(alarm_id, None)
         self._flood.discard(alarm_id)
         self._tally(alarm_id, None)
         self._purged[alarm_id] = alarm
@@ -288,7 +284,7 @@ class Book:
     def _sort_in(self, record: Record, now_unix_ns: int) -> None:
         """Keep the indexes by state."""
         alarm = record.alarm
-        if alarm.is_active:
+        if alarm.is_active or alarm.operator_state == "shelved":
             self._over.pop(alarm.id, None)
         else:
             self._over.setdefault(alarm.id, now_unix_ns)

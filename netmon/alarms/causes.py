@@ -122,7 +122,9 @@ class Causes:
         self._shown.pop(alarm.id, None)
         self._overdue |= self._explained.get(alarm.id, set())
         for explained in self._explained.get(alarm.id, ()):
-            self._mark(self._active[explained])
+            # What is over itself has been marked when it was.
+            if explained in self._active:
+                self._mark(self._active[explained])
         return [] if level_of(alarm) == _RISK_GROUP else self._update_groups(record)
 
     def release(self, now_unix_ns: int) -> None:
@@ -157,6 +159,8 @@ class Causes:
         alarm = record.alarm
         if level_of(alarm) != _SYMPTOM:
             self._explainers[alarm.resource] = self._explainer_ids[alarm.id] = record
+        if _is_end(alarm) and record.says_raised:
+            self._down_ends.setdefault(alarm.place.line, {})[alarm.id] = record
         if alarm.cause is not None:
             self._explained.setdefault(alarm.cause, set()).add(alarm.id)
             self._recounted.add(alarm.cause)
@@ -184,6 +188,7 @@ class Causes:
         alarm = record.alarm
         if not alarm.is_active:
             del self._active[alarm.id]
+            self._held_until.pop(alarm.id, None)
             self._unindex(alarm)
             return
         self._active[alarm.id] = record

@@ -35,6 +35,8 @@ TEXT_MAX: Final = 2_000
 """Characters of a reason or a comment."""
 BY_MAX: Final = 100
 """Characters of the name of whoever did something."""
+CLOCK_TOLERANCE_S: Final = 1
+"""An alarm whose newest notification lies further in the future has seen a clock that was set back since: what is heard now is newer."""
 
 _RANKS: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
@@ -212,6 +214,9 @@ def hear(record: Record, observation: Observation, settings: Lifecycle, now_unix
         What people are to be told, in this order; may be empty.
     """
     event_unix_ns = _event_time(observation)
+    if abs(record.marks[-1]) > now_unix_ns + CLOCK_TOLERANCE_S * NS:
+        remembered.end_by(record.marks, event_unix_ns - 1)
+        record.raise_rank = min(record.raise_rank, (event_unix_ns - 1, record.raise_rank[1]))
     mark = -event_unix_ns if observation.cleared else event_unix_ns
     remembered.insert(record.marks, mark, max(MARKS_MIN, 4 * settings.flap_toggles))
     record.notifications += 1

@@ -35,6 +35,14 @@ def insert(marks: Marks, mark: int, marks_max: int) -> None:
     del marks[: max(0, len(marks) - marks_max)]
 
 
+def end_by(marks: Marks, unix_ns: int) -> None:
+    """Move what says that it happened later, because a clock was wrong, to this time, as far as it still counts."""
+    newest_mark = marks[-1]
+    if abs(newest_mark) > unix_ns:
+        past = [mark for mark in marks if abs(mark) < unix_ns]
+        marks[:] = [*past, unix_ns if newest_mark > 0 else -unix_ns]
+
+
 def newest(marks: Marks, *, raised: bool) -> int:
     """Event time of the newest raise or clear; 0: none."""
     return next((abs(mark) for mark in reversed(marks) if (mark > 0) == raised), 0)
