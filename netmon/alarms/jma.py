@@ -15,19 +15,15 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Final, Literal, NamedTuple, TypeVar
-from xml.parsers import expat
 
 from netmon.alarms.jma_text import INTENSITIES, TITLES
+from netmon.alarms.markup import Node, read
 from netmon.alarms.posture_model import Bulletin
 from netmon.alarms.settings import PostureSettings
-from netmon.errors import DecodeError
 from netmon.inventory.model import Area
 
 TELEGRAM_BYTES_MAX: Final = 4 << 20
 """Every station of the country in one earthquake is half a megabyte."""
-DEPTH_MAX: Final = 32
-"""Elements within each other; telegrams have 12."""
-ELEMENTS_MAX: Final = 200_000
 HEADLINE_MAX: Final = 300
 """Characters of a headline that are kept."""
 NAMES_MAX: Final = 5
@@ -65,22 +61,6 @@ Level = Literal["none", "suspected", "disaster"]
 _T = TypeVar("_T")
 
 
-class TelegramError(DecodeError):
-    """A telegram that cannot be used: where, and what is wrong there.
-
-    `reason` is one of too_large, malformed, dtd, too_deep, too_many, missing, invalid; `offset` is in bytes.
-    """
-
-    def __init__(self, reason: str, offset: int, line: int, path: str, what: str) -> None:
-        super().__init__(reason, offset)
-        self.where = f"line {line}{f', {path}' if path else ''}"
-        self.what = what
-
-    def __str__(self) -> str:
-        """For people."""
-        return f"{self.where}: {self.what}"
-
-
 def parse(data: bytes, areas: Sequence[Area], settings: PostureSettings) -> Bulletin | None:
     """A telegram, as far as it matters for these areas.
 
@@ -90,13 +70,13 @@ def parse(data: bytes, areas: Sequence[Area], settings: PostureSettings) -> Bull
     Raises:
         TelegramError: It is no telegram, or says something impossible of one of the areas.
     """
-    report = _tree(data)
+    report = read(data, TELEGRAM_BYTES_MAX)
     if report.name != (REPORT, "Report"):
         raise report.error(
             "invalid", f"expected Report of {REPORT}, found {report.name[1]} of {report.name[0] or 'nothing'}"
         )
     control, head = report.child(REPORT, "Control"), report.child(BASIS, "Head")
-    kind = TITLES.get(unicodedata.normalize("NFKC", control.child(REPORT, "Title").text))
+    kind = kind_of(control.child(REPORT, "Title").text)
     if kind is None:
         return None
     family = _FAMILIES[kind]
@@ -125,140 +105,21 @@ def parse(data: bytes, areas: Sequence[Area], settings: PostureSettings) -> Bull
     )
 
 
-# --- XML. ---
-
-
-class _Node:
-    """An element; `name` is its namespace and its name in it."""
-
-    __slots__ = ("attributes", "children", "line", "name", "offset", "parent", "parts")
-
-    def __init__(
-        self, name: tuple[str, str], attributes: dict[str, str], parent: _Node | None, offset: int, line: int
-    ) -> None:
-        self.name, self.attributes, self.parent = name, attributes, parent
-        self.offset, self.line = offset, line
-        self.children: list[_Node] = []
-        self.parts: list[str] = []
-
-    @property
-    def text(self) -> str:
-        """Without the blanks around it."""
-        return "".join(self.parts).strip()
-
-    @property
-    def path(self) -> str:
-        """For people."""
-        return self.name[1] if self.parent is None else f"{self.parent.path}/{self.name[1]}"
-
-    def error(self, reason: str, what: str, *below: str) -> TelegramError:
-        """About this element, or one that should be below it."""
-        return TelegramError(reason, self.offset, self.line, "/".join((self.path, *below)), what)
-
-    def all(self, namespace: str, name: str) -> Iterator[_Node]:
-        """The children of this name, may be none."""
-        return (child for child in self.children if child.name == (namespace, name))
-
-    def maybe(self, namespace: str, *names: str) -> _Node | None:
-        """The first one on this path; None when there is none."""
-        found: _Node | None = self
-        for name in names:
-            found = None if found is None else next(found.all(namespace, name), None)
-        return found
-
-    def child(self, namespace: str, *names: str) -> _Node:
-        """The first one on this path. Raises TelegramError."""
-        found = self
-        for name in names:
-            below = next(found.all(namespace, name), None)
-            if below is None:
-                other = next((child for child in found.children if child.name[1] == name), None)
-                if other is not None:
-                    raise other.error("invalid", f"expected it in {namespace}, found {other.name[0] or 'no namespace'}")
-                raise found.error("missing", "missing", name)
-            found = below
-        return found
-
-
-class _Builder:
-    """Makes a tree of what expat tells."""
-
-    def __init__(self) -> None:
-        self.root: _Node | None = None
-        self._open: _Node | None = None
-        self._depth = self._count = 0
-        self._parser = parser = expat.ParserCreate(namespace_separator=" ")
-        parser.buffer_text = True
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text
-        parser.StartDoctypeDeclHandler = self._refuse
-        parser.EntityDeclHandler = self._refuse
-
-    def parse(self, data: bytes) -> _Node:
-        try:
-            self._parser.Parse(data, True)
-        except expat.ExpatError as error:
-            raise self._error("malformed", f"no XML: {expat.ErrorString(error.code)}") from None
-        except (LookupError, ValueError) as error:
-            raise self._error("malformed", f"no XML: {error}") from None
-        finally:
-            # Parser and handlers hold each other: without this, each telegram would wait for the collector of circles.
-            parser = self._parser
-            parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
-            parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = None
-        assert self.root is not None
-        return self.root
-
-    def _error(self, reason: str, what: str) -> TelegramError:
-        path = "" if self._open is None else self._open.path
-        return TelegramError(reason, max(0, self._parser.ErrorByteIndex), self._parser.ErrorLineNumber, path, what)
-
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        self._depth += 1
-        self._count += 1
-        if self._depth > DEPTH_MAX:
-            raise self._error("too_deep", f"more than {DEPTH_MAX} elements within each other")
-        if self._count > ELEMENTS_MAX:
-            raise self._error("too_many", f"more than {ELEMENTS_MAX} elements")
-        namespace, _, local = name.rpartition(" ")
-        offset, line = self._parser.CurrentByteIndex, self._parser.CurrentLineNumber
-        node = _Node((namespace, local), attributes, self._open, offset, line)
-        if self._open is None:
-            self.root = node
-        else:
-            self._open.children.append(node)
-        self._open = node
-
-    def _end(self, _name: str) -> None:
-        self._depth -= 1
-        assert self._open is not None
-        self._open = self._open.parent
-
-    def _text(self, text: str) -> None:
-        if self._open is not None:
-            self._open.parts.append(text)
-
-    def _refuse(self, *_about: object) -> None:
-        raise self._error("dtd", "a document type or entities, which no telegram has")
-
-
-def _tree(data: bytes) -> _Node:
-    if len(data) > TELEGRAM_BYTES_MAX:
-        raise TelegramError("too_large", TELEGRAM_BYTES_MAX, 1, "", f"more than {TELEGRAM_BYTES_MAX} bytes")
-    return _Builder().parse(data)
+def kind_of(title: str) -> str | None:
+    """Of a telegram with this Control/Title; None: not understood."""
+    return TITLES.get(unicodedata.normalize("NFKC", title.strip()))
 
 
 # --- The head. ---
 
 
-def _one_of(node: _Node, words: Mapping[str, _T]) -> _T:
+def _one_of(node: Node, words: Mapping[str, _T]) -> _T:
     if node.text not in words:
         raise node.error("invalid", f"expected one of {'、'.join(words)}, found {node.text[:40]!r}")
     return words[node.text]
 
 
-def _unix_ns(node: _Node) -> int:
+def _unix_ns(node: Node) -> int:
     try:
         moment = datetime.fromisoformat(node.text)
         # The standard has a zone in each time; without one it can only be Japan's.
@@ -270,7 +131,7 @@ def _unix_ns(node: _Node) -> int:
     return max(0, since // timedelta(microseconds=1)) * 1_000
 
 
-def _event_id(head: _Node, family: Family) -> str:
+def _event_id(head: Node, family: Family) -> str:
     """Weather warnings have none: there is one state of warnings for each forecast region, which its title names."""
     node = head.maybe(BASIS, "EventID")
     if family == "weather" and (node is None or not node.text):
@@ -281,7 +142,7 @@ def _event_id(head: _Node, family: Family) -> str:
     return node.text
 
 
-def _serial(head: _Node) -> int:
+def _serial(head: Node) -> int:
     node = head.maybe(BASIS, "Serial")
     if node is None or not node.text:
         return 0
@@ -290,7 +151,7 @@ def _serial(head: _Node) -> int:
     return int(node.text)
 
 
-def _headline(head: _Node) -> str:
+def _headline(head: Node) -> str:
     node = head.maybe(BASIS, "Headline", "Text") or head.child(BASIS, "Title")
     return " ".join(node.text.split())[:HEADLINE_MAX]
 
@@ -303,7 +164,7 @@ class _Said(NamedTuple):
     code: str
     names: tuple[str, ...]
     """An intensity, or kinds of warning."""
-    node: _Node
+    node: Node
 
 
 class _Judged(NamedTuple):
@@ -311,7 +172,7 @@ class _Judged(NamedTuple):
     text: str
 
 
-def _quake(report: _Node, kind: str) -> Iterator[_Said]:
+def _quake(report: Node, kind: str) -> Iterator[_Said]:
     body = report.child(SEISMOLOGY, "Body")
     # Only hypocentres, and earthquakes abroad, have none.
     if kind == "VXSE51":
@@ -325,7 +186,7 @@ def _quake(report: _Node, kind: str) -> Iterator[_Said]:
                 yield _intensity(city, "city")
 
 
-def _intensity(node: _Node, scale: Scale) -> _Said:
+def _intensity(node: Node, scale: Scale) -> _Said:
     code = node.child(SEISMOLOGY, "Code").text
     strongest, condition = node.maybe(SEISMOLOGY, "MaxInt"), node.maybe(SEISMOLOGY, "Condition")
     if strongest is not None and strongest.text:
@@ -336,14 +197,14 @@ def _intensity(node: _Node, scale: Scale) -> _Said:
     return _Said(scale, code, (), node)
 
 
-def _tsunami(report: _Node, _kind: str) -> Iterator[_Said]:
+def _tsunami(report: Node, _kind: str) -> Iterator[_Said]:
     for item in report.child(SEISMOLOGY, "Body", "Tsunami", "Forecast").all(SEISMOLOGY, "Item"):
         code = item.child(SEISMOLOGY, "Area", "Code").text
         kind = item.child(SEISMOLOGY, "Category", "Kind", "Name")
         yield _Said("region", code, (kind.text.partition("：")[0],), kind)
 
 
-def _weather(report: _Node, _kind: str) -> Iterator[_Said]:
+def _weather(report: Node, _kind: str) -> Iterator[_Said]:
     body = report.child(METEOROLOGY, "Body")
     body.child(METEOROLOGY, "Warning")
     for warning in body.all(METEOROLOGY, "Warning"):
@@ -353,7 +214,7 @@ def _weather(report: _Node, _kind: str) -> Iterator[_Said]:
             yield _Said(scale, code[:2] if scale == "prefecture" else code, tuple(_standing(item)), item)
 
 
-def _standing(item: _Node) -> Iterator[str]:
+def _standing(item: Node) -> Iterator[str]:
     for kind in item.all(METEOROLOGY, "Kind"):
         name, status = kind.maybe(METEOROLOGY, "Name"), kind.maybe(METEOROLOGY, "Status")
         # An item without a warning has a kind that says only so.
@@ -361,7 +222,7 @@ def _standing(item: _Node) -> Iterator[str]:
             yield name.text
 
 
-_SAYS: Final[Mapping[Family, Callable[[_Node, str], Iterable[_Said]]]] = {
+_SAYS: Final[Mapping[Family, Callable[[Node, str], Iterable[_Said]]]] = {
     "quake": _quake,
     "tsunami": _tsunami,
     "weather": _weather,

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netmon.alarms import jma_text
-from netmon.alarms.jma import DEPTH_MAX, TELEGRAM_BYTES_MAX, TelegramError, parse
+from netmon.alarms.jma import TELEGRAM_BYTES_MAX, parse
+from netmon.alarms.markup import DEPTH_MAX, TelegramError
 from netmon.alarms.posture_model import Bulletin
 from netmon.alarms.settings import PostureSettings
 from netmon.inventory.model import Area
