@@ -10,12 +10,19 @@ from typing import Final, Literal
 
 import msgspec
 
+from netmon.alarms.report import AlarmReport
 from netmon.canary.accounts import WINDOWS_S, CanaryBooks
 from netmon.model import LaneSettings
+from netmon.northbound.report import NorthboundReport
 from netmon.trap_receiver.ledger import SHED, LaneLedger
 
 HEARTBEAT_AGE_MAX_NS: Final = 15_000_000_000
 """Roles publish their counters at least every few seconds, also when nothing arrives."""
+
+ALARM_SERVICE: Final = frozenset({"alarms", "api", "northbound"})
+"""Processes without which traps are taken and kept as ever."""
+ALARM_LAG_MAX_S: Final = 10.0
+"""Alarms that are older than this when they are seen are late."""
 
 
 class ProcessSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +70,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     reloads_refused: int
     canaries: tuple[CanarySample, ...] = ()
     """A sample for each listener; empty while the canary is switched off."""
+    alarms: AlarmReport | None = None
+    """What the alarm worker last told; None while it is switched off, or has told nothing yet."""
+    northbound: NorthboundReport | None = None
+    """The same of the northbound process."""
+    services_refused: tuple[str, ...] = ()
+    """Processes of the alarm service whose files are wrong: they go on as before, or do not run."""
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -74,23 +87,32 @@ class Check(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was found, in a few words."""
     cure: str | None = None
     """What a person can do about it; None when it is well."""
+    advisory: bool = False
+    """Told, and no condition: traps are taken and kept all the same, so nobody should send them elsewhere."""
 
 
 def checks(snapshot: Snapshot) -> list[Check]:
-    """Everything that /readyz asks about; netmon is ready when all are ok. Roles first, then lane by lane."""
+    """Everything that /readyz asks about; netmon is ready when all but advisory ones are ok. Roles first, then lane by lane."""
     found = [_process_check(process) for process in snapshot.processes]
     for lane in snapshot.lanes:
         found += _lane_checks(lane, snapshot)
     found += [_canary_check(canary, snapshot.unix_ns) for canary in snapshot.canaries]
+    found += _alarm_checks(snapshot)
     return found
+
+
+def is_ready(snapshot: Snapshot, found: list[Check]) -> bool:
+    """Whether netmon takes and keeps traps."""
+    return bool(snapshot.lanes) and all(check.ok or check.advisory for check in found)
 
 
 def _process_check(process: ProcessSample) -> Check:
     name = f"process.{process.role}" if process.lane is None else f"lane-{process.lane}.process.{process.role}"
+    advisory = process.role in ALARM_SERVICE
     if process.pid is not None:
-        return Check(name, True, "running")
+        return Check(name, True, "running", advisory=advisory)
     cure = "the supervisor restarts it with back-off; its log line supervisor.role_exited says why it ended"
-    return Check(name, False, f"not running, {process.restarts} restarts", cure)
+    return Check(name, False, f"not running, {process.restarts} restarts", cure, advisory)
 
 
 def _lane_checks(lane: LaneSample, snapshot: Snapshot) -> Iterator[Check]:
@@ -155,3 +177,30 @@ def _canary_check(canary: CanarySample, unix_ns: int) -> Check:
         return Check(name, True, f"{due} of {due} stored in the last minute")
     cure = "decode is behind, or canaries are lost as traps are: look at kernel drops, in flight and rejected in `netmon ledger`"
     return Check(name, False, f"{missing} of {due} not stored in the last minute", cure)
+
+
+def _alarm_checks(snapshot: Snapshot) -> Iterator[Check]:
+    """Advisory: a receiver whose alarms lag still takes every trap, and the alarms catch up."""
+    for name in snapshot.services_refused:
+        cure = "netmon check says what is wrong in the files that it reads; correct it, and send SIGHUP"
+        yield Check(
+            f"{name}.settings", False, "refused; what was in force before goes on, if there was anything", cure, True
+        )
+    report = snapshot.alarms
+    if report is None:
+        return
+    age_ns = snapshot.unix_ns - report.unix_ns
+    if age_ns > HEARTBEAT_AGE_MAX_NS:
+        cure = "the process starts, is stopped (SIGSTOP), or waits; nothing is lost, alarms come when it goes on"
+        yield Check("alarms.worker", False, f"silent for {age_ns // 1_000_000_000} s", cure, True)
+    elif report.state == "unreachable":
+        cure = "look after the Redis that redis.url names; alarms go on where they stand"
+        yield Check("alarms.worker", False, "Redis is unreachable", cure, True)
+    else:
+        yield Check("alarms.worker", True, report.state, advisory=True)
+    lag = sum(report.lag_entries.values())
+    if report.oldest_pending_s <= ALARM_LAG_MAX_S:
+        yield Check("alarms.lag", True, f"{lag} entries", advisory=True)
+    else:
+        cure = "after a storm or a standstill it catches up by itself; if not, look for a processor that is busy with something else"
+        yield Check("alarms.lag", False, f"{lag} entries, the oldest {report.oldest_pending_s:.0f} s old", cure, True)

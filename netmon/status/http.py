@@ -11,12 +11,12 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from netmon import __version__, sockets
 from netmon.errors import ConfigError
 from netmon.status import metrics
-from netmon.status.health import Snapshot, checks
+from netmon.status.health import Snapshot, checks, is_ready
 
 REQUEST_BYTES_MAX: Final = 1_024
 INDEX: Final = """\
@@ -74,8 +74,10 @@ class HttpServer:
             return web.Response(text="only GET and HEAD are answered\n", status=405, headers={"Allow": "GET, HEAD"})
         return web.Response(text="not found; there are /, /metrics, /healthz and /readyz\n", status=404)
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _metrics(self, request: web.Request) -> web.Response:
+        """As OpenMetrics to whoever asks for that; Prometheus takes the type for what the header says."""
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
@@ -83,6 +85,6 @@ class HttpServer:
     async def _readyz(self, _request: web.Request) -> web.Response:
         snapshot = self._take()
         found = checks(snapshot)
-        ready = bool(snapshot.lanes) and all(check.ok for check in found)
+        ready = is_ready(snapshot, found)
         body = msgspec.json.format(msgspec.json.encode({"ready": ready, "checks": found}), indent=2) + b"\n"
         return web.Response(body=body, status=200 if ready else 503, content_type="application/json")

@@ -7,33 +7,24 @@ reasons; no address, OID or community is ever a label. docs and tests read `DECL
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from netmon import __version__
 from netmon.canary.accounts import BOUNDS_MS as CANARY_BOUNDS_MS
 from netmon.canary.accounts import WINDOWS_S, Book, Latency
+from netmon.status import alarm_metrics
+from netmon.status.declared import Declared, Kind, Value, family
 from netmon.status.health import CanarySample, LaneSample, ProcessSample, Snapshot
 from netmon.trap_receiver.ledger import LATENCY_BOUNDS_MS, LaneLedger
 
-Kind = Literal["counter", "gauge", "histogram"]
-Value = int | float
 LANE_LABELS: Final = ("receiver", "lane", "listener")
 PROCESS_LABELS: Final = ("role", "lane")
 CANARY_LABELS: Final = ("receiver", "listener", "kind")
-
-
-class Declared(msgspec.Struct, frozen=True):
-    """What a metric is, for the documentation and for the rules about names."""
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...]
 
 
 class _OfLane(msgspec.Struct, frozen=True):
@@ -229,6 +220,7 @@ DECLARED: Final[tuple[Declared, ...]] = (
     _LATENCY,
     _HEARTBEAT,
     _RELOADS,
+    *alarm_metrics.DECLARED,
     _BUILD,
 )
 
@@ -251,54 +243,43 @@ class _SnapshotCollector(Collector):
 def families(snapshot: Snapshot) -> Iterator[Metric]:
     """Every declared metric with its samples, in the order of declaration."""
     for of_lane in _LANE:
-        yield _family(of_lane, LANE_LABELS, [(_lane_values(x), of_lane.value(x)) for x in snapshot.lanes])
+        yield family(of_lane, LANE_LABELS, [(_lane_values(x), of_lane.value(x)) for x in snapshot.lanes])
     for split in _LANE_BY_LABEL:
         samples = [
             ((*_lane_values(lane), word), value)
             for lane in snapshot.lanes
             for word, value in split.values(lane.ledger).items()
         ]
-        yield _family(split, (*LANE_LABELS, split.label), samples)
+        yield family(split, (*LANE_LABELS, split.label), samples)
     for of_process in _PROCESS:
-        yield _family(
+        yield family(
             of_process, PROCESS_LABELS, [(_process_values(x), of_process.value(x)) for x in snapshot.processes]
         )
     yield from _canary(snapshot.canaries)
     yield _latency(snapshot.lanes)
-    yield _family(_HEARTBEAT, PROCESS_LABELS, list(_heartbeats(snapshot.lanes)))
+    yield family(_HEARTBEAT, PROCESS_LABELS, list(_heartbeats(snapshot.lanes)))
     reloads = [(("applied",), snapshot.reloads_applied), (("refused",), snapshot.reloads_refused)]
-    yield _family(_RELOADS, _RELOADS.labels, reloads)
-    yield _family(_BUILD, _BUILD.labels, [((__version__,), 1)])
-
-
-def _family(
-    metric: Declared | _OfLane | _OfLaneByLabel | _OfProcess | _OfCanary,
-    labels: Sequence[str],
-    samples: Sequence[tuple[Sequence[str], Value]],
-) -> Metric:
-    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    family = kind(metric.name, metric.help, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
+    yield family(_RELOADS, _RELOADS.labels, reloads)
+    yield from alarm_metrics.families(snapshot)
+    yield family(_BUILD, _BUILD.labels, [((__version__,), 1)])
 
 
 def _latency(lanes: Sequence[LaneSample]) -> Metric:
-    family = HistogramMetricFamily(_LATENCY.name, _LATENCY.help, labels=_LATENCY.labels)
+    found = HistogramMetricFamily(_LATENCY.name, _LATENCY.help, labels=_LATENCY.labels)
     for lane in lanes:
-        family.add_metric(
+        found.add_metric(
             _lane_values(lane),
             _cumulative(lane.ledger.latency_counts, LATENCY_BOUNDS_MS),
             sum_value=lane.ledger.latency_sum_seconds,
         )
-    return family
+    return found
 
 
 def _canary(canaries: Sequence[CanarySample]) -> Iterator[Metric]:
     books = [((x.receiver, x.listen, kind), book) for x in canaries for kind, book in x.books.kinds.items()]
     for metric in _CANARY:
         samples = [(labels, value) for labels, book in books if (value := metric.value(book)) is not None]
-        yield _family(metric, CANARY_LABELS, samples)
+        yield family(metric, CANARY_LABELS, samples)
     stored, answered = (HistogramMetricFamily(x.name, x.help, labels=x.labels) for x in _CANARY_LATENCY)
     for labels, book in books:
         _add_latency(stored, labels, book.stored_latency)
@@ -307,8 +288,8 @@ def _canary(canaries: Sequence[CanarySample]) -> Iterator[Metric]:
     yield from (stored, answered)
 
 
-def _add_latency(family: HistogramMetricFamily, labels: Sequence[str], found: Latency) -> None:
-    family.add_metric(labels, _cumulative(found.counts, CANARY_BOUNDS_MS), sum_value=found.sum_seconds)
+def _add_latency(histogram: HistogramMetricFamily, labels: Sequence[str], found: Latency) -> None:
+    histogram.add_metric(labels, _cumulative(found.counts, CANARY_BOUNDS_MS), sum_value=found.sum_seconds)
 
 
 def _cumulative(counts: Sequence[int], bounds_ms: Sequence[int]) -> list[tuple[str, float]]:
