@@ -8,14 +8,14 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CONFIG ?= config/netmon.yml
+CONFIG ?= config/sample.yml
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 venv: $(VENV)/installed ## make .venv with the versions of constraints.txt
 
-run: venv ## run netmon here, without root, on config/netmon.yml
+run: venv ## run netmon here, without root, on config/sample.yml
 	exec $(BIN)/netmon run -c $(CONFIG)
 
 test: venv ## run all tests; ARGS='-k name' goes to pytest
