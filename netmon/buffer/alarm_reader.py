@@ -12,7 +12,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import hiredis
@@ -28,6 +28,7 @@ GROUP: Final = "alarms"
 KINDS: Final = ("express", "traps", "late")
 """In the order in which they are worked on."""
 
+_LANES_MAX: Final = 1_024
 _ENTRIES_MAX: Final = 500
 """Of one stream in one reply."""
 _ENTRIES_MIN: Final = 10
@@ -293,3 +294,23 @@ def _lag(done: bytes, look: Any) -> Lag:
     # The second half of an ID counts within the journal, or within a pass of the late stream.
     entries = last.seq - here.seq if last.seq > here.seq else length
     return Lag(min(entries, length), oldest.ms)
+
+
+def destroy_groups(settings: RedisSettings, receivers: Sequence[str]) -> None:
+    """Says that alarms are not made from these receivers' streams any more. Raises UnavailableError."""
+    for receiver in receivers:
+        for lane in range(_LANES_MAX):
+            prefix = f"netmon:{{{receiver}:{lane}}}"
+            connection = Connection(settings)
+            try:
+                known = connection.command("EXISTS", f"{prefix}:owner")
+            except MovedError as error:
+                connection = Connection(settings, moved_to(error))
+                known = connection.command("EXISTS", f"{prefix}:owner")
+            if known:
+                asked = [encode_command("XGROUP", "DESTROY", f"{prefix}:{kind}", GROUP) for kind in KINDS]
+                connection.send(b"".join(asked))
+                connection.replies(len(asked))  # an error: there is no such stream
+            connection.close()
+            if not known:
+                break

@@ -27,6 +27,7 @@ from netmon.sockets import BoundSocket
 from netmon.status.health import LaneSample, ProcessSample, Snapshot
 from netmon.status.http import HttpServer
 from netmon.supervisor import service, upgrade
+from netmon.supervisor.alarms import AlarmServiceKeeper
 from netmon.supervisor.canary import CanaryKeeper
 from netmon.supervisor.child import Child
 from netmon.supervisor.lane import ROLES, Lane, new_landing
@@ -65,6 +66,8 @@ class Supervisor:
         self._lock_fd = -1
         self._inherited = False
         self._canary = CanaryKeeper(config.data_dir, self._keep_running, lambda: (self._lock_fd,))
+        self._alarm_service = AlarmServiceKeeper(config.data_dir, self._keep_running, lambda: (self._lock_fd,))
+        self._background_tasks: list[asyncio.Task[None]] = []
         self._engines: dict[tuple[str, str | None], Engine] = {}
         self._reloads = {"applied": 0, "refused": 0}
 
@@ -87,17 +90,18 @@ class Supervisor:
             self._run_valkey()
             for settings, sock in zip(self._settings(self.config), bound, strict=True):
                 self.lanes.append(self._started(settings, sock, landings.get(settings.directory)))
-            background = [self._background(self._watchdog())]
+            self._background(self._watchdog())
             if not http_listens:
-                background.append(self._background(self._retry_http()))
+                self._background(self._retry_http())
             await self._canary.follow(self.config, self.lanes, STOP_GRACE_S)
             gc.freeze()  # what is loaded now lives as long as the process
             self._tell_ready()
             self._announce(self)
             upgrade.tell_finished()
             _warn_of_orphans(self.config, [lane.settings for lane in self.lanes])
+            await self._follow_alarm_service()
             await self._serve()
-            for task in background:
+            for task in self._background_tasks:
                 task.cancel()
 
     async def _serve(self) -> None:
@@ -124,7 +128,7 @@ class Supervisor:
     async def _stop(self) -> None:
         service.notify(os.environ, "STOPPING=1")
         log.info("supervisor.stop_begun", grace_s=STOP_GRACE_S)
-        await self._canary.stop(STOP_GRACE_S)
+        await asyncio.gather(self._canary.stop(STOP_GRACE_S), self._alarm_service.stop(STOP_GRACE_S))
         await self._stop_lanes(self.lanes)
         if self._valkey is not None:
             await self._valkey.child.stop(STOP_GRACE_S)
@@ -146,8 +150,9 @@ class Supervisor:
 
     def _settings(self, config: Config, *, start: bool = True) -> list[LaneSettings]:
         """Of all lanes, in order; without `start`, an engine of ours that has not started is left out."""
-        url = embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url
-        lanes = configuration.lane_settings(config, redis_url=url, engine=self._engine(config, start=start))
+        lanes = configuration.lane_settings(
+            config, redis_url=_redis_url(config), engine=self._engine(config, start=start)
+        )
         return self._canary.admitted(config, lanes)
 
     def _engine(self, config: Config, *, start: bool) -> Engine:
@@ -185,8 +190,14 @@ class Supervisor:
         name = child.name if child.lane is None else f"lane-{child.lane}.{child.name}"
         self._tasks.create_task(child.keep_running(), name=name)
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._tasks.create_task(work, name="supervisor.background")
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        self._background_tasks.append(self._tasks.create_task(work, name="supervisor.background"))
+
+    async def _follow_alarm_service(self) -> None:
+        url = _redis_url(self.config)
+        await self._alarm_service.follow(self.config, url, STOP_GRACE_S)
+        if not self.config.alarms.enabled:
+            self._background(self._alarm_service.give_up_streams(self.config, url))
 
     def _valkey_for(self, config: Config) -> embedded.EmbeddedValkey | None:
         """The embedded server that a configuration asks for: the one that runs, or one that is ready to start."""
@@ -250,6 +261,9 @@ class Supervisor:
             reloads_applied=self._reloads["applied"],
             reloads_refused=self._reloads["refused"],
             canaries=self._canary.samples(),
+            alarms=self._alarm_service.report(),
+            northbound=self._alarm_service.northbound(),
+            services_refused=tuple(self._alarm_service.refused),
         )
 
     def _children(self) -> Iterator[Child]:
@@ -259,6 +273,7 @@ class Supervisor:
             yield from lane.children.values()
         if self._canary.child is not None:
             yield self._canary.child
+        yield from self._alarm_service.children()
 
     # --- SIGHUP.
 
@@ -298,6 +313,7 @@ class Supervisor:
         valkey, self._valkey = self._valkey, valkey
         await self._switch_valkey(valkey, planned, found)
         await self._canary.follow(config, self.lanes, STOP_GRACE_S)
+        await self._follow_alarm_service()
 
     async def _switch_valkey(
         self, before: embedded.EmbeddedValkey | None, planned: Plan, found: Sequence[BoundSocket]
@@ -377,7 +393,7 @@ class Supervisor:
         log.info("supervisor.upgrade_begun")
         upgrade.note_begun()
         service.notify_reloading(os.environ)
-        await self._canary.stop(STOP_GRACE_S)
+        await asyncio.gather(self._canary.stop(STOP_GRACE_S), self._alarm_service.stop(STOP_GRACE_S))
         # Capture last: while it runs, nothing waits in the kernel only.
         await self._stop_lanes(self.lanes, ("late", "decode", "commit"))
         if self._valkey is not None:
@@ -400,6 +416,11 @@ _SIGNALS: Final[dict[signal.Signals, Event]] = {
     signal.SIGHUP: "reload",
     signal.SIGUSR2: "upgrade",
 }
+
+
+def _redis_url(config: Config) -> str:
+    """The URL that is really used."""
+    return embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url
 
 
 def _bind(settings: LaneSettings, listens: Sequence[str]) -> BoundSocket:

@@ -87,6 +87,8 @@ class Netmon:
             "redis": {"stream_memory_bytes_max": "64MiB"},
             "http": {"listen": f"127.0.0.1:{self.http_port}"},
             "canary": {"enabled": False},  # tests count every trap
+            "alarms": {"enabled": False},  # and every consumer group
+            "api": {"enabled": False},  # which has a port of its own
             "log": {"format": "json"},
         }
         self.configure(overrides or {})
@@ -185,7 +187,7 @@ class Netmon:
         """Every child that was ever started."""
         return [event["pid"] for event in self.events("supervisor.role_started")]
 
-    def signal(self, number: signal.Signals, role: str = "supervisor", lane: int = 0) -> int:
+    def signal(self, number: signal.Signals, role: str = "supervisor", lane: int | None = 0) -> int:
         """Send a signal to a role (default: the supervisor); returns the pid that got it."""
         pid = self.supervisor_pid if role == "supervisor" else self.pid(role, lane)
         os.kill(pid, number)

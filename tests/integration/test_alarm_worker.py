@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import signal
 from collections import Counter
@@ -16,8 +17,11 @@ from netmon.alarms.model import Command
 from netmon.buffer.alarm_reader import GROUP, position_field
 from netmon.buffer.alarm_store import META, AlarmView
 from netmon.model import RedisSettings
+from netmon.snmp.encode import TypedVarbind, encode_v2c
 from tests.integration.alarms import (
     FIRST_MS,
+    IF_INDEX,
+    LINK_DOWN,
     LINK_UP,
     OWNER,
     Worker,
@@ -30,6 +34,7 @@ from tests.integration.alarms import (
     raises,
     stored,
 )
+from tests.integration.harness import Netmon
 from tests.integration.valkey import Valkey, wait_until
 
 
@@ -266,3 +271,53 @@ def test_in_a_cluster(cluster: list[Valkey], tmp_path: Path) -> None:
         f"source/192.0.2.{lane}/interface/1": 2 for lane in (0, 1, 2)
     }
     client.close()
+
+
+def test_a_trap_on_the_wire_becomes_an_alarm(tmp_path: Path) -> None:
+    """A whole netmon with the standard rules: linkDown raises, kill -9 of everything between, linkUp clears."""
+    with Netmon(tmp_path, {"alarms": {"enabled": True}}) as netmon, contextlib.closing(netmon.redis()) as client:
+        netmon.send([link_trap(LINK_DOWN)])
+        netmon.wait_until(lambda: link_alarm(client) == (False, 1), what="raised")
+        former = netmon.pid("alarms", None)
+        netmon.signal(signal.SIGKILL, "alarms", None)
+        netmon.send([link_trap(LINK_UP)])
+        netmon.wait_until(lambda: link_alarm(client) == (True, 2), what="cleared")
+        assert netmon.pid("alarms", None) != former
+        netmon.wait_until(lambda: "alarms.worker" in netmon.get("/readyz")[1], what="/readyz tells of it")
+        assert netmon.is_ready()
+        assert {group["name"] for group in client.xinfo_groups(netmon.key())} == {b"alarms"}
+        netmon.configure({"alarms": {"enabled": False}})
+        assert netmon.process is not None
+        netmon.process.send_signal(signal.SIGHUP)
+        netmon.wait_until(lambda: client.xinfo_groups(netmon.key()) == [], what="the streams are given up")
+        assert ("alarms", None) not in netmon.pids()
+
+
+def test_a_region_that_is_wrong_keeps_no_trap_out(tmp_path: Path) -> None:
+    """Receiving goes on without alarms, and says why; when the file is right, they come, with what had waited."""
+    region = tmp_path / "region.yml"
+    region.write_text("areas: nonsense\n", encoding="utf-8")
+    overrides = {"alarms": {"enabled": True}, "region": {"file": str(region)}}
+    with Netmon(tmp_path, overrides) as netmon, contextlib.closing(netmon.redis()) as client:
+        netmon.send([link_trap(LINK_DOWN)])
+        netmon.wait_settled(1)
+        netmon.wait_until(lambda: netmon.events("supervisor.service_refused"), what="it is told")
+        assert netmon.is_ready()
+        region.write_text("name: test\n", encoding="utf-8")
+        assert netmon.process is not None
+        netmon.process.send_signal(signal.SIGHUP)
+        netmon.wait_until(lambda: link_alarm(client) == (False, 1), what="raised")
+
+
+def link_trap(trap_oid: str) -> bytes:
+    """About port 7 of whoever sends it."""
+    varbinds: list[TypedVarbind] = [(f"{IF_INDEX}.7", "Integer32", 7)]
+    return encode_v2c(
+        community=b"public", pdu="trap", request_id=1, uptime_centis=1, trap_oid=trap_oid, varbinds=varbinds
+    )
+
+
+def link_alarm(client: redis.Redis) -> tuple[bool, int] | None:
+    """Whether the alarm of that port is cleared, and how many notifications spoke of it; None without one."""
+    alarm = stored(client).get("source/127.0.0.1/interface/7")
+    return None if alarm is None else (alarm.is_cleared, alarm.notifications)
