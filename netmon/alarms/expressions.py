@@ -22,27 +22,27 @@ REPEATED_MAX: Final = 128
 def why_refused(expression: str) -> str | None:
     """What is wrong with an expression, with its cure; None when it may be used."""
     if len(expression) > EXPRESSION_LETTERS_MAX:
-        return f"{len(expression)} letters; expected at most {EXPRESSION_LETTERS_MAX}"
+        return f"it has {len(expression)} letters; expected at most {EXPRESSION_LETTERS_MAX}"
     try:
         parsed = parser.parse(expression)
         re.compile(expression)
     except (re.error, OverflowError, RecursionError) as error:
-        return f"no regular expression: {error}"
+        return f"it is no regular expression: {error}"
     repeats = 0
     for code, argument, depth in _walked(parsed, 0):
         if code in {codes.GROUPREF, codes.GROUPREF_EXISTS, codes.ASSERT, codes.ASSERT_NOT}:
-            return "refers back or looks around, which can be slow; expected an expression without it"
+            return "it refers back or looks around, which can be slow; expected an expression without it"
         if depth and (code in _REPEATS or code is codes.BRANCH):
-            return "repeats something that repeats or has a choice, which hostile text makes slow; expected [a-z]+ or the like"
+            return "it repeats something that repeats or has a choice, which hostile text makes slow; expected [a-z]+ or the like"
         if code not in _REPEATS:
             continue
         low, high, _ = argument
         if min(high, REPEATED_MAX + 1) != low:
             repeats += 1
         if low > REPEATED_MAX:
-            return f"repeats more than {REPEATED_MAX} times; a value is looked at only so far"
+            return f"it repeats more than {REPEATED_MAX} times; a value is looked at only so far"
     if repeats > OPEN_REPEATS_MAX:
-        return f"{repeats} repeats of any number, which hostile text makes slow; expected at most {OPEN_REPEATS_MAX}"
+        return f"it has {repeats} repeats of any number, which hostile text makes slow; expected at most {OPEN_REPEATS_MAX}"
     return None
 
 

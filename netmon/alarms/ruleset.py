@@ -294,9 +294,13 @@ class _File:
     def _expression(self, path: _Path, written: Any) -> str | None:
         if written is None:
             return None
-        wrong = why_refused(written) if isinstance(written, str) else "no text; expected a regular expression in quotes"
+        wrong = (
+            why_refused(written)
+            if isinstance(written, str)
+            else "it is no text; expected a regular expression in quotes"
+        )
         if wrong:
-            self.note(path, f"found {wrong}")
+            self.note(path, f"cannot be used: {wrong}")
             return None
         return cast("str", written)
 
@@ -326,7 +330,7 @@ class _File:
         try:
             return resolve(written)
         except MisspeltError as error:
-            self.note(path, f"{error}{or_else}")
+            self.note(path, f"{error}" if f"{error}".endswith("?") else f"{error}{or_else}")
             return None
 
     def _word(self, path: _Path, written: Any) -> str | None:
@@ -401,7 +405,7 @@ class _File:
         keys = self._section(path, written, _SENT_KEYS, "a notification")
         trap = keys.get("trap")
         oid: str | None = next(iter(rule.trap_oids), None) if rule is not None and trap is None else None
-        if oid is None:
+        if oid is None and (rule is None or trap is not None):
             oid = self._try((*path, "trap"), self._vocabulary.trap, trap)
         if oid is not None and oid.endswith("."):
             self.note((*path, "trap"), "found all notifications below an OID; expected one of them")

@@ -22,6 +22,7 @@ import msgspec
 
 from netmon.alarms.model import Alarm, Change, Command, CommandResult
 from netmon.alarms.posture_model import AreaPosture, Bulletin, Declaration, PostureChange
+from netmon.alarms.unmatched import UnmatchedReport
 from netmon.buffer import consumer
 from netmon.buffer.stream import parse_id
 from netmon.errors import UnavailableError
@@ -56,6 +57,7 @@ _posture_change = msgspec.json.Decoder(PostureChange).decode
 _area_posture = msgspec.json.Decoder(AreaPosture).decode
 _bulletin = msgspec.json.Decoder(Bulletin).decode
 _result = msgspec.json.Decoder(CommandResult).decode
+_unmatched = msgspec.json.Decoder(UnmatchedReport).decode
 
 
 def result_key(command_id: str) -> str:
@@ -107,6 +109,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """ID to telegram, while it counts."""
     flood: msgspec.Raw | None = None
     """JSON of the last FloodState."""
+    unmatched: UnmatchedReport = UnmatchedReport()
+    """Which notifications no rule knows."""
 
 
 class AlarmView:
@@ -279,11 +283,12 @@ def meta_of(fields: dict[str, bytes]) -> Meta:
     def those(prefix: str) -> Iterator[tuple[str, bytes]]:
         return ((name.removeprefix(prefix), body) for name, body in fields.items() if name.startswith(prefix))
 
-    flood = fields.get("flood")
+    flood, unmatched = fields.get("flood"), fields.get("unmatched")
     return Meta(
         fence=int(fields.get("fence", b"0")),
         positions={name: body.decode() for name, body in those("position:")},
         postures={name: _area_posture(body) for name, body in those("posture:")},
         bulletins={name: _bulletin(body) for name, body in those("bulletin:")},
         flood=None if flood is None else msgspec.Raw(flood),
+        unmatched=UnmatchedReport() if unmatched is None else _unmatched(unmatched),
     )
