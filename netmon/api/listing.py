@@ -5,7 +5,8 @@ is asked for. A list is read in slices that look at a bounded number of rows, so
 
 **Paging loses nothing.** A page ends at a *position*: the key of the last row, and the serial number of the last move that was
 seen. A row that is moved in front of that key meanwhile (more severe, raised anew) is told on the next page, although its place is
-before it; so what matched all the time is told at least once, and what moved perhaps twice.
+before it; so what matched all the time is told at least once, and what moved perhaps twice. Paging ends when that is so: while more
+alarms move between any two pages than half a page holds, there is a next page.
 """
 
 from __future__ import annotations
@@ -259,7 +260,7 @@ class Listing:
         after, moves = position.after, self._moves
         rows: list[Row] = []
         if after is not None:
-            # No more than half of a page, so that a list that never stands still comes to its end, too.
+            # No more than half of a page: what moves does not keep the others from being told.
             rows, moves = self._overtakers(query.sort, matches, after, position.moves, (limit + 1) // 2)
         for looked, row in enumerate(self._candidates(query, after, limit, matches)):
             if looked >= LOOK_MAX or len(rows) >= limit:
@@ -270,16 +271,19 @@ class Listing:
         return Slice(rows, Position(after, moves), is_last=moves == self._moves)
 
     def _overtakers(
-        self, sort: Sort, matches: Callable[[Row], bool], after: Key, moves: int, limit: int
+        self, sort: Sort, matches: Callable[[Row], bool], after: Key, known: int, limit: int
     ) -> tuple[list[Row], int]:
         """Rows that were moved in front of a key since, oldest move first; and up to which move these are all."""
         rows: list[Row] = []
-        for looked, (moved, alarm_id) in enumerate(self._moved.irange((moves + 1, ""))):
-            if len(rows) >= limit or looked >= LOOK_MAX:
+        moves = known
+        for looked, (moved, alarm_id) in enumerate(self._moved.irange((known + 1, ""))):
+            if looked >= LOOK_MAX:
                 return rows, moves
             kept = self._kept[alarm_id]
             # What is new since the last page did not match all the time: it belongs to whoever begins now.
-            if kept.created <= moves and key_of(kept.row, sort) <= after and matches(kept.row):
+            if kept.created <= known and key_of(kept.row, sort) <= after and matches(kept.row):
+                if len(rows) >= limit:
+                    return rows, moves
                 rows.append(kept.row)
             moves = moved
         return rows, self._moves
