@@ -7,25 +7,25 @@ object is dropped with all that was not flushed, and the next one begins from wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
 
 from netmon.alarms.book import Book
 from netmon.alarms.flood import FloodState
-from netmon.alarms.intake import Intake
+from netmon.alarms.intake import EntryError, Intake
 from netmon.alarms.model import Alarm, Command, CommandResult
 from netmon.alarms.report import Counts
 from netmon.alarms.rules import Matcher
 from netmon.alarms.settings import AlarmSettings
 from netmon.alarms.situation import News, Situation
+from netmon.alarms.unmatched import UnmatchedReport, UnmatchedTable
 from netmon.buffer.alarm_reader import KINDS, Batch, CommandReader, Lag, LaneReader, position_field
 from netmon.buffer.alarm_store import COMMANDS
 from netmon.buffer.alarm_writer import AlarmWriter, Flush
 from netmon.inventory.topology import Topology
 from netmon.log import limited, log
-from netmon.model import TrapEvent
 
 _TICK_NS: Final = 200_000_000
 _REPEATS_NS: Final = 50_000_000
@@ -55,7 +55,6 @@ class Leader:
         matcher: Matcher,
         topology: Topology,
         counts: Counts,
-        unmatched: Callable[[TrapEvent], None],
         left_out: Iterable[tuple[str, bytes]],
         ring: Callable[[], None],
     ) -> None:
@@ -67,7 +66,6 @@ class Leader:
             matcher: The rules.
             topology: The region.
             counts: Counted up here.
-            unmatched: Gets notifications that no rule knows.
             left_out: Entries that netmon failed at.
             ring: Called by the readers' threads when there is something to work on.
         """
@@ -75,7 +73,11 @@ class Leader:
         self._meta = writer.load_meta()
         self.book = Book(settings.lifecycle, settings.flood, topology)
         self.book.load(writer.load_alarms())
-        self.intake = Intake(matcher, topology, counts, self.book.observe, unmatched=unmatched, left_out=left_out)
+        self._left_out = frozenset(left_out)
+        self._unmatched = UnmatchedTable(_unmatched_in(self._meta))
+        self.intake = Intake(
+            matcher, topology, counts, self.book.observe, unmatched=self._unmatched.add, left_out=self._left_out
+        )
         self.situation = Situation(settings.posture, topology, self._meta, time.time_ns())
         self.flooding = "flood" in self._meta and msgspec.json.decode(self._meta["flood"], type=FloodState).active
         self._settings = settings
@@ -87,6 +89,7 @@ class Leader:
         self._commands.start()
         self._pending = _Pending(self.book)
         self._settled: list[tuple[str, bytes]] = []
+        self._unmatched_told = counts.unmatched
         now = time.monotonic_ns()
         self._tick_due = self._repeats_due = now
         self._lease_due = now + int(settings.lease_s * 1e9) // _LEASE_SHARE
@@ -186,26 +189,29 @@ class Leader:
         self._settle()
         wanted = [(entry_id, fields) for entry_id, fields in batch.entries if len(fields) == 2]
         self._counts.commands_unreadable += len(batch.entries) - len(wanted)
-        commands: dict[str, Command] = {}
+        commands: dict[str, tuple[bytes, Command]] = {}
         for entry_id, fields in wanted:
             try:
                 if not self.situation.command(fields[0], fields[1], now_unix_ns):
-                    self._sort(fields, commands)
+                    command = _command_in(fields)
+                    commands.setdefault(command.id, (entry_id, command))
             except msgspec.DecodeError as error:
                 self._counts.commands_unreadable += 1
                 limited.warning("alarms.command_unreadable", entry=entry_id.decode(), detail=str(error))
         done = self._writer.known_results(list(commands)) | {name for name, _ in self._pending.results}
-        for name, command in commands.items():
-            if name not in done:
-                self._counts.commands += 1
-                self._pending.results.append((name, self.book.command(command, now_unix_ns)))
+        for name, (entry_id, command) in commands.items():
+            if name not in done and (batch.key, entry_id) not in self._left_out:
+                self._obey(batch.key, entry_id, command, now_unix_ns)
 
-    def _sort(self, fields: list[bytes], commands: dict[str, Command]) -> None:
-        """One entry of the commands stream. Raises msgspec.DecodeError."""
-        if fields[0] != b"command":
-            raise msgspec.DecodeError(f"field {fields[0].decode(errors='replace')!r} is not known")
-        command = _decode_command(fields[1])
-        commands.setdefault(command.id, command)
+    def _obey(self, key: str, entry_id: bytes, command: Command, now_unix_ns: int) -> None:
+        """Does what an operator wants. Raises EntryError."""
+        self._counts.commands += 1
+        try:
+            result = self.book.command(command, now_unix_ns)
+        except Exception as error:
+            # As with notifications: one that netmon fails at must not come again for ever.
+            raise EntryError(key, entry_id) from error
+        self._pending.results.append((command.id, result))
 
     # -- writing
 
@@ -223,6 +229,9 @@ class Leader:
         pending.collect()
         if pending.is_empty:
             return
+        if self._unmatched_told != self._counts.unmatched:
+            self._unmatched_told = self._counts.unmatched
+            pending.meta["unmatched"] = msgspec.json.encode(self._unmatched.report())
         self._settle()
         self._writer.flush(pending.flush())
         self._counts.flushes += 1
@@ -241,6 +250,18 @@ class Leader:
         self._settled = []
 
 
+def _command_in(fields: list[bytes]) -> Command:
+    """What an operator wants. Raises msgspec.DecodeError."""
+    if fields[0] != b"command":
+        raise msgspec.DecodeError(f"field {fields[0].decode(errors='replace')!r} is not known")
+    return _decode_command(fields[1])
+
+
+def _unmatched_in(meta: Mapping[str, bytes]) -> UnmatchedReport | None:
+    """What was unmatched before."""
+    return msgspec.json.decode(meta["unmatched"], type=UnmatchedReport) if "unmatched" in meta else None
+
+
 class _Pending:
     """What has changed since the last flush."""
 
@@ -252,7 +273,8 @@ class _Pending:
         """By `position_field`: the stream's key, and the ID of the last entry that was taken."""
         self._book = book
         self._alarms: dict[str, Alarm] = {}
-        self._meta: dict[str, bytes] = {}
+        self.meta: dict[str, bytes] = {}
+        """Fields of the hash beside the alarms."""
         self._forgotten: set[str] = set()
         self._purged: set[str] = set()
         self._flood: FloodState | None = None
@@ -278,7 +300,7 @@ class _Pending:
             return
         self.told += [("posture", change) for change in news.told]
         self.results += news.results
-        self._meta.update(news.meta)
+        self.meta.update(news.meta)
         self._forgotten = (self._forgotten | set(news.forgotten)) - set(news.meta)
 
     @property
@@ -290,12 +312,12 @@ class _Pending:
     def is_empty(self) -> bool:
         """Whether there is nothing to write, not even a position."""
         return not (
-            self.told or self.results or self.positions or self._alarms or self._purged or self._meta or self._forgotten
+            self.told or self.results or self.positions or self._alarms or self._purged or self.meta or self._forgotten
         )
 
     def flush(self) -> Flush:
         """All of it as one transaction."""
-        meta: dict[str, bytes | str] = {**self._meta}
+        meta: dict[str, bytes | str] = {**self.meta}
         meta |= {field: position for field, (_, position) in self.positions.items()}
         if self._flood is not None:
             meta["flood"] = msgspec.json.encode(self._flood)

@@ -24,7 +24,6 @@ from netmon.buffer.alarm_writer import AlarmWriter, FencedError
 from netmon.errors import UnavailableError, disk_cure
 from netmon.inventory.topology import Topology
 from netmon.log import limited, log
-from netmon.model import TrapEvent
 from netmon.trap_receiver.bell import Bell
 from netmon.trap_receiver.late.lock import FileLock
 
@@ -119,16 +118,12 @@ class AlarmRole:
             matcher=self._matcher,
             topology=self._topology,
             counts=self._counts,
-            unmatched=self._unmatched,
             left_out=self._left_out,
             ring=self._bell.ring,
         )
         self._state = "leading"
         self._retry_s = _RETRY_MIN_S
         return True
-
-    def _unmatched(self, event: TrapEvent) -> None:
-        """Remembers a notification that no rule knows."""
 
     def _leave_out(self, error: EntryError) -> None:
         """Begins anew from Redis without an entry that netmon failed at."""
