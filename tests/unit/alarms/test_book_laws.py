@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from netmon.alarms.book import Book, Counters
 from netmon.alarms.causes import level_of
 from netmon.alarms.model import SEVERITIES, Alarm, Change, CommandKind, Observation, Severity
-from tests.unit.alarms.samples import NOON, SECOND, book, command, fault, numbered, port, power
+from tests.unit.alarms.samples import NOON, SECOND, book, causes, command, fault, numbered, port, power
 
 SPEAKERS = [
     *(lambda at, site=site, **more: power(site, at, **more) for site in ("port", "hill")),
@@ -144,7 +144,10 @@ class Life(RuleBasedStateMachine):
         assert len(self.book.alarms) <= LIMITS["alarms_max"] + 4 + 2 + len(self.told)
 
     def teardown(self) -> None:
-        """All is counted again; and when nothing more happens, every cause stands by itself, and nothing flaps."""
+        """All is counted again; and when nothing more happens, every cause stands by itself, and nothing flaps.
+
+        What was found step by step is what somebody finds who sees the alarms for the first time.
+        """
         self.take()
         assert self.book.counters == recounted(self.book)
         for _ in range(30):
@@ -155,6 +158,10 @@ class Life(RuleBasedStateMachine):
         for alarm in alarms.values():
             assert alarm.cause is None or (alarms[alarm.cause].is_active and alarms[alarm.cause].cause is None)
             assert alarm.is_cleared == (alarm.toggles_unix_ns[-1] < 0)
+        anew = book(**LIMITS)
+        anew.load(msgspec.structs.replace(alarm, cause=None, caused=0) for alarm in alarms.values())
+        anew.take()
+        assert causes(anew) == causes(self.book)
 
     @property
     def now_unix_ns(self) -> int:
