@@ -45,6 +45,8 @@ def end_by(marks: Marks, unix_ns: int) -> None:
 
 def newest(marks: Marks, *, raised: bool) -> int:
     """Event time of the newest raise or clear; 0: none."""
+    if (marks[-1] > 0) == raised:
+        return abs(marks[-1])
     return next((abs(mark) for mark in reversed(marks) if (mark > 0) == raised), 0)
 
 

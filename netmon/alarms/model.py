@@ -5,6 +5,8 @@ operators did with it (acknowledged, shelved, closed) apart from both. Times are
 
 A resource is a path: `line/<id>`, `site/<id>`, `area/<code>`, `device/<id>`, `device/<id>/interface/<ifIndex>` and so on below a
 device; `source/<address>/...` for a sender that the inventory does not know.
+
+What there are a hundred thousand of says gc=False: it can be part of no cycle, and the collector need not walk through it.
 """
 
 from __future__ import annotations
@@ -75,14 +77,14 @@ def alarm_id(key: Key) -> str:
     return letters
 
 
-class Text(msgspec.Struct, frozen=True):
+class Text(msgspec.Struct, frozen=True, gc=False):
     """What people read."""
 
     en: str
     ja: str
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where in the region a resource is; empty strings where the inventory does not tell."""
 
     area: str = ""
@@ -121,7 +123,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Others may be caused by it: a line or a site that is down, rather than somebody who noticed."""
 
 
-class StateChange(msgspec.Struct, frozen=True, array_like=True):
+class StateChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One line of an alarm's history."""
 
     unix_ns: int
@@ -132,7 +134,7 @@ class StateChange(msgspec.Struct, frozen=True, array_like=True):
     text: str = ""
 
 
-class Comment(msgspec.Struct, frozen=True, array_like=True):
+class Comment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What somebody wrote."""
 
     unix_ns: int
@@ -140,7 +142,7 @@ class Comment(msgspec.Struct, frozen=True, array_like=True):
     text: str
 
 
-class Alarm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Alarm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The state of one alarm. `id`, key and place never change; everything else does by `msgspec.structs.replace`."""
 
     id: str
@@ -205,7 +207,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.is_active and self.operator_state != "shelved" and self.cause is None
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One entry of the stream `netmon:alarms`: what changed, and the alarm as it is now."""
 
     kind: ChangeKind
