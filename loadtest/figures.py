@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from loadtest import decoding_figures, receiver_figures
+from loadtest import alarm_figures, decoding_figures, receiver_figures
 from loadtest.outcome import Outcome
 
 
@@ -59,5 +59,15 @@ FIGURES: Final[dict[str, Figure]] = {
         decoding_figures.first,
     ),
     "replay": Figure("replay", "≥ 50,000 traps/s", decoding_figures.replay),
+    "alarm-repeats": Figure(
+        "stream entry → alarm state written, repeats, one worker", "≥ 30,000 notifications/s", alarm_figures.repeats
+    ),
+    "alarm-raises": Figure("the same, each a new alarm", "≥ 5,000 alarms/s", alarm_figures.raises),
+    "alarm-api": Figure(
+        "trap on the wire → alarm readable over the API at 2,000/s", "p99 ≤ 100 ms", alarm_figures.to_api
+    ),
+    "alarm-restart": Figure(
+        "restart of the alarm worker with 50,000 active alarms", "≤ 2 s until it works again", alarm_figures.restart
+    ),
 }
 """Every figure by its name in `--only`, in the order in which they run."""

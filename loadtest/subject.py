@@ -143,6 +143,8 @@ class Netmon(Process):
             "redis": {"stream_memory_bytes_max": stream_bytes_max},
             "http": {"listen": f"127.0.0.1:{self._http_port}"},
             "canary": {"enabled": False},  # every trap is counted
+            "alarms": {"enabled": False},  # the receiver is measured by itself
+            "api": {"enabled": False},
         }
         self.config_file.write_text(json.dumps(base | sections))
         self.deployment = lanes.from_config(self.config_file)
