@@ -19,7 +19,7 @@ from rich.table import Table
 
 from netmon import __version__, show, sockets
 from netmon import config as configuration
-from netmon.cli import alarms, canary, journal, mib, operate, posture, rejects, replay, rules
+from netmon.cli import alarms, canary, inventory, journal, mib, operate, posture, rejects, replay, rules
 from netmon.cli.common import (
     CONFIG_PATHS,
     NOT_WELL,
@@ -61,6 +61,7 @@ app.add_typer(mib.app)
 app.add_typer(journal.app)
 app.add_typer(alarms.app)
 app.add_typer(posture.app)
+app.add_typer(inventory.app)
 app.add_typer(rules.app)
 app.command()(rejects.rejects)
 app.command()(journal.parked)

@@ -16,7 +16,7 @@ from netmon.inventory.entries import AreaEntry, DeviceEntry, GatewayEntry, LineE
 Found = Iterator[tuple[Path, str]]
 """Where each mistake is, and its text."""
 
-_SINGULAR: Final = {
+SINGULAR: Final = {
     "areas": "area",
     "carriers": "carrier",
     "risk_groups": "risk group",
@@ -24,7 +24,9 @@ _SINGULAR: Final = {
     "lines": "line",
     "devices": "device",
     "traffic_classes": "traffic class",
+    "gateways": "gateway",
 }
+"""Kinds of things, and one of them in words."""
 
 _GUESSES_MAX: Final = 1_000
 """Among more IDs, the one that was meant is not looked for: it takes too long."""
@@ -79,7 +81,7 @@ def _unknown_ports(path: Path, value: object, lines: Collection[str]) -> Found:
 
 def _known(value: str, kind: str, ids: Collection[str]) -> str:
     """What could have been meant."""
-    singular = _SINGULAR[kind]
+    singular = SINGULAR[kind]
     if not ids:
         return f"expected the ID of one of the {kind}, and there are none"
     near = difflib.get_close_matches(value, ids, n=1) if len(ids) <= _GUESSES_MAX else []
