@@ -343,8 +343,12 @@ def _if_index(varbinds: Sequence[Varbind]) -> int | None:
     if varbind is not None and (found := _positive(varbind.value)) is not None:
         return found
     for each in varbinds:
-        if each.oid.startswith(_IF_TABLES):
-            return _positive(each.oid.rpartition(".")[2])
+        for table in _IF_TABLES:
+            if (
+                each.oid.startswith(table)
+                and (found := _positive(each.oid[len(table) :].partition(".")[2])) is not None
+            ):
+                return found
     return None
 
 

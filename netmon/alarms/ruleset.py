@@ -219,7 +219,7 @@ class _File:
                 yield Condition(oid=oid, equals=self._values(here, asked, oid))
                 continue
             keys = self._section(here, asked, _CONDITION_KEYS, "conditions")
-            if not keys:
+            if not asked:
                 self.note(here, f"found no condition; expected some of {', '.join(_CONDITION_KEYS)}")
             yield Condition(
                 oid=oid,
