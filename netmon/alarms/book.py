@@ -43,6 +43,9 @@ _DETAIL_KINDS: Final[frozenset[ChangeKind]] = frozenset({"updated", "cause"})
 """Need not be told beside one of the former, which carries the same alarm."""
 
 
+NO_FLOOD: Final = FloodState()
+
+
 class Counters(msgspec.Struct, kw_only=True):
     """How many there are."""
 
@@ -111,8 +114,13 @@ class Book:
 
     # --- What comes in. ---
 
-    def load(self, alarms: Iterable[Alarm]) -> None:
-        """Begin with alarms that were kept. Causes and counters follow from them again; nothing is told that is told already."""
+    def load(self, alarms: Iterable[Alarm], flood: FloodState = NO_FLOOD) -> None:
+        """Begin with what was kept. Causes and counters follow from it again; nothing is told that is told already.
+
+        Args:
+            alarms: All of them, in any order.
+            flood: As it was told last.
+        """
         for alarm in sorted(alarms, key=lambda alarm: alarm.changed_unix_ns):
             record = thaw(alarm)
             self.alarms[alarm.id] = alarm
@@ -124,6 +132,8 @@ class Book:
             self._observe_all(self._causes.update(record), self._now_unix_ns)
         self._observe_all(self._causes.outdated(), self._now_unix_ns)
         self._link()
+        active = [record.alarm for record in self._records.values() if record.alarm.is_annunciated]
+        self._flood.restore(flood, ((alarm.raised_unix_ns, alarm.id, alarm.place.area) for alarm in active))
 
     def observe(self, observation: Observation, now_unix_ns: int) -> None:
         """Take note of what a notification says.

@@ -7,6 +7,7 @@ be explained. An alarm counts once in a window, however often it comes and goes.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -48,6 +49,12 @@ class FloodWatch:
         self._updated_unix_ns = 0
         self.state = FloodState()
         """As it was last told."""
+
+    def restore(self, state: FloodState, told: Iterable[tuple[int, str, str]]) -> None:
+        """Go on where another one was: with what it told last, and with when people were told, alarm ID and area of what counted."""
+        self.state, self._since_unix_ns, self._areas = state, state.since_unix_ns, frozenset(state.areas)
+        for unix_ns, alarm_id, area in sorted(told):
+            self.add(alarm_id, area, unix_ns)
 
     def add(self, alarm_id: str, area: str, now_unix_ns: int) -> None:
         """People are told of an alarm."""

@@ -72,14 +72,15 @@ class Leader:
         began_mono = time.monotonic()
         self._meta = writer.load_meta()
         self.book = Book(settings.lifecycle, settings.flood, topology)
-        self.book.load(writer.load_alarms())
+        flood = msgspec.json.decode(self._meta["flood"], type=FloodState) if "flood" in self._meta else FloodState()
+        self.book.load(writer.load_alarms(), flood)
         self._left_out = frozenset(left_out)
         self._unmatched = UnmatchedTable(_unmatched_in(self._meta))
         self.intake = Intake(
             matcher, topology, counts, self.book.observe, unmatched=self._unmatched.add, left_out=self._left_out
         )
         self.situation = Situation(settings.posture, topology, self._meta, time.time_ns())
-        self.flooding = "flood" in self._meta and msgspec.json.decode(self._meta["flood"], type=FloodState).active
+        self.flooding = flood.active
         self._settings = settings
         self._writer = writer
         self._counts = counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netmon.alarms.flood import UPDATE_S, FloodState, FloodWatch
 from netmon.alarms.settings import Flood
-from tests.unit.alarms.samples import NOON, SECOND, TOPOLOGY, book, observe, of, port, say, tick
+from tests.unit.alarms.samples import NOON, SECOND, TOPOLOGY, book, numbered, observe, of, port, say, tick
 
 
 def watch() -> FloodWatch:
@@ -85,6 +85,20 @@ def test_areas_are_told_apart() -> None:
     assert first is not None
     assert second is not None
     assert (first.areas, second.areas) == ({}, {"yama": 5})
+
+
+def test_a_flood_outlasts_a_restart() -> None:
+    """Nothing is told again, and its end is told, half an hour later."""
+    flood = Flood(raised_max=2)
+    before = book(flood)
+    observe(before, *(numbered(n) for n in range(4)))
+    state = tick(before, 1).flood
+    assert state is not None
+    after = book(flood)
+    after.load(before.alarms.values(), state)
+
+    assert tick(after, 2).flood is None
+    assert tick(after, 1_800).flood == FloodState()
 
 
 def test_a_cut_line_is_no_flood() -> None:
