@@ -14,7 +14,7 @@ from netmon.alarms.posture_model import Posture
 
 REPORT_FILE: Final = "alarms.json"
 
-WorkerState = Literal["starting", "leading", "waiting", "unreachable"]
+WorkerState = Literal["starting", "leading", "waiting", "unreachable", "stopped"]
 """`waiting`: another worker leads. `unreachable`: Redis does not answer, or refuses."""
 
 

@@ -152,6 +152,7 @@ class AlarmRole:
             except UnavailableError as error:
                 log.warning("alarms.lead_lost", detail=error.detail)
         self._drop()
+        self._state = "stopped"
         self._report_due_mono = 0.0
         self._report()
 

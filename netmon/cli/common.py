@@ -109,9 +109,14 @@ def numbered(lanes: list[LaneSettings], number: int | None, path: Path) -> list[
     return [lanes[number]]
 
 
+def redis_url(config: Config) -> str:
+    """The URL of Redis that is really used, never `embedded`."""
+    return embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url
+
+
 def lanes_of(config: Config, engine: Engine | None = None) -> list[LaneSettings]:
     """The lanes of a configuration, with the URL at which its Redis is. Raises ConfigError."""
-    url = embedded.url(config.data_dir) if config.redis.url == EMBEDDED else config.redis.url
+    url = redis_url(config)
     lanes = configuration.lane_settings(config, redis_url=url, engine=engine)
     found = community.find(config.data_dir)
     return lanes if found is None else admitted(lanes, found)

@@ -32,8 +32,10 @@ from netmon.cli.common import (
     lanes_of,
     live_table,
     numbered,
+    redis_url,
 )
 from netmon.config import EMBEDDED, Config
+from netmon.config.alarm_service import alarm_settings
 from netmon.errors import ConfigError
 from netmon.log import log, set_up
 from netmon.model import LaneSettings
@@ -308,6 +310,17 @@ _add_role("capture", "Run capture of one lane by itself, on a socket from system
 _add_role("commit", "Run commit of one lane by itself, with capture's socket from systemd (LISTEN_FDS).")
 _add_role("decode", "Run decode of one lane by itself, with capture's socket from systemd (LISTEN_FDS).")
 _add_role("late", "Run late decoding of one lane by itself; it needs no socket.")
+
+
+@app.command("alarm-worker", hidden=True)
+def alarm_worker(config: ConfigFile = None) -> None:
+    """Run the alarm worker by itself: a second one, on another machine, that waits until the first is gone."""
+    with exit_codes():
+        loaded = configuration.load(config_path(config))
+        loaded.data_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        os.dup2(lane.settings_fd(alarm_settings(loaded, redis_url=redis_url(loaded))), 0)
+        command = lane.role_command("alarms", {})
+        os.execv(command[0], command)  # noqa: S606 - the worker is to have this process's pid
 
 
 def _become_role(role: str, path: Path, number: int) -> None:

@@ -29,6 +29,7 @@ from netmon.model import RedisSettings
 from netmon.northbound import report as northbound_report
 from netmon.northbound.report import NorthboundReport
 from netmon.supervisor.child import Child
+from netmon.supervisor.lane import settings_fd
 
 _Report = TypeVar("_Report", AlarmReport, NorthboundReport)
 
@@ -80,15 +81,14 @@ class Keeper:
         self._module = tuple(module)
         self._run = run
         self._inherit = inherit
-        self._settings: bytes | None = None
+        self._settings: msgspec.Struct | None = None
 
     async def follow(self, settings: msgspec.Struct | None, grace_s: float) -> None:
         """Make the process what is wanted of it: running, running with other settings, or not (None)."""
-        wanted = None if settings is None else msgspec.json.encode(settings)
-        if wanted == self._settings:
+        if settings == self._settings:
             return
-        self._settings = wanted
-        if wanted is None:
+        self._settings = settings
+        if settings is None:
             await self.stop(grace_s)
         elif self.child is None:
             self.child = Child(self._name, self._spawn)
@@ -104,10 +104,7 @@ class Keeper:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         assert self._settings is not None, "not wanted"
-        stdin = os.memfd_create(f"netmon-settings-{self._name}", os.MFD_CLOEXEC)
-        with os.fdopen(os.dup(stdin), "wb") as file:
-            file.write(self._settings)
-        os.lseek(stdin, 0, os.SEEK_SET)
+        stdin = settings_fd(self._settings)
         try:
             return subprocess.Popen(
                 [sys.executable, "-m", *self._module, "--parent-pid", str(os.getpid())],

@@ -21,9 +21,9 @@ ROLES: Final = ("capture", "commit", "decode", "late")
 """In the order in which they stop: what feeds the others first."""
 
 
-def settings_fd(settings: LaneSettings) -> int:
-    """A memfd with the settings as JSON, to be a role's standard input: no pipe that could fill, no secret in `ps`."""
-    fd = os.memfd_create(f"netmon-settings-{settings.lane}", os.MFD_CLOEXEC)
+def settings_fd(settings: msgspec.Struct) -> int:
+    """A memfd with the settings as JSON, to be a process's standard input: no pipe that could fill, no secret in `ps`."""
+    fd = os.memfd_create("netmon-settings", os.MFD_CLOEXEC)
     os.write(fd, msgspec.json.encode(settings))
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
