@@ -14,9 +14,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from loadtest import alarm_state, lanes, playing, report
 from loadtest import bench as benches
-from loadtest import lanes, report
 from loadtest.compare import RATES, RECEIVERS, SECONDS, climb
+from loadtest.earthquake import Story
 from loadtest.figures import FIGURES
 from loadtest.follow import Follower
 from loadtest.profile import Profile, Shape, for_count
@@ -43,13 +44,23 @@ Results = Annotated[Path, typer.Option(help="Where JSON, tables and plots go.")]
 
 @app.command()
 def storm(
-    rate: Annotated[float, typer.Option(min=0.1, help="Traps per second; the peak of ramp and earthquake.")] = 1_000,
-    duration: Annotated[float, typer.Option(min=0.001, help="Seconds.")] = 10,
-    count: Annotated[int | None, typer.Option(min=1, help="Traps; decides the duration instead.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Traps per second, else 1,000; the peak of ramp and earthquake.")
+    ] = None,
+    duration: Annotated[float | None, typer.Option(min=0.001, help="Seconds, else 10; of a disaster 120.")] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Traps; decides the duration. Of a disaster, else 1,000,000.")
+    ] = None,
     sources: Annotated[int, typer.Option(min=1, max=SOURCES_MAX, help="Source addresses in 127.0.0.0/8.")] = 100,
     mix: Annotated[str, typer.Option(help="Kinds, each with an optional weight.")] = DEFAULT_MIX,
     version: Annotated[str, typer.Option(help="v1, v2c or inform.")] = "v2c",
-    profile: Annotated[str, typer.Option(help="step, ramp or earthquake.")] = "step",
+    profile: Annotated[
+        str, typer.Option(help="step, ramp or earthquake: a disaster, if netmon knows a region to play it in.")
+    ] = "step",
+    region: Annotated[Path | None, typer.Option(help="Region of the disaster, if not the configuration's.")] = None,
+    devices: Annotated[int | None, typer.Option(min=1, help="Copies of the region, written to --region.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the disaster.")] = 1,
+    verify: Annotated[bool, typer.Option(help="Compare netmon's alarms with those that the disaster implies.")] = False,
     target: Annotated[str, typer.Option(help="ADDRESS:PORT.")] = "127.0.0.1:1162",
     community: Annotated[str, typer.Option()] = "public",
     gso: Annotated[int, typer.Option(min=1, max=GSO_MAX, help="Datagrams a message; 8 makes the fastest storms.")] = 1,
@@ -70,26 +81,34 @@ def storm(
 ) -> None:
     """Send a storm of numbered notifications, and with --config or --data-dir account for every one."""
     with _usage_errors():
-        place = parse_target(target)
-        allow_target(place, allow_remote=allow_remote, i_may_load=i_may_load, sources=sources)
-        deployment = _deployment(config, data_dir)
-        plan = StormPlan(
-            ring=RingPlan(
-                target=place,
-                version=_one_of("--version", version, VERSIONS),
-                mix=tuple(mix.split(",")),
-                sources=sources,
-                community=community,
-                run=run or new_run(),
-                gso=1 if version == "inform" else gso,
-            ),
-            profile=_profile(_one_of("--profile", profile, SHAPES), rate, duration, count),
-            batch_max=default_batch(gso),
-            inform_timeout_s=inform_timeout,
-            inform_retries=inform_retries,
-            inform_window=inform_window,
-        )
+        place, shape, number = parse_target(target), _one_of("--profile", profile, SHAPES), run or new_run()
+        scene = playing.scene_of(playing.Asked(shape, config, data_dir, region, devices, seed, verify))
+        allow_target(place, allow_remote=allow_remote, i_may_load=i_may_load, sources=1 if scene.story else sources)
+        deployment = _deployment(scene.config, data_dir)
+        if scene.story:
+            console.print(report.table("Disaster", ("what", "value"), playing.story_rows(scene.story)))
+            course = playing.course(rate, duration, count)
+            plan = playing.story_plan(scene.story, course, target=place, run=number, community=community)
+        else:
+            plan = StormPlan(
+                ring=RingPlan(
+                    target=place,
+                    version=_one_of("--version", version, VERSIONS),
+                    mix=tuple(mix.split(",")),
+                    sources=sources,
+                    community=community,
+                    run=number,
+                    gso=1 if version == "inform" else gso,
+                ),
+                profile=_profile(shape, rate or 1_000, duration or 10, count),
+                batch_max=default_batch(gso),
+                inform_timeout_s=inform_timeout,
+                inform_retries=inform_retries,
+                inform_window=inform_window,
+            )
         outcome = _storm(plan, deployment, follow=follow, drain_timeout_s=drain_timeout, quiet=quiet)
+        if scene.story and verify:
+            outcome = _verified(outcome, deployment, scene.story, drain_timeout)
     if json_file:
         report.write_json(json_file, outcome)
     if outcome.faults:
@@ -163,6 +182,9 @@ class _Outcome(msgspec.Struct, frozen=True):
     sent: Sent
     balance: Reconciliation | None
     faults: list[str]
+    story: Story | None = None
+    """With --verify."""
+    alarms: alarm_state.Outcome | None = None
 
 
 def _storm(
@@ -182,6 +204,18 @@ def _storm(
     balance = lanes.reconcile(deployment, sent, before, drain, latency)
     console.print(report.table("Reconciliation", ("what", "value"), report.balance_rows(balance)))
     return _Outcome(sent, balance, faults(balance))
+
+
+def _verified(outcome: _Outcome, deployment: lanes.Deployment | None, story: Story, timeout_s: float) -> _Outcome:
+    """The same, with what became of the alarms."""
+    if deployment is None:
+        raise ConfigError(["--verify: expected --config or --data-dir of the netmon under test"])
+    alarms = alarm_state.await_verdict(deployment, story, timeout_s=timeout_s)
+    console.print(report.table("Alarms", ("what", "value"), playing.outcome_rows(alarms)))
+    if alarms.verdict.differences:
+        heads = ("alarm or area", "must be", "is")
+        console.print(report.table("Differences", heads, playing.difference_rows(alarms), numbers=False))
+    return msgspec.structs.replace(outcome, faults=[*outcome.faults, *alarms.faults], story=story, alarms=alarms)
 
 
 def _with_progress(plan: StormPlan, quiet: bool) -> Sent:

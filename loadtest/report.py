@@ -21,11 +21,11 @@ _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F
 _MARKERS: Final = "osD^vP"
 
 
-def table(title: str, heads: Sequence[str], rows: Rows) -> Table:
-    """A table for the terminal; all columns but the first are numbers."""
+def table(title: str, heads: Sequence[str], rows: Rows, *, numbers: bool = True) -> Table:
+    """A table for the terminal; `numbers`: all columns but the first are numbers."""
     made = Table(title=title, title_justify="left")
     for i, head in enumerate(heads):
-        made.add_column(head, justify="right" if i else "left")
+        made.add_column(head, justify="right" if numbers and i else "left")
     for row in rows:
         made.add_row(*row)
     return made

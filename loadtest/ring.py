@@ -82,7 +82,7 @@ class Ring:
         self._per_message = plan.gso
         templates = _templates(plan)
         self.slots = len(templates) * plan.gso
-        self.socket = _open_socket(plan)
+        self.socket = open_socket(plan.target, sources=plan.sources)
         self._fd = self.socket.fileno()
         self._lay_out(templates)
 
@@ -117,11 +117,7 @@ class Ring:
             deque(map(struct.Struct(">I").pack_into, repeat(self._payload), self._id_at[slot : slot + count], ids), 0)
 
     def _send_messages(self, message: int, count: int) -> int:
-        taken = int(_sendmmsg(self._fd, self._headers_address + message * _MMSGHDR.size, count, 0))
-        if taken < 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error))
-        return taken
+        return send_messages(self._fd, self._headers_address + message * _MMSGHDR.size, count)
 
     def _send_part(self, slot: int, count: int) -> int:
         """Sends the first `count` datagrams of a message only."""
@@ -197,14 +193,32 @@ def _templates(plan: RingPlan) -> list[Template]:
     return [made[kind, i % plan.sources] for i, kind in enumerate(kinds)]
 
 
-def _open_socket(plan: RingPlan) -> socket.socket:
-    opened = socket.socket(socket.AF_INET6 if plan.target.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+def send_messages(fd: int, headers_address: int, count: int) -> int:
+    """Sends messages whose headers (struct mmsghdr) lie one after the other; returns how many the kernel took.
+
+    Raises:
+        OSError: It took none.
+    """
+    taken = int(_sendmmsg(fd, headers_address, count, 0))
+    if taken < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return taken
+
+
+def open_socket(target: Target, *, sources: int) -> socket.socket:
+    """A socket with a large send buffer; connected, which is faster, for a single source.
+
+    Raises:
+        OSError: The kernel gives none.
+    """
+    opened = socket.socket(socket.AF_INET6 if target.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER_BYTES)
     except PermissionError:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-    if plan.sources == 1:
-        opened.connect((plan.target.address, plan.target.port))
+    if sources == 1:
+        opened.connect((target.address, target.port))
     else:
         opened.bind(("", 0))
     return opened

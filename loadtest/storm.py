@@ -15,6 +15,7 @@ import msgspec
 from loadtest.inform import InformWindow, answered_request_id
 from loadtest.profile import Pace, Profile, pace
 from loadtest.ring import Ring, RingPlan
+from loadtest.script_ring import ScriptPlan, ScriptRing
 from loadtest.templates import REQUEST_ID_MASK, RUN_MAX, RUN_MIN
 
 TICK_S: Final = 0.001
@@ -26,7 +27,7 @@ Progress = Callable[[int], None]
 class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A storm: what, where to, and when."""
 
-    ring: RingPlan
+    ring: RingPlan | ScriptPlan
     profile: Profile
     batch_max: int = 128
     """Traps of one system call."""
@@ -93,7 +94,7 @@ class _Run:
         self._profile = plan.profile
         self._total = plan.profile.total
         self._progress = progress
-        self._ring = Ring(plan.ring)
+        self._ring = Ring(plan.ring) if isinstance(plan.ring, RingPlan) else ScriptRing(plan.ring)
         self._sent = 0
         self._refused = 0
         self._retransmitted = 0
