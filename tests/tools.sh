@@ -15,6 +15,11 @@ need ip iproute2
 need redis-cli redis-tools
 need openssl openssl
 need tcpdump tcpdump
+need curl curl
+need prometheus prometheus
+need promtool prometheus
+need prometheus-alertmanager prometheus-alertmanager
+need amtool prometheus-alertmanager
 
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 
@@ -24,9 +29,9 @@ if [[ $EUID -ne 0 ]] || ! command -v apt-get >/dev/null; then
     exit 1
 fi
 
-# snmptrapd's package starts a daemon on port 162 when it can. The tests bind their own ports, so it does no harm; but a
-# start that fails (a container without an init) must not fail the installation, and a policy file that is there already
-# is the administrator's.
+# snmptrapd's package starts a daemon on port 162 when it can, those of Prometheus on 9090 and 9093. The tests bind their own
+# ports, so it does no harm; but a start that fails (a container without an init) must not fail the installation, and a policy
+# file that is there already is the administrator's.
 policy=/usr/sbin/policy-rc.d
 if [[ ! -e $policy ]]; then
     trap 'rm -f "$policy"' EXIT
@@ -36,3 +41,8 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
 apt-get install -y --no-install-recommends "${missing[@]}"
+
+# Nor at the next start of the machine: Prometheus and Alertmanager would listen on all addresses.
+for unit in prometheus prometheus-alertmanager; do
+    [[ " ${missing[*]} " == *" $unit "* ]] && systemctl disable --now "$unit" >/dev/null 2>&1 || true
+done

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -35,6 +35,8 @@ STYLES: Final[dict[Severity, str]] = {
 }
 EXPLAINED_SHOWN: Final = 50
 """Of what one cause explains, with --causes."""
+WIDE: Final = 120
+"""Columns of a terminal from which on the resource has one of its own; the text nearly always names it, too."""
 CANDIDATES_SHOWN: Final = 10
 _RECONNECT_S: Final = 0.5
 _BLOCK_MS: Final = 1_000
@@ -184,33 +186,40 @@ def _print_list(found: Sequence[Alarm], wanted: Wanted, *, with_explained: bool)
     for alarm in found if with_explained else ():
         if alarm.is_active and alarm.cause is not None:
             explained.setdefault(alarm.cause, []).append(alarm)
+    if shown:
+        console = LineConsole(highlight=False, markup=False, emoji=False)
+        console.print(_table(shown, explained, wanted.language, with_where=console.width >= WIDE))
+
+
+def _table(
+    shown: Sequence[Alarm], explained: Mapping[str, Sequence[Alarm]], language: Language, *, with_where: bool
+) -> Table:
+    """A row an alarm; beneath it, what it explains."""
     table = Table(box=None, pad_edge=False)
-    for title in ("ID", "SEVERITY", "SINCE", "EXPLAINS", "WHERE", "ALARM"):
-        table.add_column(title, no_wrap=title not in {"WHERE", "ALARM"}, overflow="fold", justify=_side(title))
+    for title in ("ID", "SEVERITY", "SINCE"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("EXPLAINS", no_wrap=True, justify="right")
+    for title in ("WHERE", "ALARM") if with_where else ("ALARM",):
+        table.add_column(title, overflow="fold")
     for alarm in shown:
-        _add_row(table, alarm, wanted.language)
+        table.add_row(*_cells(alarm, language, with_where=with_where))
         below = _sorted(explained.get(alarm.id, ()))
         for other in below[:EXPLAINED_SHOWN]:
-            _add_row(table, other, wanted.language, indent="  ")
+            table.add_row(*_cells(other, language, with_where=with_where, indent="  "))
         if len(below) > EXPLAINED_SHOWN:
-            table.add_row("", "", "", "", "", f"  and {len(below) - EXPLAINED_SHOWN:,} more")
-    if shown:
-        LineConsole(highlight=False, markup=False, emoji=False).print(table)
+            blanks = [""] * (len(table.columns) - 1)
+            table.add_row(*blanks, f"  and {len(below) - EXPLAINED_SHOWN:,} more")
+    return table
 
 
-def _side(title: str) -> Literal["left", "right"]:
-    return "right" if title == "EXPLAINS" else "left"
-
-
-def _add_row(table: Table, alarm: Alarm, language: Language, indent: str = "") -> None:
-    table.add_row(
-        alarm.id,
-        Shown(alarm.severity, style=STYLES[alarm.severity] if alarm.is_active else "dim"),
-        _time(alarm.raised_unix_ns),
-        f"{alarm.caused:,}" if alarm.caused else "",
-        Shown(printable(alarm.resource)),
-        Shown(f"{indent}{text_of(alarm.text, language)}{_state(alarm)}"),
-    )
+def _cells(alarm: Alarm, language: Language, *, with_where: bool, indent: str = "") -> Iterator[str | Shown]:
+    yield alarm.id
+    yield Shown(alarm.severity, style=STYLES[alarm.severity] if alarm.is_active else "dim")
+    yield _short_time(alarm.raised_unix_ns, time.time())
+    yield f"{alarm.caused:,}" if alarm.caused else ""
+    if with_where:
+        yield Shown(printable(alarm.resource))
+    yield Shown(f"{indent}{text_of(alarm.text, language)}{_state(alarm)}")
 
 
 def _state(alarm: Alarm) -> str:
@@ -297,3 +306,11 @@ def _print_change(change: Change, language: Language, *, as_json: bool) -> None:
 def _time(unix_ns: int) -> str:
     """In the machine's zone."""
     return f"{datetime.fromtimestamp(unix_ns // 1_000_000_000).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _short_time(unix_ns: int, now_s: float) -> str:
+    """The same, without what goes without saying: today's date, or the seconds of another day."""
+    moment, now = (datetime.fromtimestamp(second).astimezone() for second in (unix_ns // 1_000_000_000, now_s))
+    if moment.date() == now.date():
+        return f"{moment:%H:%M:%S}"
+    return f"{moment:%m-%d %H:%M}" if moment.year == now.year else f"{moment:%Y-%m-%d}"

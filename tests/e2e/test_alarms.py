@@ -45,21 +45,21 @@ def config(server: Valkey, tmp_path: Path) -> Path:
     return file
 
 
-def environ(lang: str = "C.UTF-8") -> dict[str, str]:
-    """Of a person with a wide terminal and a language."""
+def environ(lang: str = "C.UTF-8", columns: str = "200") -> dict[str, str]:
+    """Of a person with a terminal and a language."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("LC_")}
-    return {**others, "COLUMNS": "200", "LANG": lang, "TZ": "UTC"}
+    return {**others, "COLUMNS": columns, "LANG": lang, "TZ": "UTC"}
 
 
 @pytest.fixture
 def run(config: Path) -> Run:
     """Runs a command on that configuration."""
 
-    def run(*arguments: str, lang: str = "C.UTF-8") -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, **person: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "netmon", *arguments, "-c", str(config)],
             cwd=REPOSITORY,
-            env=environ(lang),
+            env=environ(**person),
             capture_output=True,
             text=True,
             check=False,
@@ -96,6 +96,7 @@ def test_alarms_are_shown_by_their_causes(disaster: None, run: Run) -> None:
     everything = run("alarms", "--all").stdout
     assert "shelved by ito until 2026-01-01 12:00:00" in everything
     assert "cleared 2026-01-01 12:00:00" in everything
+    assert "device/r1" not in run("alarms", columns="100").stdout
     assert "ポート1が停止" in run("alarms", lang="ja_JP.UTF-8").stdout
     assert "ポート1が停止" in run("alarms", "--lang", "ja").stdout
     assert run("alarms", "--area", "yama").stdout == "0 alarms, 0 causes\n"
