@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -78,6 +79,7 @@ class AlarmRole:
     def run(self) -> None:
         """Works until `stop`."""
         os.nice(NICE)
+        threading.excepthook = _crash
         # Held while we live: the lease of an earlier process of this name is ours, and need not run out.
         while not self._stopping and not self._lock.take():
             self._bell.wait(_WAIT_S)
@@ -203,7 +205,14 @@ class AlarmRole:
                 )
                 for shown in leader.situation.postures
             },
+            forecasts=leader.situation.seconds_left(report.unix_ns),
         )
+
+
+def _crash(args: threading.ExceptHookArgs) -> None:
+    """A reader that has died would leave its lane unread for ever: the process goes with it, and is started again."""
+    threading.__excepthook__(args)
+    os._exit(1)
 
 
 def _name(directory: Path) -> str:

@@ -12,6 +12,7 @@ import queue
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -39,6 +40,9 @@ _AHEAD_MAX: Final = 2
 _BLOCK_MS: Final = 500
 _TEND_S: Final = 1.0
 """How often the groups are moved on."""
+_HELD_BACK: Final = 2
+"""By how many of these moves the groups stay behind: after a fail-over that lost the newest writes, the alarms' server may have
+an older position than the lane's server was told, and the entries between must still be there."""
 _ABSENT_S: Final = 0.5
 """Between two looks for a lane that has no streams yet."""
 _RETRY_MIN_S: Final = 0.2
@@ -191,6 +195,7 @@ class LaneReader(Reader):
         """If it is the same again after a doubt, reading goes on behind what was read."""
         self._cursors: dict[str, bytes] = {}
         self._done: dict[str, bytes] = {}
+        self._held: deque[dict[str, bytes]] = deque(maxlen=_HELD_BACK + 1)
         self.lags: dict[str, Lag] = {}
         self._count = _ENTRIES_MAX
         self._tend_mono = 0.0
@@ -237,6 +242,7 @@ class LaneReader(Reader):
         if name != self._last_owner:
             self._cursors = {key: self._positions.get(position_field(name, key), _NO_ID) for key in self._keys}
             self._done = dict(self._cursors)
+            self._held.clear()
             self._last_owner = name
         self._owner = name
         self.found = True
@@ -263,14 +269,16 @@ class LaneReader(Reader):
             return
         self._tend_mono = now
         done = dict(self._done)
-        asked = [encode_command("XGROUP", "SETID", key, GROUP, done[key]) for key in done]
+        self._held.append(done)
+        given_up = self._held[0]
+        asked = [encode_command("XGROUP", "SETID", key, GROUP, given_up[key]) for key in done]
         asked += [encode_command("XINFO", "STREAM", key) for key in done]
         connection.send(b"".join(asked))
         replies = connection.replies(len(asked))
         moved, looks = replies[: len(done)], replies[len(done) :]
         missing = [key for key, reply in zip(done, moved, strict=True) if isinstance(reply, hiredis.ReplyError)]
         # A stream that is not there is left to its receiver to make. It will not be trimmed before the next look.
-        connection.send(b"".join([encode_command("XGROUP", "CREATE", key, GROUP, done[key]) for key in missing]))
+        connection.send(b"".join([encode_command("XGROUP", "CREATE", key, GROUP, given_up[key]) for key in missing]))
         connection.replies(len(missing))
         self.lags = {self._keys[key]: _lag(done[key], look) for key, look in zip(done, looks, strict=True)}
 
