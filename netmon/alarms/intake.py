@@ -50,6 +50,7 @@ class Intake:
         observe: Callable[[Observation, int], None],
         *,
         unmatched: Callable[[TrapEvent], None],
+        hear: Callable[[TrapEvent], None],
         left_out: Iterable[tuple[str, bytes]] = (),
     ) -> None:
         """Prepares.
@@ -60,6 +61,7 @@ class Intake:
             counts: Counted up here.
             observe: Gets what notifications say, and the time.
             unmatched: Gets notifications that no rule knows.
+            hear: Gets every notification, for what it says beside alarms.
             left_out: Stream key and ID of entries that netmon failed at.
         """
         self.area_seconds: dict[tuple[str, int], int] = {}
@@ -69,6 +71,7 @@ class Intake:
         self._counts = counts
         self._observe = observe
         self._unmatched = unmatched
+        self._hear = hear
         self._left_out = frozenset(left_out)
         self._areas: dict[tuple[str, str | None], str] = {}
 
@@ -89,6 +92,7 @@ class Intake:
             return
         match = self._match(event, Evidence(key, entry_id.decode()))
         self._count_area(event)
+        self._hear(event)
         if not match.rule_ids:
             counts.unmatched += 1
             self._unmatched(event)

@@ -6,6 +6,7 @@ object is dropped with all that was not flushed, and the next one begins from wh
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -30,6 +31,7 @@ from netmon.log import limited, log
 _TICK_NS: Final = 200_000_000
 _REPEATS_NS: Final = 50_000_000
 """How long counts of repeats may wait, for others to be written with them."""
+_MEASURE_NS: Final = 10_000_000_000
 _LEASE_SHARE: Final = 5
 """Renewals in the time of a lease."""
 _LANES_MAX: Final = 1_024
@@ -76,10 +78,16 @@ class Leader:
         self.book.load(writer.load_alarms(), flood)
         self._left_out = frozenset(left_out)
         self._unmatched = UnmatchedTable(_unmatched_in(self._meta))
+        self.situation = Situation(settings.posture, topology, self._meta, self.book, time.time_ns())
         self.intake = Intake(
-            matcher, topology, counts, self.book.observe, unmatched=self._unmatched.add, left_out=self._left_out
+            matcher,
+            topology,
+            counts,
+            self.book.observe,
+            unmatched=self._unmatched.add,
+            hear=self.situation.forecaster.hear,
+            left_out=self._left_out,
         )
-        self.situation = Situation(settings.posture, topology, self._meta, time.time_ns())
         self.flooding = flood.active
         self._settings = settings
         self._writer = writer
@@ -92,7 +100,7 @@ class Leader:
         self._settled: list[tuple[str, bytes]] = []
         self._unmatched_told = counts.unmatched
         now = time.monotonic_ns()
-        self._tick_due = self._repeats_due = now
+        self._tick_due = self._repeats_due = self._measure_due = now
         self._lease_due = now + int(settings.lease_s * 1e9) // _LEASE_SHARE
         for receiver in settings.receivers:
             self._add_lane(receiver, 0)
@@ -136,6 +144,9 @@ class Leader:
             self.book.tick(now_unix_ns)
             self.situation.count(self.intake.area_seconds)
             self.intake.area_seconds.clear()
+        if mono_ns >= self._measure_due:
+            self._measure_due = mono_ns + _MEASURE_NS
+            self._measure(now_unix_ns)
         self.situation.tick(self.book, self._is_caught_up, now_unix_ns)
         self._pending.add(self.situation.take(now_unix_ns))
         self._write(mono_ns)
@@ -179,6 +190,17 @@ class Leader:
                 oldest = [ms for ms in (found[kind].oldest_unix_ms, lag.oldest_unix_ms) if ms]
                 found[kind] = Lag(found[kind].entries + lag.entries, min(oldest, default=0))
         return found
+
+    def _measure(self, now_unix_ns: int) -> None:
+        """Looks at what may run out: the disk under the journal, the memory of Redis."""
+        self._settle()
+        used, most = self._writer.memory()
+        self.situation.forecaster.memory(used, most, now_unix_ns)
+        try:
+            disk = os.statvfs(self._settings.directory)
+        except OSError:
+            return
+        self.situation.forecaster.disk(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize, now_unix_ns)
 
     def _is_caught_up(self) -> bool:
         lags = self.lags()

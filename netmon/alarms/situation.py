@@ -1,4 +1,4 @@
-"""What the leader knows of its areas beside the alarms: postures, fed from the book and from what is counted. No I/O.
+"""What the leader knows beside the alarms: postures of areas, fed from the book and from what is counted; forecasts. No I/O.
 
 The leader hands in what came, calls `tick`, and writes what `take` returns in the same transaction as the positions of the
 streams: so a declaration or a telegram counts once, whoever dies when.
@@ -13,6 +13,7 @@ import msgspec
 
 from netmon.alarms.book import Book
 from netmon.alarms.causes import LINE_DOWN, POWER_FAILURE
+from netmon.alarms.forecast import Forecaster
 from netmon.alarms.model import CommandResult, Key, alarm_id
 from netmon.alarms.posture import PostureBook, Sample
 from netmon.alarms.posture_model import AreaPosture, Bulletin, PostureChange
@@ -21,6 +22,7 @@ from netmon.buffer.alarm_store import DeclarationOf
 from netmon.inventory.topology import Topology
 
 SAMPLE_NS: Final = 1_000_000_000
+FORECAST_NS: Final = 5_000_000_000
 SAVE_NS: Final = 10_000_000_000
 """So often what was learned is written when nothing else is to be."""
 LATE_S: Final = 30
@@ -42,12 +44,24 @@ class News(NamedTuple):
 
 
 class Situation:
-    """The postures while this worker leads."""
+    """Postures and forecasts while this worker leads.
+
+    Attributes:
+        forecaster: Takes notifications and measurements.
+    """
 
     def __init__(
-        self, settings: PostureSettings, topology: Topology, meta: Mapping[str, bytes], now_unix_ns: int
+        self,
+        settings: PostureSettings,
+        topology: Topology,
+        meta: Mapping[str, bytes],
+        book: Book,
+        now_unix_ns: int,
     ) -> None:
-        """Begins with what stands beside the alarms."""
+        """Begins with what stands beside the alarms, and with these."""
+        self.forecaster = Forecaster(topology)
+        self.forecaster.load(book.alarms.values(), now_unix_ns)
+        self._forecast_unix_ns = 0
         self._book = PostureBook(settings, topology.areas)
         self._book.load(meta, now_unix_ns)
         self._written = {name: body for name, body in meta.items() if name.startswith(("posture", "bulletin:"))}
@@ -76,6 +90,14 @@ class Situation:
     def rates(self) -> dict[str, float]:
         """Area ID to notifications a second."""
         return self._book.rates
+
+    def seconds_left(self, now_unix_ns: int) -> dict[str, float]:
+        """Kind of forecast to how long the first of its kind lasts."""
+        found: dict[str, float] = {}
+        for forecast in self.forecaster.forecasts(now_unix_ns):
+            if forecast.seconds_left is not None:
+                found.setdefault(forecast.what, forecast.seconds_left)
+        return found
 
     # --- What comes in. ---
 
@@ -109,6 +131,10 @@ class Situation:
     def tick(self, book: Book, is_caught_up: Callable[[], bool], now_unix_ns: int) -> None:
         """Sample once a second, and step the postures; call it several times a second, and after commands."""
         elapsed_ns = now_unix_ns - self._sampled_unix_ns
+        if not 0 <= now_unix_ns - self._forecast_unix_ns < FORECAST_NS:
+            self._forecast_unix_ns = now_unix_ns
+            for observation in self.forecaster.step(now_unix_ns):
+                book.observe(observation, now_unix_ns)
         if not 0 <= elapsed_ns < SAMPLE_NS:
             self._sample(book, is_caught_up=is_caught_up(), now_unix_ns=now_unix_ns)
         elif not self._is_due:

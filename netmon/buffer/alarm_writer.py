@@ -171,6 +171,22 @@ class AlarmWriter:
         found = self._command("MGET", *map(result_key, command_ids))
         return {name for name, result in zip(command_ids, found, strict=True) if result is not None}
 
+    def memory(self) -> tuple[int, int]:
+        """Bytes of memory that Redis uses, and that it may use; 0: it has no limit, or does not tell us."""
+        assert not self._sent, "the next reply belongs to a flush"
+        connection = self._ready()
+        try:
+            connection.send(encode_command("INFO", "memory"))
+            (reply,) = connection.replies(1)
+        except UnavailableError as error:
+            self._failed(error)
+            raise
+        if isinstance(reply, hiredis.ReplyError):
+            # A user that may not ask goes without a forecast, not without alarms.
+            return 0, 0
+        found = dict(line.split(b":", 1) for line in reply.split(b"\r\n") if b":" in line)
+        return int(found.get(b"used_memory", b"0")), int(found.get(b"maxmemory", b"0"))
+
     # -- writing
 
     def flush(self, flush: Flush) -> None:

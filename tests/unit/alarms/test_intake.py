@@ -61,7 +61,12 @@ def test_each_entry_is_counted_once() -> None:
     """What speaks of an alarm, what is known and what is not; areas by the device's place, whatever a rule says."""
     counts, heard, unmatched = Counts(), [], []
     intake = Intake(
-        Matcher(RULES, REGION), REGION, counts, lambda said, _: heard.append(said), unmatched=unmatched.append
+        Matcher(RULES, REGION),
+        REGION,
+        counts,
+        lambda said, _: heard.append(said),
+        unmatched=unmatched.append,
+        hear=lambda _: None,
     )
 
     intake.take(batch(event(LINK_DOWN), event(COLD_START), event(OTHER), event(OTHER, "192.0.2.99")), 0)
@@ -84,7 +89,9 @@ def test_an_entry_that_netmon_fails_at_is_named_and_then_left_out() -> None:
 
     def intake(*left_out: tuple[str, bytes]) -> Intake:
         matcher = Matcher(RULES, REGION)
-        return Intake(matcher, REGION, counts, observe, unmatched=lambda _: None, left_out=left_out)
+        return Intake(
+            matcher, REGION, counts, observe, unmatched=lambda _: None, hear=lambda _: None, left_out=left_out
+        )
 
     downs = batch(event(LINK_DOWN), event(LINK_DOWN), event(LINK_DOWN))
     with pytest.raises(EntryError) as error:
