@@ -318,3 +318,19 @@ def test_the_examples_file_for_operators_is_well() -> None:
 
     assert own
     assert [verdict for verdict in examples.run(found.rules, own) if verdict.failures] == []
+
+
+def test_the_worked_example_of_the_documentation_is_true() -> None:
+    """With OIDs for the names of a vendor's catalogue."""
+    text = (REPOSITORY / "docs" / "alarms.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    oids = {
+        "SIREN-MIB::sirenBatteryLow": "1.3.6.1.4.1.424242.0.1",
+        "sirenBatteryLow": "1.3.6.1.4.1.424242.0.1",
+        "sirenBatteryCharge": "1.3.6.1.4.1.424242.1.2",
+    }
+    for name, oid in oids.items():
+        text = text.replace(name, oid)
+    found = parsed(text)
+
+    assert [rule.id for rule in found.rules] == ["siren-battery-low", "siren-battery-well"]
+    assert [verdict.failures for verdict in examples.run(found.rules, found.examples)] == [(), ()]
