@@ -14,8 +14,8 @@ import yaml
 
 DEPTH_MAX: Final = 100
 """Nesting of a text. Ours needs 6; libyaml's composer recurses on the stack of C, where too deep is a crash."""
-VALUES_MAX: Final = 5_000_000
-"""Values in a text, as often as aliases repeat them: a region of 100,000 devices has half of it."""
+_REPEATED_MAX: Final = 10_000
+"""Values that aliases may repeat on top of the letters of a text: a few lines of them can mean millions."""
 _WORDS_BYTES_MAX: Final = 1 << 20
 """PyYAML's own parser has better words for what is wrong, and takes seconds for each of these."""
 
@@ -64,7 +64,7 @@ def parse(text: str) -> Source:
     """Read one YAML document; whatever is wrong with it is in `mistakes`, and `values` holds the rest."""
     try:
         node = _compose(text)
-        reader = _Reader()
+        reader = _Reader(values_max=len(text) + _REPEATED_MAX)
         values = None if node is None else reader.read(node, ())
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -80,7 +80,7 @@ def parse(text: str) -> Source:
 
 
 class _TooMuchError(Exception):
-    """Deeper than DEPTH_MAX, or more than VALUES_MAX values."""
+    """Deeper than DEPTH_MAX, or more values than the text has letters."""
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -127,17 +127,17 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
 class _Reader:
     """Turns PyYAML's nodes into values and notes the line of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, values_max: int) -> None:
         self.lines: dict[Path, int] = {}
         self.mistakes: list[Mistake] = []
         self._open: list[yaml.Node] = []
-        self._values = 0
+        self._values_left = values_max
         self._scalars = yaml.SafeLoader("")
 
     def read(self, node: yaml.Node, path: Path) -> Any:
-        self._values += 1
-        if self._values > VALUES_MAX:
-            raise _TooMuchError(f"more than {VALUES_MAX:,} values, counting what aliases repeat")
+        self._values_left -= 1
+        if self._values_left < 0:
+            raise _TooMuchError("aliases (*name) repeat too much; expected it to be written out")
         self.lines.setdefault(path, node.start_mark.line + 1)
         if any(node is outer for outer in self._open):
             self._note(node, path, "refers to itself; expected settings that end somewhere")
