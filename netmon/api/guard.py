@@ -13,7 +13,6 @@ import ipaddress
 import re
 from collections.abc import Collection
 from typing import Final
-from urllib.parse import urlsplit
 
 from netmon.api.problem import refusal, shown
 
@@ -52,12 +51,5 @@ def check_host(host: str | None, origin: str | None, names: Collection[str]) -> 
     if name not in LOOPBACK_NAMES and name not in names:
         detail = f"found Host {shown(host)}; without a token expected localhost, or a name in api.hosts"
         raise refusal(421, "misdirected", detail)
-    if origin is not None and not _is_same(origin, host or ""):
+    if origin is not None and origin.lower() not in {f"{scheme}://{host}".lower() for scheme in ("http", "https")}:
         raise refusal(403, "forbidden_origin", f"found Origin {shown(origin)}; expected that of this host")
-
-
-def _is_same(origin: str, host: str) -> bool:
-    try:
-        return urlsplit(origin).netloc.lower() == host.lower()
-    except ValueError:
-        return False

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 
-from netmon import __version__
 from netmon.alarms.lifecycle import BY_MAX, TEXT_MAX
 from netmon.alarms.model import SEVERITIES, CommandKind
 from netmon.api import geojson, problem, query, wish
@@ -19,6 +18,9 @@ from netmon.api.view import ChangeView, PostureChangeView
 from netmon.inventory.model import Inventory
 
 Json = dict[str, Any]
+
+API_VERSION: Final = "1.0"
+"""Of the API: the second number grows with what is added, the first, with the path, when clients have to change."""
 
 _ABOUT: Final = """Alarms of the region: what stands, what explains it, and what operators do about it.
 
@@ -98,7 +100,7 @@ def document() -> Json:
         "openapi": "3.1.1",
         "info": {
             "title": "netmon",
-            "version": __version__,
+            "version": API_VERSION,
             "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

@@ -6,7 +6,6 @@ closed set; `errors` names every mistake of a request at once.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Final, Literal
 
 import msgspec
@@ -28,6 +27,24 @@ Code = Literal[
     "unavailable",
 ]
 
+_TITLES: Final = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    410: "Gone",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    417: "Expectation Failed",
+    421: "Misdirected Request",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+"""RFC 9110 section 15: with `about:blank`, the title is the status's own phrase (RFC 9457 section 4.2.1)."""
 MEDIA_TYPE: Final = "application/problem+json"
 ERRORS_MAX: Final = 20
 """Mistakes that one answer names."""
@@ -64,8 +81,7 @@ class ProblemError(Exception):
 
 def refusal(status: int, code: Code, detail: str = "", errors: tuple[Mistake, ...] = ()) -> ProblemError:
     """A problem to raise; its title is the status's own phrase."""
-    titles = {413: "Content Too Large"}  # Python before 3.13 has the phrase of RFC 7231
-    title = titles.get(status) or HTTPStatus(status).phrase
+    title = _TITLES.get(status, "Error")
     return ProblemError(
         Problem(title=title, status=status, code=code, detail=detail, errors=errors[:ERRORS_MAX]),
     )
