@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import redis
 import yaml
 
@@ -18,8 +19,8 @@ from netmon.alarms.posture_model import AreaPosture, Bulletin, Declaration
 from netmon.alarms.settings import PostureSettings
 from netmon.buffer.alarm_store import META, AlarmView
 from netmon.inventory.model import Area, Carrier, Device, Interface, Inventory, Line, Site
-from netmon.model import RedisSettings
-from tests.integration.alarms import LINK_UP, Worker, event, fill
+from netmon.model import RedisSettings, Varbind
+from tests.integration.alarms import LINK_UP, Worker, event, fill, stored
 from tests.integration.harness import REPOSITORY
 from tests.integration.valkey import Valkey, wait_until
 
@@ -160,6 +161,33 @@ def unreadable(worker: Worker) -> int:
     """Commands that could not be read, as the report has it."""
     report = worker.report()
     return 0 if report is None else report.counts.commands_unreadable
+
+
+def test_a_battery_that_runs_out_is_an_alarm_before_it_is_empty(
+    server: Valkey, client: redis.Redis, tmp_path: Path
+) -> None:
+    """Also by a user of Redis that may not ask how much memory there is; the report has when."""
+    client.acl_setuser("netmon", enabled=True, passwords=["+x"], keys=["*"], commands=["+@all", "-info"])
+    now_ms = time.time_ns() // 1_000_000
+    varbinds = [Varbind("1.3.6.1.2.1.33.1.2.3.0", "Integer32", 9), Varbind("1.3.6.1.2.1.33.1.2.2.0", "Integer32", 60)]
+    said = msgspec.structs.replace(event(1, trap_oid="1.3.6.1.2.1.33.2.1", event_ms=now_ms), varbinds=varbinds)
+    settings = RedisSettings(url=server.url, username="netmon", password="x")
+    with Worker(tmp_path, server, inventory=REGION, redis=settings) as worker:
+        fill(client, [said], first_ms=now_ms)
+        wait_until(lambda: "device/router" in stored(client), "there is an alarm")
+        wait_until(lambda: forecasts(worker) != {}, "the report has the forecast")
+        left_s = forecasts(worker)["ups_battery"]
+    alarm = stored(client)["device/router"]
+
+    assert (alarm.alarm_type, alarm.severity, alarm.place.area) == ("battery-running-out", "warning", "minato")
+    assert alarm.text.en == "The batteries are expected to be empty within 10 minutes"
+    assert 500 < left_s <= 540
+
+
+def forecasts(worker: Worker) -> dict[str, float]:
+    """What the report says will run out."""
+    report = worker.report()
+    return {} if report is None else report.forecasts
 
 
 def test_the_command_line_declares_shows_and_withdraws(server: Valkey, client: redis.Redis, tmp_path: Path) -> None:
