@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Writes the Grafana boards beside it: `python config/grafana/boards.py`. A test compares them with what it would write.
 
 A board is a list of panels here, and some thousand lines of JSON there. What every panel must have (a title in both languages, a

@@ -50,9 +50,9 @@ class Northbound:
                 for name, sink in self._sinks.items():
                     tasks.create_task(sink.run(), name=f"sink.{name}")
                 if self._settings.jma is not None:
-                    from netmon.northbound import jma_feed  # noqa: PLC0415 - XML is for those who have a feed
+                    from netmon.northbound.jma_feed import run as run_feed  # noqa: PLC0415 - XML is for those who have a feed
 
-                    tasks.create_task(jma_feed.run(self._settings.jma, self._put_bulletin), name="jma")
+                    tasks.create_task(run_feed(self._settings.jma, self._put_bulletin), name="jma")
                 tasks.create_task(self._report_again(), name="report")
         finally:
             self._follower.stop()
