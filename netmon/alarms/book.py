@@ -217,7 +217,10 @@ class Book:
             cleared_unix_ns, _ = self._clears.pop(observation.key, (0, 0))
             record = open_alarm(observation, now_unix_ns, cleared_unix_ns)
             self._add(record)
-            kinds = ["cleared" if record.alarm.is_cleared else "raised"]
+            kinds = ["raised"]
+            if record.alarm.is_cleared:
+                kinds = ["cleared"]
+                self._observe_all(self._causes.update_past(record), now_unix_ns)
         self._follow(record, kinds, now_unix_ns)
 
     def _follow(

@@ -106,6 +106,16 @@ class Causes:
             self._mark_below(record)
         return [] if level == _RISK_GROUP else self._update_groups(record)
 
+    def update_past(self, record: Record) -> list[Observation]:
+        """Take note of an alarm that was heard of so late that it is new and cleared: what follows had been, too.
+
+        The clear comes first, so that nobody is told of the raise.
+        """
+        line = record.alarm.place.line
+        if not _is_end(record.alarm) or f"line/{line}" in self._explainers:
+            return []
+        return [self._derive_line(line, record, cleared=cleared) for cleared in (True, False)]
+
     def forget(self, record: Record) -> list[Observation]:
         """An alarm leaves the list. What it explained is looked at again, without any hold-off."""
         alarm = record.alarm
@@ -340,11 +350,11 @@ class Causes:
     def _update_end(self, record: Record, is_down: bool) -> list[Observation]:
         """A line is down while any of its ends says so."""
         line = record.alarm.place.line
-        ends = self._down_ends.setdefault(line, {})
+        ends = self._down_ends.get(line, {})
         if is_down == (record.alarm.id in ends):
             return []
         if is_down:
-            ends[record.alarm.id] = record
+            self._down_ends.setdefault(line, ends)[record.alarm.id] = record
             return [self._derive_line(line, record, cleared=False)]
         del ends[record.alarm.id]
         if ends:

@@ -116,11 +116,16 @@ class Record:
         return self.alarm
 
     def change(self, kind: ChangeKind, at_unix_ns: int, now_unix_ns: int, by: str = "", text: str = "") -> None:
-        """Write a line of history; somebody is to be told."""
-        alarm = self.alarm
-        line = StateChange(at_unix_ns, kind, alarm.severity, by, text)
-        at = bisect_right(alarm.history, at_unix_ns, key=lambda other: other.unix_ns)
-        history = (*alarm.history[:at], line, *alarm.history[at:])[-HISTORY_MAX:]
+        """Write a line of history; somebody is to be told.
+
+        A text with a figure in it changes with every notification. It is told, but it is no history: it would leave room for
+        nothing else.
+        """
+        alarm, history = self.alarm, self.alarm.history
+        if kind != "updated" or not history or alarm.severity != history[-1].severity:
+            line = StateChange(at_unix_ns, kind, alarm.severity, by, text)
+            at = bisect_right(history, at_unix_ns, key=lambda other: other.unix_ns)
+            history = (*history[:at], line, *history[at:])[-HISTORY_MAX:]
         self.alarm = replace(alarm, version=alarm.version + 1, changed_unix_ns=now_unix_ns, history=history)
         self.is_stale = True
 

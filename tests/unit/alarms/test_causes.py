@@ -77,6 +77,19 @@ def test_an_end_that_is_told_late_still_makes_the_line_down() -> None:
     assert of(alarms, PORT_LINE, "line-down").is_cleared is True
 
 
+def test_a_line_of_which_everything_is_told_too_late_has_been_down() -> None:
+    """The end's clear came first, then its raise: the line is in the list as cleared, and nobody was told that it is down."""
+    alarms = book()
+    observe(alarms, port("core", 1, 20, cleared=True), port("core", 1, 10), at_s=21)
+    taken = alarms.take()
+    line = of(alarms, PORT_LINE, "line-down")
+
+    assert kinds(taken) == ["cleared", "cleared"]
+    assert (line.is_cleared, line.raised_unix_ns, line.cleared_unix_ns) == (
+        True, NOON + 10 * SECOND, NOON + 20 * SECOND,
+    )  # fmt: skip
+
+
 def test_a_shared_risk_has_failed_when_all_that_depends_on_it_has() -> None:
     """And not when one line is whole again."""
     alarms = book()

@@ -129,6 +129,15 @@ def test_a_clear_of_nothing_is_nothing() -> None:
     assert (kinds(alarms.take()), alarms.alarms) == ([], {})
 
 
+def test_a_text_that_counts_leaves_history_alone() -> None:
+    """Each minute another number of minutes that a battery will last; that it became critical is history."""
+    counting = [down(at, text=Text(f"{90 - at} minutes left", "残り")) for at in range(1, 30)]
+    alarm = after(down(0), *counting, down(30, severity="critical"), down(31, text=Text("1 minute left", "残り")))
+
+    assert [line.kind for line in alarm.history] == ["raised", "updated", "updated"]
+    assert [line.severity for line in alarm.history] == ["major", "critical", "major"]
+
+
 def test_history_and_comments_are_bounded() -> None:
     """The newest are kept."""
     alarms = book()
