@@ -269,7 +269,8 @@ class Api(Section):
     def _closed(cls, value: Path | None, info: Info) -> Path | None:
         """Refuse to let everybody on the network acknowledge alarms."""
         listen = info.data.get("listen")
-        if value is None and listen is not None and not sockets.parse_address(listen).ip.is_loopback:
+        wanted = info.data.get("enabled") and value is None and listen is not None
+        if wanted and not sockets.parse_address(str(listen)).ip.is_loopback:
             raise ValueError(
                 f"missing, and {listen} is open to the network; expected a file with a token, or 127.0.0.1"
             )
