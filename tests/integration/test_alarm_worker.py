@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from tests.integration.alarms import (
     stored,
 )
 from tests.integration.harness import Netmon
+from tests.integration.test_buffer_schema import program
 from tests.integration.valkey import Valkey, wait_until
 
 
@@ -255,6 +258,25 @@ def group_at(client: redis.Redis) -> str:
     """Up to where the group has the stream of traps."""
     found: Any = client.xinfo_groups(key())
     return next((group["last-delivered-id"].decode() for group in found if group["name"] == GROUP.encode()), "")
+
+
+def test_the_consumer_in_the_documents(server: Valkey, client: redis.Redis, tmp_path: Path) -> None:
+    """The program of docs/buffer-schema.md mirrors the list: what was there, what comes, and a Redis that has forgotten it."""
+    output = tmp_path / "output.txt"
+    with Worker(tmp_path, server) as worker, output.open("wb") as file:
+        fill(client, [event(1)])
+        worker.wait_done(client)
+        command = [sys.executable, "-c", program("python", "Alarms"), server.url]
+        consumer = subprocess.Popen(command, stdout=file)
+        try:
+            wait_until(lambda: output.read_text() == "1 alarms\n", "it has read the list")
+            fill(client, [event(2, port=2)])
+            wait_until(lambda: "raised major source/192.0.2.1/interface/2 down\n" in output.read_text(), "it is told")
+            client.flushall()
+            wait_until(lambda: "0 alarms\n" in output.read_text(), "it has begun anew")
+        finally:
+            consumer.kill()
+            consumer.wait()
 
 
 def test_in_a_cluster(cluster: list[Valkey], tmp_path: Path) -> None:
