@@ -31,11 +31,15 @@ SENDERS_MAX: Final = 65_536
 """Senders that are remembered; when it is full it is emptied, not aged, as the caches of the decoder."""
 REMEMBERED_MAX: Final = 16_384
 """Notifications whose outcome is remembered."""
-REMEMBERED_LETTERS_MAX: Final = 2_048
-"""Of a notification that is remembered; larger ones are matched anew, so that all remembered ones stay below 100 MB."""
+LETTERS_MAX: Final = 4_096
+"""Of a notification that is remembered, each binding counted as `_BINDING_LETTERS` more; larger ones are matched anew."""
+REMEMBERED_LETTERS_MAX: Final = 32 << 20
+"""Of all that are remembered: some 100 MB at the worst, whatever is sent."""
 TRAPS_MAX: Final = 4_096
 """Trap OIDs whose rules are remembered."""
 
+_BINDING_LETTERS: Final = 200
+"""What a binding takes beside its texts; rounded up."""
 _IF_INDEX: Final = finder("1.3.6.1.2.1.2.2.1.1")
 _IF_DESCR: Final = finder("1.3.6.1.2.1.2.2.1.2")
 _IF_NAME: Final = finder("1.3.6.1.2.1.31.1.1.1.1")
@@ -98,6 +102,7 @@ class Matcher:
         self._candidates: dict[str, tuple[_Compiled, ...]] = {}
         self._senders: dict[tuple[str, str | None], _Sender] = {}
         self._remembered: dict[tuple[object, ...], _Outcome] = {}
+        self._letters = 0
 
     def match(self, event: TrapEvent, evidence: Evidence) -> Match:
         """What a notification says; never raises, whatever it holds.
@@ -120,14 +125,13 @@ class Matcher:
         return Match(tuple([_observation(each, when, trust, evidence) for each in said]), rule_ids)
 
     def _remember(self, asked: tuple[object, ...], event: TrapEvent, found: _Outcome) -> None:
-        letters = sum(
-            len(v.oid) + len(v.name or "") + len(v.text or "") + (len(v.value) if isinstance(v.value, str) else 8)
-            for v in event.varbinds
-        )
-        if letters > REMEMBERED_LETTERS_MAX:
+        letters = _BINDING_LETTERS + len(event.trap_oid) + len(event.source) + sum(map(_letters, event.varbinds))
+        if letters > LETTERS_MAX:
             return
-        if len(self._remembered) >= REMEMBERED_MAX:
+        self._letters += letters
+        if len(self._remembered) >= REMEMBERED_MAX or self._letters > REMEMBERED_LETTERS_MAX:
             self._remembered.clear()
+            self._letters = letters
         self._remembered[asked] = found
 
     def _find(self, event: TrapEvent) -> _Outcome:
@@ -167,7 +171,7 @@ class Matcher:
             found = self._new_sender(event)
             if len(self._senders) >= SENDERS_MAX:
                 self._senders.clear()
-            if len(event.source) <= ADDRESS_LETTERS_MAX:
+            if len(event.source) + len(event.engine_id or "") <= 2 * ADDRESS_LETTERS_MAX:
                 self._senders[asked] = found
         return found
 
@@ -177,6 +181,12 @@ class Matcher:
         if device is None:
             return _Sender(f"source/{source}", Where(), None, source)
         return _Sender(f"device/{device.id}", self._topology.place(device.id), device, source)
+
+
+def _letters(varbind: Varbind) -> int:
+    """How much room a binding takes, about."""
+    texts = (varbind.oid, varbind.name, varbind.label, varbind.text, varbind.unit, varbind.value)
+    return _BINDING_LETTERS + sum(len(text) for text in texts if isinstance(text, str))
 
 
 def _observation(said: _Said, when: int, trust: Trust, evidence: Evidence) -> Observation:

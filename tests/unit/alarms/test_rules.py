@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from netmon.alarms.model import Evidence, Key, Observation, Place, Text
 from netmon.alarms.rule_model import Condition, ResourceOf, Rule
-from netmon.alarms.rules import INDEX_LETTERS_MAX, REMEMBERED_MAX, Matcher
+from netmon.alarms.rules import INDEX_LETTERS_MAX, REMEMBERED_LETTERS_MAX, REMEMBERED_MAX, Matcher
 from netmon.alarms.template import TEXT_LETTERS_MAX, plain
 from netmon.inventory.model import Area, Carrier, Device, Interface, Inventory, Line, Site
 from netmon.inventory.topology import Topology
@@ -380,8 +380,17 @@ def test_what_is_remembered_is_bounded() -> None:
     before = len(matcher._remembered)
     matcher.match(large, EVIDENCE)
 
-    assert before == 10
+    assert before == 10 < REMEMBERED_MAX
     assert len(matcher._remembered) == before
+
+
+def test_what_is_remembered_is_bounded_in_size() -> None:
+    """Large notifications drive out each other long before there are too many."""
+    matcher = Matcher((rule(),), TOPOLOGY)
+    for number in range(REMEMBERED_LETTERS_MAX // 3_000 + 10):
+        matcher.match(event(if_index(7), state(f"{number:03000}")), EVIDENCE)
+
+    assert len(matcher._remembered) < REMEMBERED_LETTERS_MAX // 3_000
 
 
 # --- Laws. ---
