@@ -21,7 +21,10 @@ from netmon.inventory.model import Device, Inventory
 from netmon.inventory.topology import Topology
 
 DURATION_MAX_S: Final = 240.0
-"""Of a storm that tells this: what flaps must not have settled at its end (`alarms.flap_settle_s`)."""
+"""Of a storm that tells this: what flaps must not have settled at its end (`alarms.flap_settle_s`), nor forecasts have ended."""
+
+FORECAST_MINUTES: Final = 120
+"""A UPS that says it lasts no longer has an alarm that forecasts its end, and stands for five minutes after its last word."""
 
 CALM, CUT, ROUTING, POWER = (0.0, 0.09), (0.100, 0.113), (0.12, 0.18), (0.20, 0.24)
 COOLING, FADE, LOW, LAST_MINUTES, BATTERIES = (0.26, 0.36), (0.30, 0.32), (0.37, 0.38), (0.39, 0.40), (0.41, 0.42)
@@ -231,7 +234,11 @@ class _Teller:
         region, damage = self._region, self._damage
         for site in sorted(damage.dark):
             cause, ups = root_of_site(region, damage, site), region.ups[site]
-            self._say(POWER, notices.on_battery(ups, self._rng.randint(20, 90)), cause, weight=8)
+            minutes = self._rng.choice((45, 90, 180))
+            self._say(POWER, notices.on_battery(ups, minutes), cause, weight=8)
+            if minutes <= FORECAST_MINUTES or site in damage.silent:
+                key = Key(f"device/{ups.id}", "battery-running-out")
+                self._alarms[key] = ExpectedAlarm(key=key, severity="warning", cause=cause)
             for id_ in self._topology.devices_of_site(site):
                 device = self._topology.devices[id_]
                 if not address_of(device) or device.is_power or self._silent_from[id_] <= COOLING[1]:

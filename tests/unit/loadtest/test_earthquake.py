@@ -13,6 +13,7 @@ from loadtest.notices import Notice, datagram
 from loadtest.verdict import judge
 from netmon.alarms import ruleset
 from netmon.alarms.book import Book
+from netmon.alarms.forecast import Forecaster
 from netmon.alarms.model import Evidence, Observation
 from netmon.alarms.rules import Matcher
 from netmon.alarms.settings import Flood, Lifecycle
@@ -41,10 +42,10 @@ def matcher() -> Matcher:
     return Matcher(rules, Topology(sample()))
 
 
-def observed(notice: Notice, unix_ns: int) -> tuple[Observation, ...]:
-    """What the rules make of a notification that a relay has passed on."""
+def event_of(notice: Notice, unix_ns: int) -> TrapEvent:
+    """A notification that a relay has passed on."""
     found = decode_notification(datagram(notice), Limits())
-    event = TrapEvent(
+    return TrapEvent(
         seq=1,
         received_unix_ns=unix_ns,
         event_unix_ns=unix_ns,
@@ -61,15 +62,21 @@ def observed(notice: Notice, unix_ns: int) -> tuple[Observation, ...]:
         varbinds=found.varbinds,
         digest=found.digest,
     )
+
+
+def observed(event: TrapEvent) -> tuple[Observation, ...]:
+    """What the rules make of it."""
     return matcher().match(event, Evidence("netmon:{test:0}:traps", "1-1")).observations
 
 
 def played(story: Story) -> Book:
     """The book after a disaster, step by step."""
-    book = Book(Lifecycle(), Flood(), Topology(sample()))
+    book, forecaster = Book(Lifecycle(), Flood(), Topology(sample())), Forecaster(Topology(sample()))
     for step in story.steps:
         now_unix_ns = START_UNIX_NS + int(step.at * DURATION_NS)
-        for observation in observed(story.notices[step.notice], now_unix_ns):
+        event = event_of(story.notices[step.notice], now_unix_ns)
+        forecaster.hear(event)
+        for observation in (*observed(event), *forecaster.step(now_unix_ns)):
             book.observe(observation, now_unix_ns)
         book.tick(now_unix_ns)
     book.tick(START_UNIX_NS + DURATION_NS)
@@ -94,7 +101,7 @@ def test_the_alarms_of_the_disaster_are_those_that_it_implies(seed: int) -> None
 def test_each_notification_says_what_the_story_thinks_it_says(seed: int) -> None:
     """Key and severity of every alarm, by the rules that ship with netmon."""
     for notice in earthquake.tell(sample(), seed).notices:
-        found = {(each.key, None if each.cleared else each.severity) for each in observed(notice, 1)}
+        found = {(each.key, None if each.cleared else each.severity) for each in observed(event_of(notice, 1))}
         assert found == {(said.key, said.severity) for said in notice.says}
 
 
