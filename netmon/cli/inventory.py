@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -12,9 +13,10 @@ import typer
 from rich.table import Table
 
 from netmon import config as configuration
-from netmon.cli.common import AsJson, ConfigFile, LineConsole, config_path, exit_codes
+from netmon.cli.common import USAGE, AsJson, ConfigFile, LineConsole, config_path, exit_codes
 from netmon.errors import ConfigError
 from netmon.inventory import geojson, schema
+from netmon.inventory.doubts import doubts
 from netmon.inventory.model import Area, Device, Gateway, Inventory, Line, Named, Site
 from netmon.inventory.references import SINGULAR
 from netmon.inventory.related import related, things
@@ -79,19 +81,24 @@ def check(
 ) -> None:
     """Check a region: every mistake at once, with its line and what was expected. Exit 2: there is one."""
     mistakes: list[str] = []
+    found: list[str] = []
     counts = ""
     with exit_codes():
         try:
-            counts = _counts(schema.read(file))
+            inventory = schema.read(file)
+            counts, found = _counts(inventory), list(doubts(Topology(inventory)))
         except ConfigError as error:
             if not as_json:
                 raise
             mistakes = error.mistakes
         if as_json:
-            print(msgspec.json.encode({"file": str(file), "valid": not mistakes, "mistakes": mistakes}).decode())
+            answer = {"file": str(file), "valid": not mistakes, "mistakes": mistakes, "warnings": found}
+            print(msgspec.json.encode(answer).decode())
         else:
+            for doubt in found:
+                print(f"warning: {doubt}", file=sys.stderr)
             print(f"{file}: ok. {counts}")
-        raise typer.Exit(2 if mistakes else 0)
+        raise typer.Exit(USAGE if mistakes else 0)
 
 
 def _configured(config: Path | None) -> Inventory:
@@ -142,7 +149,9 @@ def _chosen(kinds: Mapping[str, Mapping[str, Named]], what: str | None) -> Itera
 def _print_json(topology: Topology, chosen: list[tuple[str, Named]]) -> None:
     for kind, thing in chosen:
         relations = {word.replace(" ", "_").replace(",", ""): ids for word, ids in related(topology, thing).items()}
-        print(msgspec.json.encode({"type": SINGULAR[kind], **msgspec.to_builtins(thing), "related": relations}).decode())
+        print(
+            msgspec.json.encode({"type": SINGULAR[kind], **msgspec.to_builtins(thing), "related": relations}).decode()
+        )
 
 
 def _print_tables(topology: Topology, chosen: list[tuple[str, Named]], kinds: Any) -> None:

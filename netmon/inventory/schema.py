@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, cast
@@ -56,7 +57,7 @@ def read(path: Path) -> Inventory:
     Raises:
         ConfigError: The file cannot be read, or is wrong; `mistakes` has all there is to say, by line.
     """
-    inventory, mistakes = parse(checked.text_of(path, FILE_BYTES_MAX))
+    inventory, mistakes = _parse_once(checked.text_of(path, FILE_BYTES_MAX))
     if inventory is None:
         lines = checked.told(path, mistakes)
         rest = len(lines) - MISTAKES_MAX
@@ -79,6 +80,10 @@ def parse(text: str) -> tuple[Inventory | None, list[Mistake]]:
     if not isinstance(name := values.get("name", ""), str):
         mistakes.append(source.mistake(("name",), f"found {shown(name)}; expected text"))
     return (None, mistakes) if mistakes else (_inventory(str(name), things), [])
+
+
+_parse_once: Final = lru_cache(maxsize=1)(parse)
+"""A reload asks for the region once for each process that is told of it; the text is what it was."""
 
 
 def _unknown_keys(source: Source, values: dict[str, Any]) -> Iterator[Mistake]:

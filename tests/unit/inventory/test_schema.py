@@ -35,6 +35,80 @@ INVALID = REPOSITORY / "tests" / "data" / "region"
 SAMPLE = REPOSITORY / "config" / "region.example.yml"
 
 
+COURSE = ((139.5, 35.5), (139.6, 35.6))
+WRITTEN = """
+name: 地域
+areas:
+  east: {name: 東市, name_en: East, code: "13101", jma_codes: ["quake:350", "1310101"]}
+carriers:
+  c: {name: 通信, contact: "0120"}
+risk_groups:
+  duct: {kind: duct, geometry: [[139.5, 35.5], [139.6, 35.6]]}
+sites:
+  hall: {area: east, latitude: 35.5, longitude: 139, risk_groups: [duct]}
+  school: {area: east, latitude: -35.5, longitude: -139}
+lines:
+  f: {medium: fibre, carrier: c, ends: [hall, school], capacity_bps: 1.5Gbps, cost_tier: 2, sectors: [water],
+      risk_groups: [duct], geometry: [[139.5, 35.5], [139.6, 35.6]]}
+devices:
+  rt: {site: hall, kind: router, addresses: ["::ffff:192.0.2.1", "2001:DB8::1"], engine_ids: ["0x80001F8801"],
+       sectors: [traffic], uplinks: [f], interfaces: [{index: 7, line: f, name: ge7}], is_power: true}
+traffic_classes:
+  life: {priority: P0, sectors: [sirens], bandwidth_bps: 64kbps, delay_ms_max: 500}
+gateways:
+  gw: {site: hall, device: rt, lines: [f], classes: [life]}
+"""
+READ = Inventory(
+    name="地域",
+    areas=(Area(id="east", name="東市", name_en="East", code="131016", jma_codes=("quake:350", "1310101")),),
+    carriers=(Carrier(id="c", name="通信", contact="0120"),),
+    risk_groups=(RiskGroup(id="duct", name="duct", kind="duct", geometry=COURSE),),
+    sites=(
+        Site(id="hall", name="hall", area_id="east", longitude=139.0, latitude=35.5, risk_group_ids=("duct",)),
+        Site(id="school", name="school", area_id="east", longitude=-139.0, latitude=-35.5),
+    ),
+    lines=(
+        Line(
+            id="f",
+            name="f",
+            medium="fibre",
+            carrier_id="c",
+            endpoint_site_ids=("hall", "school"),
+            capacity_bps=1_500_000_000,
+            cost_tier=2,
+            sectors=("water",),
+            risk_group_ids=("duct",),
+            geometry=COURSE,
+        ),
+    ),
+    devices=(
+        Device(
+            id="rt",
+            name="rt",
+            site_id="hall",
+            kind="router",
+            addresses=("192.0.2.1", "2001:db8::1"),
+            engine_ids=("80001f8801",),
+            sectors=("traffic",),
+            uplink_line_ids=("f",),
+            interfaces=(Interface(index=7, line_id="f", name="ge7"),),
+            is_power=True,
+        ),
+    ),
+    traffic_classes=(
+        TrafficClass(
+            id="life",
+            name="life",
+            priority=0,
+            sectors=("sirens",),
+            bandwidth_bps=64_000,
+            delay_ms_max=500,
+        ),
+    ),
+    gateways=(Gateway(id="gw", name="gw", site_id="hall", device_id="rt", line_ids=("f",), class_ids=("life",)),),
+)
+
+
 def mistakes_in(file: Path) -> list[str]:
     """What `read` says about a file, without the file's name."""
     with pytest.raises(ConfigError) as caught:
@@ -94,84 +168,7 @@ def test_a_file_full_of_mistakes_is_told_in_part(monkeypatch: pytest.MonkeyPatch
 
 def test_every_key_reaches_the_region() -> None:
     """With names of what is referred to as the model has them; rates in bits, addresses and engine IDs in one way of writing."""
-    text = """
-    name: 地域
-    areas:
-      east: {name: 東市, name_en: East, code: "13101", jma_codes: ["quake:350", "1310101"]}
-    carriers:
-      c: {name: 通信, contact: "0120"}
-    risk_groups:
-      duct: {kind: duct, geometry: [[139.5, 35.5], [139.6, 35.6]]}
-    sites:
-      hall: {area: east, latitude: 35.5, longitude: 139, risk_groups: [duct]}
-      school: {area: east, latitude: -35.5, longitude: -139}
-    lines:
-      f: {medium: fibre, carrier: c, ends: [hall, school], capacity_bps: 1.5Gbps, cost_tier: 2, sectors: [water],
-          risk_groups: [duct], geometry: [[139.5, 35.5], [139.6, 35.6]]}
-    devices:
-      rt: {site: hall, kind: router, addresses: ["::ffff:192.0.2.1", "2001:DB8::1"], engine_ids: ["0x80001F8801"],
-           sectors: [traffic], uplinks: [f], interfaces: [{index: 7, line: f, name: ge7}], is_power: true}
-    traffic_classes:
-      life: {priority: P0, sectors: [sirens], bandwidth_bps: 64kbps, delay_ms_max: 500}
-    gateways:
-      gw: {site: hall, device: rt, lines: [f], classes: [life]}
-    """
-
-    course = ((139.5, 35.5), (139.6, 35.6))
-    assert schema.parse(text) == (
-        Inventory(
-            name="地域",
-            areas=(Area(id="east", name="東市", name_en="East", code="131016", jma_codes=("quake:350", "1310101")),),
-            carriers=(Carrier(id="c", name="通信", contact="0120"),),
-            risk_groups=(RiskGroup(id="duct", name="duct", kind="duct", geometry=course),),
-            sites=(
-                Site(id="hall", name="hall", area_id="east", longitude=139.0, latitude=35.5, risk_group_ids=("duct",)),
-                Site(id="school", name="school", area_id="east", longitude=-139.0, latitude=-35.5),
-            ),
-            lines=(
-                Line(
-                    id="f",
-                    name="f",
-                    medium="fibre",
-                    carrier_id="c",
-                    endpoint_site_ids=("hall", "school"),
-                    capacity_bps=1_500_000_000,
-                    cost_tier=2,
-                    sectors=("water",),
-                    risk_group_ids=("duct",),
-                    geometry=course,
-                ),
-            ),
-            devices=(
-                Device(
-                    id="rt",
-                    name="rt",
-                    site_id="hall",
-                    kind="router",
-                    addresses=("192.0.2.1", "2001:db8::1"),
-                    engine_ids=("80001f8801",),
-                    sectors=("traffic",),
-                    uplink_line_ids=("f",),
-                    interfaces=(Interface(index=7, line_id="f", name="ge7"),),
-                    is_power=True,
-                ),
-            ),
-            traffic_classes=(
-                TrafficClass(
-                    id="life",
-                    name="life",
-                    priority=0,
-                    sectors=("sirens",),
-                    bandwidth_bps=64_000,
-                    delay_ms_max=500,
-                ),
-            ),
-            gateways=(
-                Gateway(id="gw", name="gw", site_id="hall", device_id="rt", line_ids=("f",), class_ids=("life",)),
-            ),
-        ),
-        [],
-    )
+    assert schema.parse(WRITTEN) == (READ, [])
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "areas:\nsites:\n"])
