@@ -362,6 +362,12 @@ class _File:
         self.note(path, f"found {written!r}; expected true or false")
         return False
 
+    def _string(self, path: _Path, written: Any) -> str | None:
+        if written is None or isinstance(written, str):
+            return written
+        self.note(path, f"found {written!r}; expected text, in quotes if it is a number")
+        return None
+
     def _number(self, path: _Path, written: Any) -> float | None:
         if written is None or (isinstance(written, int | float) and not isinstance(written, bool)):
             return None if written is None else float(written)
@@ -390,14 +396,14 @@ class _File:
                 line=self.source.lines.get(here, 1),
                 before=tuple(sent for sent in earlier if sent is not None),
                 sent=self._sent(here, {key: keys[key] for key in _SENT_KEYS if key in keys}, rule) or Sent(trap_oid=""),
-                resource=expect.get("resource"),
-                qualifier=expect.get("qualifier"),
+                resource=self._string((*here, "expect", "resource"), expect.get("resource")),
+                qualifier=self._string((*here, "expect", "qualifier"), expect.get("qualifier")),
                 severity=self._choice((*here, "expect", "severity"), expect["severity"], SEVERITIES)
                 if "severity" in expect
                 else None,
                 state=self._choice((*here, "expect", "state"), expect["state"], _STATES) if "state" in expect else None,
-                en=texts.get("en"),
-                ja=texts.get("ja"),
+                en=self._string((*here, "expect", "text", "en"), texts.get("en")),
+                ja=self._string((*here, "expect", "text", "ja"), texts.get("ja")),
             )
 
     def _sent(self, path: _Path, written: Any, rule: Rule | None) -> Sent | None:

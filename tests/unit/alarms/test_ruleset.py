@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netmon.alarms import examples, ruleset
 from netmon.alarms.expressions import why_refused
@@ -229,6 +234,33 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             ruleset.load([tmp_path / name])
         assert caught.value.mistakes == [f"{tmp_path / name}: {mistake}"]
+
+
+WORDS = """rules id trap when at_line resource raises clears ignores qualifier severity event_type probable_cause text action
+root go_on examples equals unequal at_least at_most matches present part kind index_of value_of en ja varbinds before expect
+state ifIndex ifIndex.7 linkDown interface"""
+KEYS = st.one_of(st.sampled_from(WORDS.split()), st.text(max_size=8))
+ANYTHING = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), KEYS, st.sampled_from(["{ifDescr}", "linkUp", "major"])
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=8)),
+    max_leaves=30,
+)
+
+
+@given(st.dictionaries(KEYS, ANYTHING, max_size=12))
+def test_whatever_is_written_is_a_rule_or_a_mistake(written: dict[str, object]) -> None:
+    """Never a traceback: a rule made of anything becomes one, or is told with file and line; its examples can be run."""
+    text = yaml.safe_dump({"rules": [written]}, allow_unicode=True)
+    found, mistakes = ruleset.RuleSet(), [""]
+    with contextlib.suppress(ConfigError):
+        found, mistakes = parsed(text), []
+    if mistakes:
+        mistakes = mistakes_in(text)
+
+    assert all(re.match(r"a\.yml:[0-9]+: ", mistake) for mistake in mistakes)
+    assert len(examples.run(found.rules, found.examples)) == len(found.examples)
 
 
 # --- Regular expressions. ---
