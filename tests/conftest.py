@@ -29,7 +29,7 @@ def _find_tool(name: str) -> str:
     pytest.skip(message)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def require_tool() -> Callable[[str], str]:
     """A function from a program's name to its absolute path; it skips the test, or fails it with CI=true."""
     return _find_tool

@@ -109,31 +109,30 @@ def test_alarms_reach_every_member_whatever_restarts(
 ) -> None:
     """Raised, told again to a member that was killed, told by a netmon that was killed, cleared: both members agree each time."""
     urls = [member.url for member in members]
-    with Worker(tmp_path, server) as worker:
-        with Northbound(tmp_path, server, urls) as northbound:
-            fill(client, [event(1, port=1), event(2, port=2)])
-            wait_until(lambda: firing(members) == [{PORT_1, PORT_2}] * 2, "both members have both alarms")
-            labels = members[0].alerts()[PORT_1]["labels"]
-            assert labels == {
-                "alertname": "LinkDown",
-                "severity": "critical",
-                "alarm_id": stored(client)[PORT_1].id,
-                "resource": PORT_1,
-                "source": "netmon",
-            }
+    with Worker(tmp_path, server) as worker, Northbound(tmp_path, server, urls) as northbound:
+        fill(client, [event(1, port=1), event(2, port=2)])
+        wait_until(lambda: firing(members) == [{PORT_1, PORT_2}] * 2, "both members have both alarms")
+        labels = members[0].alerts()[PORT_1]["labels"]
+        assert labels == {
+            "alertname": "LinkDown",
+            "severity": "critical",
+            "alarm_id": stored(client)[PORT_1].id,
+            "resource": PORT_1,
+            "source": "netmon",
+        }
 
-            members[1].kill()
-            fill(client, [event(3, port=1, trap_oid=LINK_UP)])
-            wait_until(lambda: firing(members[:1]) == [{PORT_2}], "the other one is told meanwhile")
-            wait_until(lambda: northbound.report().sinks["alertmanager"].members[1].queue_entries > 0, "its news wait")
-            members[1].start()
-            wait_until(lambda: firing(members) == [{PORT_2}] * 2, "what stands is told to who has forgotten it")
-            northbound.stop(signal.SIGKILL)
-            fill(client, [event(4, port=2, trap_oid=LINK_UP), event(5, port=1)])
-            worker.wait_done(client)
-            northbound.start()
-            wait_until(lambda: firing(members) == [{PORT_1}] * 2, "a new netmon tells what stands, and what has ended")
-            wait_until(lambda: northbound.report().sinks["alertmanager"].alerts == 1, "it says so")
+        members[1].kill()
+        fill(client, [event(3, port=1, trap_oid=LINK_UP)])
+        wait_until(lambda: firing(members[:1]) == [{PORT_2}], "the other one is told meanwhile")
+        wait_until(lambda: northbound.report().sinks["alertmanager"].members[1].queue_entries > 0, "its news wait")
+        members[1].start()
+        wait_until(lambda: firing(members) == [{PORT_2}] * 2, "what stands is told to who has forgotten it")
+        northbound.stop(signal.SIGKILL)
+        fill(client, [event(4, port=2, trap_oid=LINK_UP), event(5, port=1)])
+        worker.wait_done(client)
+        northbound.start()
+        wait_until(lambda: firing(members) == [{PORT_1}] * 2, "a new netmon tells what stands, and what has ended")
+        wait_until(lambda: northbound.report().sinks["alertmanager"].alerts == 1, "it says so")
 
 
 def test_acknowledged_is_silenced_and_silenced_is_acknowledged(
