@@ -10,8 +10,6 @@ from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from netmon import config as configuration
 from netmon.alarms import examples, ruleset
@@ -19,7 +17,7 @@ from netmon.alarms.model import Evidence
 from netmon.alarms.rule_model import Rule
 from netmon.alarms.rules import Match, Matcher
 from netmon.alarms.ruleset import RuleSet
-from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of
+from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, config_path, exit_codes, lanes_of
 from netmon.config import Config
 from netmon.config.alarms import STANDARD_RULES
 from netmon.errors import ConfigError
@@ -232,14 +230,12 @@ def unmatched(config: ConfigFile = None, as_json: AsJson = False) -> None:
         if as_json:
             print(msgspec.json.encode(report).decode())
         else:
-            table = Table("notification", "OID", "count", "last from", "last at", box=None)
+            rows = [("notification", "OID", "count", "last from", "last at")]
             for row in report.rows:
                 last = datetime.fromtimestamp(row.last_unix_ns / 1e9).astimezone().isoformat(" ", "seconds")
-                table.add_row(
-                    escape(row.name or "?"), escape(row.trap_oid), f"{row.count:,}", escape(row.last_source), last
-                )
+                rows.append((row.name or "?", row.trap_oid, f"{row.count:,}", row.last_source, last))
             if report.rows:
-                LineConsole().print(table)
+                _print_rows(rows)
             print(f"{report.total:,} notifications that no rule knows; docs/alarms.md tells how to write one")
         raise typer.Exit(NOT_WELL if report.total else 0)
 
