@@ -297,7 +297,9 @@ class Book:
     def _sort_in(self, record: Record, now_unix_ns: int) -> None:
         """Keep the indexes by state."""
         alarm = record.alarm
-        if alarm.is_active or alarm.operator_state == "shelved":
+        # What netmon has found out by itself, and not taken back, it would find out again.
+        is_known = not record.evidence.key and not alarm.is_cleared
+        if alarm.is_active or alarm.operator_state == "shelved" or is_known:
             self._over.pop(alarm.id, None)
         else:
             self._over.setdefault(alarm.id, now_unix_ns)

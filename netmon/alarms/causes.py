@@ -215,11 +215,14 @@ class Causes:
         self._marked[level_of(record.alarm)][record.alarm.id] = record
 
     def _mark_below(self, record: Record) -> None:
-        """Everything that this alarm may explain is to be looked at."""
+        """Everything that this alarm may explain is to be looked at, also by way of what stands between."""
         level = level_of(record.alarm)
         for other in list(self._neighbours(record.alarm, level)):
-            if level_of(other.alarm) < level:
-                self._mark(other)
+            below = level_of(other.alarm)
+            if below < level:
+                self._marked[below][other.alarm.id] = other
+                if below > _SYMPTOM:
+                    self._mark_below(other)
 
     def _neighbours(self, alarm: Alarm, level: int) -> Iterator[Record]:
         name = alarm.resource.partition("/")[2]

@@ -306,6 +306,21 @@ def test_a_closed_cause_explains_nothing() -> None:
     assert causes(alarms)["device/siren-port-0"] is None
 
 
+def test_a_closed_cause_stays_in_the_list_while_it_is_true() -> None:
+    """Else it would be found out again, and what somebody closed would be back the day after."""
+    alarms = book(purge_cleared_s=100)
+    observe(alarms, port("core", 1, 0))
+    give(alarms, "close", 2, key=Key(PORT_LINE, "line-down"))
+    tick(alarms, 200)
+    observe(alarms, port("r-port", 1, 201))
+    tick(alarms, 202)
+    assert of(alarms, PORT_LINE, "line-down").operator_state == "none"
+
+    give(alarms, "close", 203, key=Key(PORT_LINE, "line-down"))
+    observe(alarms, port("core", 1, 204, cleared=True), port("r-port", 1, 204, cleared=True))
+    assert of(alarms, PORT_LINE, "line-down").id in tick(alarms, 400).purged
+
+
 def test_a_cause_that_leaves_the_list_is_no_cause() -> None:
     """Even before the hold-off is over."""
     alarms = book(alarms_max=4)
