@@ -58,7 +58,8 @@ _COUNTERS: Final = {
     "1.3.6.1.2.1.2.2.1.19": "ifOutDiscards",
     "1.3.6.1.2.1.2.2.1.20": "ifOutErrors",
 }
-_WATCHED: Final = (f"{_UPS}1.2.", *(f"{oid}." for oid in _COUNTERS))
+_WATCHED_COUNTERS: Final = tuple(f"{oid}." for oid in _COUNTERS)
+_WATCHED: Final = (f"{_UPS}1.2.", *_WATCHED_COUNTERS)
 _COUNTER32: Final = 1 << 32
 _IF_INDEX_MAX: Final = (1 << 31) - 1
 
@@ -158,15 +159,18 @@ class Forecaster:
 
     def hear(self, event: TrapEvent) -> None:
         """Take what a notification says of batteries and errors; most say nothing."""
-        watched = [varbind for varbind in event.varbinds if varbind.oid.startswith(_WATCHED)]
-        if not watched and not event.trap_oid.startswith(_UPS):
-            return
+        for varbind in event.varbinds:
+            if varbind.oid.startswith(_WATCHED):
+                break
+        else:
+            if not event.trap_oid.startswith(_UPS):
+                return
         device = self._topology.device_of(event.source, event.engine_id)
         resource = f"source/{event.source}" if device is None else f"device/{device.id}"
         at_s = min(event.event_unix_ns, event.received_unix_ns) / 1e9
         self._hear_ups(resource, event, at_s)
-        for varbind in watched:
-            if not varbind.oid.startswith(_UPS) and isinstance(varbind.value, int):
+        for varbind in event.varbinds:
+            if varbind.oid.startswith(_WATCHED_COUNTERS) and isinstance(varbind.value, int):
                 self._hear_counter(resource, varbind, varbind.value, at_s)
 
     def disk(self, free_bytes: int, total_bytes: int, now_unix_ns: int) -> None:
