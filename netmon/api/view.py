@@ -175,9 +175,8 @@ class BySeverity(msgspec.Struct, frozen=True, kw_only=True):
 
 def time_text(unix_ns: int) -> str:
     """RFC 3339 in UTC with microseconds."""
-    moment = datetime.fromtimestamp(min(max(unix_ns, 0), _LAST_UNIX_NS) // 1_000_000_000, UTC)
-    micros = unix_ns % 1_000_000_000 // 1_000
-    return f"{moment.isoformat()[:19]}.{micros:06}Z"
+    seconds, rest_ns = divmod(min(max(unix_ns, 0), _LAST_UNIX_NS), 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest_ns // 1_000:06}Z"
 
 
 def time_or_none(unix_ns: int) -> str | None:

@@ -39,6 +39,8 @@ WIDE: Final = 120
 """Columns of a terminal from which on the resource has one of its own; the text nearly always names it, too."""
 CANDIDATES_SHOWN: Final = 10
 _RECONNECT_S: Final = 0.5
+_LAST_UNIX_S: Final = 253_402_128_000
+"""The end of the year 9999, in any zone."""
 _BLOCK_MS: Final = 1_000
 _ID: Final = re.compile(r"[0-9a-z]{1,32}")
 
@@ -305,12 +307,17 @@ def _print_change(change: Change, language: Language, *, as_json: bool) -> None:
 
 def _time(unix_ns: int) -> str:
     """In the machine's zone."""
-    return f"{datetime.fromtimestamp(unix_ns // 1_000_000_000).astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{_moment(unix_ns // 1_000_000_000):%Y-%m-%d %H:%M:%S}"
 
 
 def _short_time(unix_ns: int, now_s: float) -> str:
     """The same, without what goes without saying: today's date, or the seconds of another day."""
-    moment, now = (datetime.fromtimestamp(second).astimezone() for second in (unix_ns // 1_000_000_000, now_s))
+    moment, now = _moment(unix_ns // 1_000_000_000), _moment(now_s)
     if moment.date() == now.date():
         return f"{moment:%H:%M:%S}"
     return f"{moment:%m-%d %H:%M}" if moment.year == now.year else f"{moment:%Y-%m-%d}"
+
+
+def _moment(unix_s: float) -> datetime:
+    """In the machine's zone; what is later than Python can say is the last that it can."""
+    return datetime.fromtimestamp(min(unix_s, _LAST_UNIX_S)).astimezone()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
+import os
 import signal
 import socket
 from pathlib import Path
@@ -17,6 +19,7 @@ from netmon.buffer.alarm_store import COMMANDS, META, STATE, STREAM
 from netmon.inventory.model import Area, Inventory
 from tests.integration.alarms import Worker, event, fill
 from tests.integration.api import NOON, ApiServer, Listener, alarm, ids, lead, put, tell
+from tests.integration.harness import Netmon, free_port
 from tests.integration.valkey import Valkey, wait_until
 
 
@@ -277,7 +280,7 @@ def test_postures_of_all_areas_are_shown(server: Valkey, client: redis.Redis, tm
         assert api.post("/areas/nowhere/posture", {"posture": None, "by": "ito"}).code == (404, "not_found")
         wish = {"posture": "disaster", "by": "ito", "reason": "津波", "for_s": 3_600}
         assert api.post("/areas/yama/posture", wish).status == 202
-        assert api.post("/areas/yama/posture", {"posture": None, "by": "ito"}).status == 200
+        assert api.post("/areas/yama/posture", {"posture": None, "by": "ito"}).status == 202
         assert client.xlen(COMMANDS) == 2
 
 
@@ -331,6 +334,29 @@ def test_open_to_others_without_a_token_it_does_not_start(server: Valkey, tmp_pa
     assert api.process is not None
     assert api.process.wait(10) == 2
     assert "token" in api.events("api.start_failed")[0]["reason"]
+
+
+def test_a_whole_netmon_shows_what_a_trap_means(tmp_path: Path) -> None:
+    """From the wire to the API; after a kill of the API it is back by itself, and the others have noticed nothing."""
+    port = free_port(socket.SOCK_STREAM)
+    settings = {"api": {"enabled": True, "listen": f"127.0.0.1:{port}"}, "alarms": {"enabled": True}}
+    with Netmon(tmp_path, settings) as netmon:
+
+        def resources() -> list[str]:
+            with (
+                contextlib.suppress(OSError),
+                contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as asked,
+            ):
+                asked.request("GET", "/api/v1/alarms")
+                return [one["resource"] for one in json.loads(asked.getresponse().read()).get("alarms", [])]
+            return []
+
+        netmon.send([netmon.trap(1)])
+        netmon.wait_until(lambda: len(resources()) == 1, what="the alarm is shown")
+        former = netmon.pid("api", None)
+        os.kill(former, signal.SIGKILL)
+        netmon.wait_until(lambda: netmon.pids().get(("api", None), former) != former, what="it is started again")
+        netmon.wait_until(lambda: len(resources()) == 1, what="the alarm is shown again")
 
 
 def test_sizes_are_bounded(api: ApiServer, client: redis.Redis) -> None:
