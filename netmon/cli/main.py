@@ -144,6 +144,8 @@ def _banner(supervisor: Supervisor, path: Path) -> None:
         f"  buffer     {'embedded Valkey, ' if redis == EMBEDDED else ''}{lanes_of(config)[0].redis.url}", markup=False
     )
     console.print(f"  http       http://{supervisor.http.listen}/metrics  /healthz  /readyz", markup=False)
+    if config.alarms.enabled and config.api.enabled:
+        console.print(f"  api        http://{config.api.listen}/api/v1/alarms", markup=False)
     port = supervisor.lanes[0].bound.sock.getsockname()[1]
     console.print(f"  try        {_try_line(port)}", markup=False)
     console.print(f"  watch      {_own_command()} traps --follow{_config_option(path)}", markup=False)
