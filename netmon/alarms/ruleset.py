@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast, get_args
@@ -447,22 +447,22 @@ def _check_together(readers: Sequence[_File]) -> None:
 
 def _check_reached(reader: _File) -> None:
     """Refuse a rule that comes after one of the same file that takes all of its notifications."""
-    takers: list[tuple[str, Rule]] = []
+    exact: dict[str, str] = {}
+    subtrees: dict[str, str] = {}
     for path, rule in reader.rules:
-        covering = [_taker(oid, takers) for oid in rule.trap_oids]
-        if covering and all(covering):
-            reader.note(
-                path,
-                f"is never tried: {covering[0]} comes first and has no conditions; expected it the other way round",
-            )
+        takers = [exact.get(oid) or _taker(oid, subtrees) for oid in rule.trap_oids]
+        if takers and all(takers):
+            cure = f"{takers[0]} comes first and has no conditions; expected it the other way round"
+            reader.note(path, f"is never tried: {cure}")
         if not rule.when and rule.at_line is None and not rule.go_on:
-            takers += [(oid, rule) for oid in rule.trap_oids]
+            for oid in rule.trap_oids:
+                (subtrees if oid.endswith(".") else exact).setdefault(oid, rule.id)
 
 
-def _taker(oid: str, takers: Iterable[tuple[str, Rule]]) -> str | None:
-    return next(
-        (rule.id for taken, rule in takers if oid == taken or (taken.endswith(".") and oid.startswith(taken))), None
-    )
+def _taker(oid: str, subtrees: dict[str, str]) -> str | None:
+    """The rule that takes all below one of the OIDs that this one is below of."""
+    ends = (at + 1 for at, letter in enumerate(oid) if letter == ".")
+    return next((subtrees[oid[:end]] for end in ends if oid[:end] in subtrees), None)
 
 
 def _inherited(rules: Sequence[Rule]) -> Iterator[Rule]:

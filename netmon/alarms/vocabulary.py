@@ -16,6 +16,8 @@ from netmon.model import Varbind
 from netmon.snmp.names import Names
 
 SUGGESTIONS: Final = 2
+LENGTH_DIFFERENCE_MAX: Final = 3
+"""Letters that a misspelt name may have too many or too few."""
 _OID: Final = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 _NAMED: Final = re.compile(r"(?:([A-Za-z][A-Za-z0-9-]*)::)?([A-Za-z][A-Za-z0-9-]*)((?:\.[0-9]+)*)")
 _TYPES: Final = ("Counter32", "Counter64", "Gauge32", "TimeTicks")
@@ -150,5 +152,11 @@ def _octets(oid: str, value: str) -> Varbind:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=SUGGESTIONS)
+    """A question after the names that may be meant.
+
+    Only those that begin alike and are about as long are compared: a vendor's catalogue has a hundred thousand, and a file
+    may have many mistakes.
+    """
+    alike = [each for each in known if each[:1] == name[:1] and abs(len(each) - len(name)) <= LENGTH_DIFFERENCE_MAX]
+    near = difflib.get_close_matches(name, alike, n=SUGGESTIONS)
     return f"; did you mean {' or '.join(near)}?" if near else ""
