@@ -216,6 +216,9 @@ class Book:
         else:
             cleared_unix_ns, _ = self._clears.pop(observation.key, (0, 0))
             record = open_alarm(observation, now_unix_ns, cleared_unix_ns)
+            if (purged := self._purged.get(record.alarm.id)) is not None:
+                # Back before anybody has heard that it left: its version goes on, too.
+                record.alarm = replace(record.alarm, version=purged.version + 1)
             self._add(record)
             kinds = ["raised"]
             if record.alarm.is_cleared:

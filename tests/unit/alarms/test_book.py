@@ -131,6 +131,18 @@ def test_a_full_list_loses_what_is_over_first() -> None:
     assert (resources(alarms), alarms.counters.refused) == (["3", "4", "6"], 2)
 
 
+def test_an_alarm_that_leaves_and_comes_back_at_once_has_a_newer_version() -> None:
+    """So that a command for what somebody saw before is not done to it."""
+    alarms = book(alarms_max=1)
+    observe(alarms, numbered(1), numbered(1, 10, cleared=True))
+    alarms.take()
+    observe(alarms, numbered(2, 11), numbered(2, 12, cleared=True), numbered(1, 13))
+    taken = alarms.take()
+
+    assert (kinds(taken)[:2], taken.purged) == (["purged", "raised"], [alarm_id(numbered(2).key)])
+    assert alarms.alarms[alarm_id(numbered(1).key)].version == 3
+
+
 def test_what_netmon_finds_out_always_has_room() -> None:
     """A list that is full of ports must not hide that the line is down."""
     alarms = book(alarms_max=1)
