@@ -75,7 +75,7 @@ class Leader:
         self._meta = writer.load_meta()
         self.book = Book(settings.lifecycle, settings.flood, topology)
         flood = msgspec.json.decode(self._meta["flood"], type=FloodState) if "flood" in self._meta else FloodState()
-        self.book.load(writer.load_alarms(), flood)
+        self.book.load(list(writer.load_alarms()), flood)
         self._left_out = frozenset(left_out)
         self._unmatched = UnmatchedTable(_unmatched_in(self._meta))
         self.situation = Situation(settings.posture, topology, self._meta, self.book, time.time_ns())
@@ -118,6 +118,7 @@ class Leader:
 
     def leave(self) -> None:
         """Writes what is left to write, and hands over. Raises UnavailableError."""
+        self._pending.collect()
         self._flush()
         self._writer.release()
 
@@ -249,7 +250,6 @@ class Leader:
 
     def _flush(self) -> None:
         pending = self._pending
-        pending.collect()
         if pending.is_empty:
             return
         if self._unmatched_told != self._counts.unmatched:

@@ -6,6 +6,7 @@ It holds nothing that Redis does not have, so it may be killed at any moment: th
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import socket
@@ -123,6 +124,8 @@ class AlarmRole:
             left_out=self._left_out,
             ring=self._bell.ring,
         )
+        # What has been loaded stays; a collector that looked through all alarms would stand in the way of the next ones.
+        gc.freeze()
         self._state = "leading"
         self._retry_s = _RETRY_MIN_S
         return True
@@ -139,6 +142,7 @@ class AlarmRole:
         if self._leader is not None:
             self._leader.close()
             self._leader = None
+            gc.unfreeze()
         self._writer.close()
         self._state = "starting"
 

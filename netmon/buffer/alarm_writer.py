@@ -151,13 +151,23 @@ class AlarmWriter:
     # -- reading what stands
 
     def load_alarms(self) -> Iterator[Alarm]:
-        """All alarms in the list; one may come twice, and is the same then."""
-        cursor: bytes | int = 0
-        while True:
-            cursor, page = self._command("HSCAN", STATE, cursor, "COUNT", _SCAN_COUNT)
-            yield from map(_alarm, page[1::2])
-            if cursor == b"0":
-                return
+        """All alarms in the list; one may come twice, and is the same then. Take all of them before anything else."""
+        connection = self._ready()
+        try:
+            connection.send(encode_command("HSCAN", STATE, 0, "COUNT", _SCAN_COUNT))
+            while True:
+                reply = connection.reply()
+                self._raise_refusal(connection, [reply])
+                cursor, page = reply
+                if cursor != b"0":
+                    # Redis looks for the next page while this one is decoded.
+                    connection.send(encode_command("HSCAN", STATE, cursor, "COUNT", _SCAN_COUNT))
+                yield from map(_alarm, page[1::2])
+                if cursor == b"0":
+                    return
+        except UnavailableError as error:
+            self._failed(error)
+            raise
 
     def load_meta(self) -> dict[str, bytes]:
         """The hash beside the alarms."""

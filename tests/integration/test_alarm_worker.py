@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import msgspec
 import redis
 from redis.cluster import RedisCluster
 
-from netmon.alarms.model import Command
+from netmon.alarms.model import Alarm, Command, Key, alarm_id
 from netmon.buffer.alarm_reader import GROUP, position_field
-from netmon.buffer.alarm_store import META, AlarmView
+from netmon.buffer.alarm_store import META, STATE, AlarmView
 from netmon.model import RedisSettings
 from netmon.snmp.encode import TypedVarbind, encode_v2c
 from tests.integration.alarms import (
@@ -124,6 +125,31 @@ def test_a_restarted_worker_need_not_wait_for_its_own_lease(
         fill(client, [event(2)])
         worker.wait_done(client)
     assert {alarm.notifications for alarm in stored(client).values()} == {2}
+
+
+def test_fifty_thousand_alarms_survive_a_restart(server: Valkey, client: redis.Redis, tmp_path: Path) -> None:
+    """A worker begins with what Redis has, all of it, and goes on with any of them."""
+    count = 50_000
+    with Worker(tmp_path, server) as worker:
+        fill(client, [event(1)])
+        worker.wait_done(client)
+    (found,) = stored(client).values()
+    client.hset(STATE, mapping=dict(copies(found, range(2, count + 1))))
+    with Worker(tmp_path, server) as worker:
+        fill(client, [event(2, port=count)])
+        worker.wait_done(client)
+        assert worker.stop() == 0
+    counted = Counter(alarm.notifications for alarm in stored(client).values())
+    assert counted == {1: count - 1, 2: 1}
+    assert raises(client) == {found.resource: 1}
+
+
+def copies(alarm: Alarm, ports: Iterable[int]) -> Iterator[tuple[str, bytes]]:
+    """The same alarm at other ports, as it stands in Redis."""
+    for port in ports:
+        resource = f"source/192.0.2.1/interface/{port}"
+        made = msgspec.structs.replace(alarm, id=alarm_id(Key(resource, alarm.alarm_type)), resource=resource)
+        yield made.id, msgspec.json.encode(made)
 
 
 def test_redis_killed_and_back(client: redis.Redis, tmp_path: Path) -> None:
