@@ -80,6 +80,8 @@ class Situation:
         self._is_due = False
         self._told: list[PostureChange] = []
         self._results: list[tuple[str, CommandResult]] = []
+        # What failed before a restart must not look whole until the first sample.
+        self._sample(book, is_caught_up=True, now_unix_ns=now_unix_ns)
 
     @property
     def postures(self) -> list[AreaPosture]:
