@@ -21,8 +21,8 @@ from netmon.alarms.settings import PostureSettings
 from netmon.inventory.model import Device
 from netmon.inventory.topology import Topology
 
-DEVICES_A_BLOW: Final = 400
-"""A larger region is hit by more blows, one of each kind for so many devices."""
+DEVICES_A_BLOW: Final = 100
+"""A larger region is hit by more blows, one more of each kind for so many devices."""
 _Sites = frozenset[str]
 _Lines = frozenset[str]
 
@@ -119,8 +119,8 @@ def choose(region: Region, rng: Random) -> Damage:
     """
     areas = list(region.topology.areas)
     rng.shuffle(areas)
-    attempts = [_break(region, rng, area) for area in areas]
-    for damage in attempts:
+    for area in areas:
+        damage = _break(region, rng, area)
         disaster = region.in_disaster(damage)
         if any(disaster.values()) and not (all(disaster.values()) and len(disaster) > 1):
             return damage

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from loadtest import notices
-from loadtest.damage import DEVICES_A_BLOW, Damage, Region, choose, root_of_line, root_of_site
+from loadtest.damage import Damage, Region, choose, root_of_line, root_of_site
 from loadtest.notices import Notice, Said, address_of
 from netmon.alarms.model import Key, Severity
 from netmon.inventory.model import Device, Inventory
@@ -36,6 +36,8 @@ _SILENT_AT: Final = 0.425
 _FLAPS_FROM, _FLAPS_EVERY, _FLAPS = 0.50, 0.01, 5
 _FREE_PORT: Final = 900
 """ifIndex of ports that no line ends at."""
+DEVICES_A_SMALL_THING: Final = 400
+"""Of each kind of small things that go wrong, there is one more for so many devices."""
 _BABBLE: Final = 40
 """How much more often a babbling device repeats itself than others do."""
 
@@ -291,7 +293,7 @@ class _Teller:
     def _small_things(self) -> None:
         """Restarts, batteries of sirens, ports: where nothing else is wrong, each is its own cause."""
         untouched = self._untouched()
-        many = 1 + len(self._playable) // DEVICES_A_BLOW
+        many = 1 + len(self._playable) // DEVICES_A_SMALL_THING
         sirens = [device for device in untouched if device.kind == "siren"]
         for device in sirens[:many]:
             self._say(COOLING, notices.battery_low(device))

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from loadtest import alarm_figures, decoding_figures, receiver_figures
+from loadtest import alarm_figures, alarm_storm_figures, decoding_figures, receiver_figures
 from loadtest.outcome import Outcome
 
 
@@ -68,6 +68,11 @@ FIGURES: Final[dict[str, Figure]] = {
     ),
     "alarm-restart": Figure(
         "restart of the alarm worker with 50,000 active alarms", "≤ 2 s until it works again", alarm_figures.restart
+    ),
+    "earthquake": Figure(
+        "1,000,000-trap earthquake over the sample region, scaled to 2,000 devices",
+        "ends with the exact alarms that the scenario implies, grouped under its true causes",
+        alarm_storm_figures.earthquake,
     ),
 }
 """Every figure by its name in `--only`, in the order in which they run."""

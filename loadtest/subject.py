@@ -132,7 +132,7 @@ class Netmon(Process):
         Args:
             work_dir: Where its folder is made.
             stream_bytes_max: Redis memory for the streams; the default keeps a whole storm, to be read afterwards.
-            **sections: Other settings, such as `shedding={"backlog_max": 0}`.
+            **sections: Other settings, such as `shedding={"backlog_max": 0}`; those that a section does not name stay.
         """
         super().__init__(work_dir)
         self._http_port = free_port(socket.SOCK_STREAM)
@@ -146,7 +146,8 @@ class Netmon(Process):
             "alarms": {"enabled": False},  # the receiver is measured by itself
             "api": {"enabled": False},
         }
-        self.config_file.write_text(json.dumps(base | sections))
+        settings = base | {name: {**base.get(name, {}), **section} for name, section in sections.items()}
+        self.config_file.write_text(json.dumps(settings))
         self.deployment = lanes.from_config(self.config_file)
 
     def command(self) -> list[str]:
