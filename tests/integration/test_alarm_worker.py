@@ -37,7 +37,7 @@ from tests.integration.alarms import (
     raises,
     stored,
 )
-from tests.integration.harness import Netmon
+from tests.integration.harness import REPOSITORY, Netmon
 from tests.integration.test_buffer_schema import program
 from tests.integration.valkey import Valkey, wait_until
 
@@ -305,6 +305,25 @@ def test_the_consumer_in_the_documents(server: Valkey, client: redis.Redis, tmp_
             consumer.wait()
 
 
+def test_a_second_worker_from_the_command_line(server: Valkey, client: redis.Redis, tmp_path: Path) -> None:
+    """`netmon alarm-worker` is the worker of a configuration: it leads when nobody else does, and gives way when told."""
+    folder = tmp_path / "data"
+    config = tmp_path / "netmon.yml"
+    config.write_text(
+        f"data_dir: {folder}\nreceiver: {{name: test}}\nredis: {{url: '{server.url}'}}\n", encoding="utf-8"
+    )
+    fill(client, [event(1)])
+    worker = subprocess.Popen([sys.executable, "-m", "netmon", "alarm-worker", "-c", str(config)], cwd=REPOSITORY)
+    try:
+        wait_until(lambda: is_done(client), "it has done everything")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+    finally:
+        worker.kill()
+        worker.wait()
+    assert {alarm.alarm_type for alarm in stored(client).values()} == {"link-down"}
+
+
 def test_in_a_cluster(cluster: list[Valkey], tmp_path: Path) -> None:
     """Lanes and alarms are on nodes of their own; the worker is told one of them and finds all."""
     client: Any = RedisCluster(host="127.0.0.1", port=cluster[0].port)
@@ -334,6 +353,8 @@ def test_a_trap_on_the_wire_becomes_an_alarm(tmp_path: Path) -> None:
         netmon.wait_until(lambda: "alarms.worker" in netmon.get("/readyz")[1], what="/readyz tells of it")
         assert netmon.is_ready()
         assert {group["name"] for group in client.xinfo_groups(netmon.key())} == {b"alarms"}
+        client.flushall()
+        netmon.wait_until(lambda: link_alarm(client) == (True, 2), what="made anew from what decode fills again")
         netmon.configure({"alarms": {"enabled": False}})
         assert netmon.process is not None
         netmon.process.send_signal(signal.SIGHUP)
