@@ -82,7 +82,8 @@ def storm(
     """Send a storm of numbered notifications, and with --config or --data-dir account for every one."""
     with _usage_errors():
         place, shape, number = parse_target(target), _one_of("--profile", profile, SHAPES), run or new_run()
-        scene = playing.scene_of(playing.Asked(shape, config, data_dir, region, devices, seed, verify))
+        kind = _one_of("--version", version, VERSIONS)
+        scene = playing.scene_of(playing.Asked(shape, kind, config, data_dir, region, devices, seed, verify))
         allow_target(place, allow_remote=allow_remote, i_may_load=i_may_load, sources=1 if scene.story else sources)
         deployment = _deployment(scene.config, data_dir)
         if scene.story:
@@ -93,12 +94,12 @@ def storm(
             plan = StormPlan(
                 ring=RingPlan(
                     target=place,
-                    version=_one_of("--version", version, VERSIONS),
+                    version=kind,
                     mix=tuple(mix.split(",")),
                     sources=sources,
                     community=community,
                     run=number,
-                    gso=1 if version == "inform" else gso,
+                    gso=1 if kind == "inform" else gso,
                 ),
                 profile=_profile(shape, rate or 1_000, duration or 10, count),
                 batch_max=default_batch(gso),

@@ -14,6 +14,7 @@ from loadtest.script_ring import BATCH_MAX, ScriptPlan
 from loadtest.storm import StormPlan
 from loadtest.subject import ROOT
 from loadtest.target import Target
+from loadtest.templates import Version
 from netmon import config as configuration
 from netmon.alarms.model import Key
 from netmon.errors import ConfigError
@@ -33,6 +34,7 @@ class Asked(NamedTuple):
     """What the command line says of a disaster."""
 
     shape: Shape
+    version: Version
     config: Path | None
     data_dir: Path | None
     region: Path | None
@@ -51,15 +53,16 @@ class Scene(NamedTuple):
 
 
 def scene_of(asked: Asked) -> Scene:
-    """The disaster that was asked for; none where netmon has no region, or for another shape of storm.
+    """The disaster that was asked for; none where netmon has no region, or for another kind of storm.
 
     Raises:
         ConfigError: Something is missing, or wrong.
     """
     wants_story = asked.region is not None or asked.devices is not None or asked.verify
-    if asked.shape != "earthquake":
+    if asked.shape != "earthquake" or asked.version != "v2c":
         if wants_story:
-            raise ConfigError(["--region, --devices and --verify are about a disaster; expected --profile earthquake"])
+            about = "--region, --devices and --verify are about a disaster"
+            raise ConfigError([f"{about}; expected --profile earthquake, and no other --version than v2c"])
         return Scene(asked.config, None)
     file = asked.config or (None if asked.data_dir is not None else _sample())
     config = None if file is None else configuration.load(file)

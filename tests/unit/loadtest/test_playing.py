@@ -19,7 +19,7 @@ def asked(tmp_path: Path, **changes: object) -> Asked:
     """An earthquake for a netmon with the sample region."""
     config = tmp_path / "netmon.yml"
     config.write_text(f"data_dir: {tmp_path}\nregion: {{file: {EXAMPLE}}}\n")
-    return Asked("earthquake", config, None, None, None, 1, verify=False)._replace(**changes)
+    return Asked("earthquake", "v2c", config, None, None, None, 1, verify=False)._replace(**changes)
 
 
 def test_a_disaster_has_a_million_notifications_in_two_minutes() -> None:
@@ -66,11 +66,13 @@ def test_a_region_that_netmon_does_not_know_is_refused_and_written(tmp_path: Pat
         playing.scene_of(asked(tmp_path, region=bigger, devices=100))
     assert len(schema.read(bigger).devices) == 100
     (tmp_path / "netmon.yml").write_text(f"data_dir: {tmp_path}\nregion: {{file: {bigger}}}\n")
-    known = Asked("earthquake", tmp_path / "netmon.yml", None, bigger, 100, 1, verify=True)
+    known = Asked("earthquake", "v2c", tmp_path / "netmon.yml", None, bigger, 100, 1, verify=True)
     assert playing.scene_of(known).story is not None
 
 
-def test_a_region_is_asked_for_with_another_storm(tmp_path: Path) -> None:
-    """A slip that would otherwise go unnoticed."""
+@pytest.mark.parametrize("other", [{"shape": "step"}, {"version": "inform"}])
+def test_a_disaster_is_told_by_one_kind_of_storm(tmp_path: Path, other: dict[str, object]) -> None:
+    """Another one has no story, and to ask it for one is a slip that would otherwise go unnoticed."""
+    assert playing.scene_of(asked(tmp_path, **other)).story is None
     with pytest.raises(ConfigError, match="expected --profile earthquake"):
-        playing.scene_of(asked(tmp_path, shape="step", verify=True))
+        playing.scene_of(asked(tmp_path, verify=True, **other))
