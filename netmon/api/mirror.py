@@ -143,6 +143,9 @@ class Mirror:
         while not self._stopping.is_set():
             entries = self._store.entries(after, block_ms=_BLOCK_MS, count=_BATCH)
             if entries:
+                # Whoever stood still for long (SIGSTOP, a suspended machine) may have been overtaken by the trimming.
+                if after != "0-0" and not self._store.is_whole_after(after):
+                    return None
                 after = entries[-1][0].decode()
                 self._hand(self._take(entries))
                 if any(b"reset" in fields for _, fields in entries):

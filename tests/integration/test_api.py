@@ -207,6 +207,19 @@ def test_a_stream_that_was_emptied_is_noticed(api: ApiServer, client: redis.Redi
         wait_until(lambda: api.resources() == ["device/r2"], "it is loaded anew")
 
 
+def test_whoever_stood_still_while_the_stream_was_trimmed_loads_anew(api: ApiServer, client: redis.Redis) -> None:
+    """SIGSTOP; the change that it has not read is gone from the stream, and only the list has it."""
+    tell(client, alarm(1), kind="raised")
+    with api:
+        assert api.process is not None
+        wait_until(lambda: api.resources() == ["device/r1"], "it follows")
+        api.process.send_signal(signal.SIGSTOP)
+        tell(client, alarm(2), alarm(3), alarm(4), kind="raised")
+        client.xtrim(STREAM, maxlen=1, approximate=False)
+        api.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: len(api.resources()) == 4, "it has all of them")
+
+
 def test_events_tell_changes_and_resume_where_a_client_was(api: ApiServer, client: redis.Redis) -> None:
     """Live; then what was missed, once and in order, by header and by parameter."""
     with api:
