@@ -145,6 +145,7 @@ class Matcher:
             if facts is None and (rule.effect != "none" or rule.at_line is not None):
                 facts = _Facts(event, self._sender(event), self._topology)
             if facts is not None:
+                facts.begin()
                 if rule.at_line is not None and rule.at_line is not facts.is_at_line():
                     continue
                 if rule.effect != "none":
@@ -234,11 +235,13 @@ class _Compiled:
 
     def applies(self, varbinds: Sequence[Varbind]) -> bool:
         """Whether all its conditions hold."""
-        return all(test(varbinds) for test in self._tests)
+        for test in self._tests:  # noqa: SIM110 - a generator costs more than most tests
+            if not test(varbinds):
+                return False
+        return True
 
     def say(self, facts: _Facts) -> _Said:
         """What it makes of a notification to which it applies."""
-        facts.begin()
         resource, where = self._resource(facts)
         rule = self.rule
         constant = self._qualifier.constant
@@ -266,7 +269,7 @@ class _Texts:
 class _Facts:
     """What one notification tells, and what the inventory knows of its sender; the port is worked out when first asked for."""
 
-    __slots__ = ("_event", "_port", "_topology", "index", "sender", "varbinds", "where")
+    __slots__ = ("_event", "_is_told", "_known_port", "_port", "_topology", "index", "sender", "varbinds", "where")
 
     def __init__(self, event: TrapEvent, sender: _Sender, topology: Topology) -> None:
         self.varbinds: Sequence[Varbind] = event.varbinds
@@ -276,10 +279,14 @@ class _Facts:
         self._event = event
         self._topology = topology
         self._port: tuple[int | None, str] | None = None
+        self._known_port: tuple[int | None, str, str | None] | None = None
+        self._is_told = False
 
     def begin(self) -> None:
         """Forgets what another rule has found out."""
-        self.index, self.where, self._port = "", self.sender.where, None
+        self.index, self.where = "", self.sender.where
+        if self._is_told:
+            self._port, self._known_port, self._is_told = None, None, False
 
     def port(self) -> tuple[int | None, str]:
         """ifIndex and name of the port that is spoken of; None and empty where that is not told."""
@@ -292,19 +299,23 @@ class _Facts:
 
     def set_port(self, if_index: int | None) -> None:
         """A rule knows better which port it is."""
-        self._port = if_index, self.port()[1]
+        self._port, self._known_port, self._is_told = (if_index, self.port()[1]), None, True
 
     def known_port(self) -> tuple[int | None, str, str | None]:
         """The port, as far as notification and inventory tell together, and the line that ends there."""
+        if self._known_port is not None:
+            return self._known_port
         if_index, name = self.port()
         device = self.sender.device
-        if device is None:
-            return if_index, name, None
-        line = self._topology.line_at(device.id, if_index, name)
-        for port in device.interfaces:
-            if port.index == if_index or (if_index is None and name and port.name == name):
-                return port.index, name or port.name, line
-        return if_index, name, line
+        line = None
+        if device is not None:
+            line = self._topology.line_at(device.id, if_index, name)
+            for port in device.interfaces:
+                if port.index == if_index or (if_index is None and name and port.name == name):
+                    if_index, name = port.index, name or port.name
+                    break
+        self._known_port = if_index, name, line
+        return self._known_port
 
     def is_at_line(self) -> bool:
         """Whether a line ends at the port."""

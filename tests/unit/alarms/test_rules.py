@@ -307,7 +307,7 @@ def test_only_a_site_that_is_named_is_a_root() -> None:
 def test_two_rules_do_not_share_what_they_found() -> None:
     """Each looks for index and port by itself."""
     first = rule(id="first", resource=ResourceOf(kind="interface", index_of=STATE), go_on=True)
-    second = rule(id="second")
+    second = rule(id="second", at_line=True)
     spoken = event(if_index(7), Varbind(f"{STATE}.9", "Integer32", 1))
 
     assert [found.key.resource for found in said(spoken, first, second)] == [
