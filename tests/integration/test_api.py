@@ -214,7 +214,8 @@ def test_whoever_stood_still_while_the_stream_was_trimmed_loads_anew(api: ApiSer
         assert api.process is not None
         wait_until(lambda: api.resources() == ["device/r1"], "it follows")
         api.process.send_signal(signal.SIGSTOP)
-        tell(client, alarm(2), alarm(3), alarm(4), kind="raised")
+        for number in (2, 3, 4):
+            tell(client, alarm(number), kind="raised")
         client.xtrim(STREAM, maxlen=1, approximate=False)
         api.process.send_signal(signal.SIGCONT)
         wait_until(lambda: len(api.resources()) == 4, "it has all of them")
