@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from netmon.alarms.settings import PostureSettings
 from netmon.inventory.model import Area
 
 TELEGRAMS = Path(__file__).resolve().parents[2] / "data" / "jma"
-SAMPLES = Path(os.environ.get("NETMON_TEST_DATA", TELEGRAMS.parents[3] / "shared" / "data")) / "jma"
 SETTINGS = PostureSettings()
 MINATO = Area(id="minato", name="みなと市", code="992011", jma_codes=("quake:998", "tsunami:990", "990010"))
 YAMATE = Area(id="yamate", name="やまて市", code="992020", jma_codes=("quake:999",))
@@ -303,11 +301,13 @@ MIYAKO = Area(id="miyako", name="宮古島市", code="472140", jma_codes=("tsuna
         ),
     ],
 )
-def test_telegrams_of_the_past(file: str, event: str, areas: dict[str, str], levels: dict[str, str]) -> None:
+def test_telegrams_of_the_past(
+    sample_data: Path, file: str, event: str, areas: dict[str, str], levels: dict[str, str]
+) -> None:
     """Real ones, and the one of 2011-03-11 as the agency has written it for tests."""
-    path = SAMPLES / file
+    path = sample_data / "jma" / file
     if not path.exists():
-        pytest.skip(f"{path} is missing; see NETMON_TEST_DATA")
+        pytest.skip(f"no telegrams in {path.parent}: set NETMON_TEST_DATA")
 
     found = parse(path.read_bytes(), (ISHINOMAKI, MIYAKO), SETTINGS)
 
