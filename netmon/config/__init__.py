@@ -190,8 +190,8 @@ def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
         yield ("api", "listen"), f"{api.listen} is open to the network without TLS; a web server before it would add it"
     for index, address in enumerate(config.alertmanager.urls):
         plain = address.startswith("http://") and not _is_loopback(urlsplit(address).hostname or "")
-        if plain and config.alertmanager.token_file is not None:
-            yield ("alertmanager", "urls", index), "gets the token unencrypted; https:// would not"
+        if plain and (config.alertmanager.token_file or config.alertmanager.password_file):
+            yield ("alertmanager", "urls", index), "gets the token or password unencrypted; https:// would not"
     url = urlsplit(redis.url)
     if url.scheme == "redis" and redis.password_file is not None and not _is_loopback(url.hostname or ""):
         yield ("redis", "url"), "sends the password unencrypted; rediss:// would not"
@@ -199,6 +199,7 @@ def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
         ("redis", "password_file"): redis.password_file,
         ("api", "token_file"): api.token_file,
         ("alertmanager", "token_file"): config.alertmanager.token_file,
+        ("alertmanager", "password_file"): config.alertmanager.password_file,
     }
     for index, rule in enumerate(receiver.allow):
         secrets["receiver", "allow", index, "communities_file"] = rule.communities_file

@@ -175,7 +175,7 @@ def test_doors_of_the_alarm_service_are_warned_of(tmp_path: Path) -> None:
 
     assert config.warnings(config.load(file)) == [
         "api.listen: [::]:8643 is open to the network without TLS; a web server before it would add it",
-        "alertmanager.urls[1]: gets the token unencrypted; https:// would not",
+        "alertmanager.urls[1]: gets the token or password unencrypted; https:// would not",
         f"api.token_file: {tmp_path}/token can be read by every user; chmod 640 would do",
         f"alertmanager.token_file: {tmp_path}/token can be read by every user; chmod 640 would do",
     ]
