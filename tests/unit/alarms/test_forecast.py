@@ -240,7 +240,10 @@ def test_what_is_far_away_is_no_alarm() -> None:
     forecaster = Forecaster(TOPOLOGY)
     forecaster.hear(on_battery(0, 180))
 
-    assert (brief(forecaster.forecasts(at(0))), forecaster.step(at(0))) == ([("ups_battery", "device/ups-1", 10_800)], [])
+    assert (brief(forecaster.forecasts(at(0))), forecaster.step(at(0))) == (
+        [("ups_battery", "device/ups-1", 10_800)],
+        [],
+    )
 
 
 def test_alarms_of_before_a_restart_end_unless_they_are_made_again() -> None:
