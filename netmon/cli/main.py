@@ -56,7 +56,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog="For those who let systemd supervise, one role by itself: netmon capture, commit, decode, late.",
+    epilog="For those who let systemd supervise, one role by itself: netmon capture, commit, decode, late, alarm-worker.",
 )
 
 app.add_typer(mib.app)
