@@ -12,6 +12,7 @@ from random import Random
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from loadtest import notices
 from loadtest.damage import Damage, Region, choose, root_of_line, root_of_site
@@ -112,7 +113,7 @@ class _Teller:
         self._alarms: dict[Key, ExpectedAlarm] = {}
         self._playable = [device for device in region.topology.devices.values() if address_of(device)]
         self._silent_from = {device.id: self._silence_of(device) for device in region.topology.devices.values()}
-        self._faded: str | None = None
+        self._faded, self._tripped = self._passing()
 
     def tell(self) -> Story:
         self._any_day()
@@ -160,6 +161,7 @@ class _Teller:
             device
             for device in self._playable
             if device.site_id not in damage.dark
+            and device.site_id != self._tripped
             and self._silent_from[device.id] == 1
             and not damage.down.intersection(topology.lines_of_device(device.id))
         ]
@@ -265,30 +267,45 @@ class _Teller:
                     self._say(FAR_ENDS, notices.link(device, index, up=False), cause)
             self._say_routing((FAR_ENDS[1], FAR_ENDS[1] + 0.02), line, cause)
 
-    def _fade(self) -> None:
-        """A line that has nothing to do with it goes down and comes back."""
-        region, damage, topology = self._region, self._damage, self._topology
-        heard = [
+    def _passing(self) -> tuple[str | None, str | None]:
+        """A line that will go down and come back, and a site whose mains power will; None where that would change more."""
+        region, topology, damage = self._region, self._topology, self._damage
+        lines = [
             line
             for line in topology.lines
-            if line not in damage.down
+            if line not in damage.dead
             and region.ends(line)
             and all(self._silent_from[device.id] == 1 for device, _ in region.ends(line))
         ]
-        self._rng.shuffle(heard)
-        for line in heard:
-            worse = msgspec.structs.replace(damage, lost=damage.lost | {line})
-            cut_off = [id_ for id_ in topology.devices if region.is_cut_off(id_, worse.down)]
-            if region.failed(worse) == region.failed(damage) and all(self._silent_from[id_] < 1 for id_ in cut_off):
-                self._faded = line
-                break
-        if self._faded is None:
-            return
-        for device, index in region.ends(self._faded):
+        sites = [site for site, ups in region.ups.items() if site not in damage.dark and self._silent_from[ups.id] == 1]
+        self._rng.shuffle(lines)
+        self._rng.shuffle(sites)
+        line = next((each for each in lines if self._changes_no_more(replace(damage, lost=damage.lost | {each}))), None)
+        worse = damage if line is None else replace(damage, lost=damage.lost | {line})
+        site = next((each for each in sites if self._changes_no_more(replace(worse, dark=worse.dark | {each}))), None)
+        return line, site
+
+    def _changes_no_more(self, worse: Damage) -> bool:
+        """Whether something more that is broken for a while leaves shared risks, postures and what can be heard as they are."""
+        region, damage = self._region, self._damage
+        cut_off = [device for device in self._topology.devices if region.is_cut_off(device, worse.dead)]
+        return (
+            region.failed(worse) == region.failed(damage)
+            and region.in_disaster(worse) == region.in_disaster(damage)
+            and all(self._silent_from[device] < 1 for device in cut_off)
+        )
+
+    def _fade(self) -> None:
+        """What goes and comes back."""
+        for device, index in self._region.ends(self._faded) if self._faded is not None else ():
             self._say(FADE, notices.link(device, index, up=False))
             self._say(FADE, notices.ospf(device, _neighbor(device, index), up=False))
             self._say(RECOVERY, notices.link(device, index, up=True))
             self._say(RECOVERY, notices.ospf(device, _neighbor(device, index), up=True))
+        if self._tripped is not None:
+            ups = self._region.ups[self._tripped]
+            self._say(FADE, notices.on_battery(ups, FORECAST_MINUTES + 30))
+            self._say(RECOVERY, notices.mains_back(ups))
 
     def _small_things(self) -> None:
         """Restarts, batteries of sirens, ports: where nothing else is wrong, each is its own cause."""

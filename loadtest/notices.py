@@ -133,6 +133,15 @@ def on_battery(device: Device, minutes: int) -> Notice:
     return _of(device, f"{_UPS}2.1", varbinds, Said(_no_power(device), "critical" if minutes <= 5 else "major"))
 
 
+def mains_back(device: Device) -> Notice:
+    """upsTrapAlarmEntryRemoved with upsAlarmOnBattery."""
+    varbinds: list[TypedVarbind] = [
+        (f"{_UPS}1.6.2.1.1.2", "Integer32", 2),
+        (f"{_UPS}1.6.2.1.2.2", "ObjectIdentifier", f"{_UPS}1.6.3.2"),
+    ]
+    return _of(device, f"{_UPS}2.4", varbinds, Said(_no_power(device), None))
+
+
 def ups_battery(device: Device, *, depleted: bool) -> Notice:
     """upsTrapAlarmEntryAdded with upsAlarmLowBattery or upsAlarmDepletedBattery."""
     row, alarm = (4, 4) if depleted else (3, 3)
