@@ -24,6 +24,8 @@ from netmon.northbound.sink import Sink
 _BLOCK_MS: Final = 1_000
 _BATCH: Final = 200
 """Alarms that are taken before others have their turn."""
+_BEGINNING: Final = "0-0"
+"""Of a stream that had no entry yet: nothing can be missing before it."""
 _RETRY_MIN_S: Final = 0.2
 _RETRY_MAX_S: Final = 5.0
 
@@ -62,7 +64,7 @@ class Follower:
         retry_s = _RETRY_MIN_S
         while not self._stopping.is_set():
             try:
-                if after is None or not self._view.is_whole_after(after):
+                if after is None or (after != _BEGINNING and not self._view.is_whole_after(after)):
                     after = self._load()
                 self.following = True
                 retry_s = _RETRY_MIN_S

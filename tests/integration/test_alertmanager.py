@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from netmon.alarms.model import Command
-from netmon.buffer.alarm_store import AlarmView
+from netmon.buffer.alarm_store import STREAM, AlarmView
 from netmon.model import RedisSettings
 from netmon.northbound.report import REPORT_FILE, NorthboundReport
 from netmon.northbound.settings import AlertmanagerSettings, NorthboundSettings
@@ -73,6 +73,10 @@ class Northbound:
         assert self._process is not None, "not started"
         self._process.send_signal(number)
         return self._process.wait(10)
+
+    def loads(self) -> int:
+        """How often it has read the list."""
+        return (self.folder / "northbound.log").read_text("utf-8", "replace").count("northbound.list_loaded")
 
     def report(self) -> NorthboundReport:
         """What it last told of itself."""
@@ -170,3 +174,13 @@ def test_acknowledged_is_silenced_and_silenced_is_acknowledged(
         wait_until(lambda: stored(client)[PORT_1].operator_state == "ack", "it is acknowledged here")
         alarm = stored(client)[PORT_1]
         assert (alarm.operator_by, alarm.operator_reason) == ("taro", "known")
+
+
+def test_the_list_is_read_once_while_nothing_happens(tmp_path: Path, server: Valkey, client: redis.Redis) -> None:
+    """A region without alarms is not read again and again; a list that is void is read anew."""
+    with Northbound(tmp_path, server, ["http://127.0.0.1:1"]) as northbound:
+        wait_until(lambda: northbound.loads() == 1, "it has read the list")
+        time.sleep(2.5)
+        assert northbound.loads() == 1
+        client.xadd(STREAM, {"reset": b'{"unix_ns":1,"fence":2}'})
+        wait_until(lambda: northbound.loads() == 2, "it has read the list anew")

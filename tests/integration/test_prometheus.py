@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,8 +13,8 @@ import pytest
 import yaml
 
 from netmon.snmp.encode import encode_v2c
-from tests.integration.harness import REPOSITORY, Netmon, free_port
-from tests.integration.monitoring import Prometheus
+from tests.integration.harness import REPOSITORY, Netmon
+from tests.integration.monitoring import Alertmanager, Prometheus
 
 RULES = sorted((REPOSITORY / "config" / "prometheus").glob("netmon.*.yml"))
 BOARDS = sorted((REPOSITORY / "config" / "grafana" / "dashboards").glob("*.json"))
@@ -55,16 +54,24 @@ def link_down(address: str, port: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Netmon]:
-    """A netmon with everything switched on, over the sample region."""
+def member(tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str], str]) -> Iterator[Alertmanager]:
+    """Where the alarms go."""
+    with Alertmanager(tmp_path_factory.mktemp("alertmanager"), require_tool("prometheus-alertmanager")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, member: Alertmanager) -> Iterator[Netmon]:
+    """A netmon with everything switched on, over the sample region; two ports of a router are down."""
     settings = {
         "region": {"file": str(REPOSITORY / "config" / "region.example.yml")},
         "receiver": {"trusted_relays": ["127.0.0.0/8"]},
         "alarms": {"enabled": True},
         "canary": {"enabled": True},
-        "alertmanager": {"urls": [f"http://127.0.0.1:{free_port(socket.SOCK_STREAM)}"]},
+        "alertmanager": {"urls": [member.url]},
     }
     with Netmon(tmp_path_factory.mktemp("netmon"), settings) as netmon:
+        netmon.send(link_down("192.0.2.1", port) for port in (1, 2))
         yield netmon
 
 
@@ -83,7 +90,6 @@ def prometheus(
     config = folder / "prometheus.yml"
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
     with Prometheus(folder, program, config) as server:
-        running.send(link_down("192.0.2.1", port) for port in (1, 2, 3))
         wanted = {rule["record"] for rule in rules() if "record" in rule}
         running.wait_until(lambda: wanted <= server.names(), 20.0, f"recorded: {wanted}")
         yield server
@@ -111,6 +117,22 @@ def test_a_well_netmon_has_no_alerts(prometheus: Prometheus) -> None:
     firing = {found["metric"]["alertname"] for found in prometheus.query('ALERTS{alertstate="firing"}')}
 
     assert firing == {"NetmonWatchdog"}
+
+
+def test_a_line_that_is_down_is_an_alert_with_its_place(running: Netmon, member: Alertmanager) -> None:
+    """From a trap on the wire by the region's lines to Alertmanager; the ports that it explains are no alerts."""
+    resource = "line/fibre-hall-dc"
+    running.wait_until(lambda: resource in member.alerts(), what="the line is an alert")
+
+    running.wait_until(lambda: not any("interface" in name for name in member.alerts()), what="its ports are explained")
+    labels = member.alerts()[resource]["labels"]
+    assert [labels[name] for name in ("alertname", "severity", "region", "line", "source")] == [
+        "LineDown",
+        "critical",
+        "042986",
+        "fibre-hall-dc",
+        "netmon",
+    ]
 
 
 def test_open_metrics_are_served_to_who_asks(running: Netmon, require_tool: Callable[[str], str]) -> None:
