@@ -85,7 +85,7 @@ def storm(
         kind = _one_of("--version", version, VERSIONS)
         scene = playing.scene_of(playing.Asked(shape, kind, config, data_dir, region, devices, seed, verify))
         allow_target(place, allow_remote=allow_remote, i_may_load=i_may_load, sources=1 if scene.story else sources)
-        deployment = _deployment(scene.config, data_dir)
+        deployment = _deployment(scene.config, data_dir, is_needed=verify)
         if scene.story:
             console.print(report.table("Disaster", ("what", "value"), playing.story_rows(scene.story)))
             course = playing.course(rate, duration, count)
@@ -108,12 +108,9 @@ def storm(
                 inform_window=inform_window,
             )
         outcome = _storm(plan, deployment, follow=follow, drain_timeout_s=drain_timeout, quiet=quiet)
-        if scene.story and verify:
+        if scene.story and deployment and verify:
             outcome = _verified(outcome, deployment, scene.story, drain_timeout)
-    if json_file:
-        report.write_json(json_file, outcome)
-    if outcome.faults:
-        raise typer.Exit(LOST)
+    _end(outcome, json_file)
 
 
 @app.command()
@@ -207,10 +204,8 @@ def _storm(
     return _Outcome(sent, balance, faults(balance))
 
 
-def _verified(outcome: _Outcome, deployment: lanes.Deployment | None, story: Story, timeout_s: float) -> _Outcome:
+def _verified(outcome: _Outcome, deployment: lanes.Deployment, story: Story, timeout_s: float) -> _Outcome:
     """The same, with what became of the alarms."""
-    if deployment is None:
-        raise ConfigError(["--verify: expected --config or --data-dir of the netmon under test"])
     alarms = alarm_state.await_verdict(deployment, story, timeout_s=timeout_s)
     console.print(report.table("Alarms", ("what", "value"), playing.outcome_rows(alarms)))
     if alarms.verdict.differences:
@@ -235,7 +230,16 @@ def _with_progress(plan: StormPlan, quiet: bool) -> Sent:
         return run_storm(plan, show)
 
 
-def _deployment(config: Path | None, data_dir: Path | None) -> lanes.Deployment | None:
+def _end(outcome: _Outcome, json_file: Path | None) -> None:
+    if json_file:
+        report.write_json(json_file, outcome)
+    if outcome.faults:
+        raise typer.Exit(LOST)
+
+
+def _deployment(config: Path | None, data_dir: Path | None, *, is_needed: bool) -> lanes.Deployment | None:
+    if is_needed and config is None and data_dir is None:
+        raise ConfigError(["--verify: expected --config or --data-dir of the netmon under test"])
     if config is not None:
         return lanes.from_config(config)
     return lanes.from_data_dir(data_dir) if data_dir is not None else None
