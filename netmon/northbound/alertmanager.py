@@ -81,7 +81,8 @@ class Alertmanager:
             alert = self._writer.alert(alarm, now_unix_ns)
             if known is not None and known.alert.identity != alert.identity:
                 self._over(alarm.id, resolved(known.alert, now_unix_ns, now_unix_ns))
-            if self._tell(alert):
+            # What is in the list when it is read may have been told of by a former run.
+            if self._tell(alert, is_new=known is None and self._unseen is None):
                 self._known[alarm.id] = Known(alert, alarm.operator_unix_ns, alarm.operator_state == "none")
         self._silencing.put(alarm)
 
@@ -114,8 +115,8 @@ class Alertmanager:
         self._known.pop(alarm_id, None)
         self._tell(alert)
 
-    def _tell(self, alert: Alert) -> bool:
-        had_room = [member.put(alert) for member in self._members]
+    def _tell(self, alert: Alert, *, is_new: bool = False) -> bool:
+        had_room = [member.put(alert, is_new=is_new) for member in self._members]
         if not all(had_room):
             self._left_out += 1
             limited.warning(
@@ -157,9 +158,9 @@ class Member:
         self._retry_s = RETRY_MIN_S
         self._is_lost = False
 
-    def put(self, alert: Alert) -> bool:
+    def put(self, alert: Alert, *, is_new: bool) -> bool:
         """An alert as it is now; False when there is no room."""
-        has_room = self.outbox.put(alert, time.monotonic_ns())
+        has_room = self.outbox.put(alert, time.monotonic_ns(), is_new=is_new)
         self._wake.set()
         return has_room
 

@@ -15,6 +15,9 @@ from netmon.northbound.alerts import Alert, Identity
 NS: Final = 1_000_000_000
 ENDS_AFTER: Final = 4
 """Times `resend_s`: an alert of which nobody has told for so long ends by itself. Prometheus does the same."""
+SETTLE_S: Final = 2
+"""A new alert waits so long. In a storm, most alarms turn out to be explained by another one within a second; nobody has to be
+told of them, and then of their end."""
 WORDING_S: Final = 10
 """A change of nothing but words and counts waits so long for others: in a storm, a cause counts up many times a second."""
 ALERTS_MAX: Final = 50_000
@@ -36,6 +39,7 @@ class Outbox:
         self._resolved_ns = int(resolved_s * NS)
         self._held: dict[Identity, Alert] = {}
         self._now: dict[Identity, int] = {}
+        self._settling: dict[Identity, int] = {}
         self._soon: dict[Identity, int] = {}
         self._again: dict[Identity, int] = {}
         self._refused: set[Identity] = set()
@@ -45,7 +49,7 @@ class Outbox:
     @property
     def waiting(self) -> int:
         """Alerts with news that the member has not taken."""
-        return len(self._now) + len(self._soon)
+        return len(self._now) + len(self._settling) + len(self._soon)
 
     @property
     def refused(self) -> int:
@@ -55,11 +59,14 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._held)
 
-    def put(self, alert: Alert, now_ns: int) -> bool:
-        """An alert as it is now; False when there is no room."""
+    def put(self, alert: Alert, now_ns: int, *, is_new: bool = False) -> bool:
+        """An alert as it is now; False when there is no room. `is_new`: nobody can have told of it before."""
         identity = alert.identity
         before = self._held.get(identity)
         if alert == before:
+            return True
+        if alert.ended_unix_ns and self._settling.pop(identity, None) is not None:
+            self._forget(identity)
             return True
         if before is None and len(self._held) >= ALERTS_MAX:
             return False
@@ -71,7 +78,10 @@ class Outbox:
             self._over.setdefault(identity, now_ns)
         else:
             self._over.pop(identity, None)
-        self._queue(identity, alert, before, now_ns)
+        if is_new and before is None and not alert.ended_unix_ns:
+            self._settling[identity] = now_ns + SETTLE_S * NS
+        elif identity not in self._settling:
+            self._queue(identity, alert, before, now_ns)
         return True
 
     def _queue(self, identity: Identity, alert: Alert, before: Alert | None, now_ns: int) -> None:
@@ -88,13 +98,13 @@ class Outbox:
 
     def due_ns(self) -> int | None:
         """When there is something to send next; None: not before something is put."""
-        firsts = [next(iter(queue.values())) for queue in (self._now, self._soon, self._again) if queue]
+        firsts = [next(iter(queue.values())) for queue in self._queues() if queue]
         return min(firsts, default=None)
 
     def take(self, now_ns: int, count: int) -> list[Alert]:
         """Alerts to send now, news first; then tell what became of each: `delivered`, `failed` or `refuse`."""
         taken: list[Alert] = []
-        for queue in (self._now, self._soon, self._again):
+        for queue in self._queues():
             while queue and len(taken) < count:
                 identity = next(iter(queue))
                 if queue[identity] > now_ns:
@@ -105,6 +115,9 @@ class Outbox:
                 else:
                     taken.append(self._held[identity])
         return taken
+
+    def _queues(self) -> tuple[dict[Identity, int], ...]:
+        return self._now, self._settling, self._soon, self._again
 
     def _is_outdated(self, identity: Identity, now_ns: int) -> bool:
         """Whether the member has ended an alert by itself long ago, because nobody told of it any more."""

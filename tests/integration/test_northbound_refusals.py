@@ -15,7 +15,7 @@ from aiohttp import web
 
 from netmon.alarms.model import Alarm, Text
 from netmon.inventory.model import Inventory
-from netmon.northbound import client
+from netmon.northbound import client, outbox
 from netmon.northbound.alertmanager import Alertmanager
 from netmon.northbound.client import Client
 from netmon.northbound.settings import AlertmanagerSettings
@@ -63,6 +63,12 @@ class Receiver:
             return self.answer()
         self.stored |= {resource for resource in resources if resource != POISON}
         return web.Response(status=400, text='"no such luck"') if POISON in resources else web.Response()
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New alerts do not wait; that is for test_outbox.py."""
+    monkeypatch.setattr(outbox, "SETTLE_S", 0)
 
 
 @pytest.fixture
@@ -195,10 +201,13 @@ async def test_a_new_list_ends_what_is_not_in_it(receiver: Receiver) -> None:
     sink = sink_to(receiver.url)
     sink.put(alarm("gone"))
     sink.put(alarm("stays"))
+    async with running(sink):
+        await until(lambda: receiver.stored == {"gone", "stays"}, "both are told")
+    receiver.stored.clear()
     sink.begin()
     sink.put(alarm("stays"))
     sink.put(alarm("over", is_cleared=True, cleared_unix_ns=5, changed_unix_ns=1 << 62))
     sink.end()
     async with running(sink):
-        await until(lambda: receiver.stored == {"gone", "stays", "over"}, "all three are told")
+        await until(lambda: receiver.stored == {"gone", "over"}, "their ends are told")
     assert sink.report().alerts == 1

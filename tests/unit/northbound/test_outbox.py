@@ -60,6 +60,16 @@ def test_the_last_state_wins() -> None:
     ]
 
 
+def test_a_new_alert_waits_whether_it_is_explained() -> None:
+    """Who is explained within two seconds is never heard of; who is not is told then."""
+    box = Outbox(RESEND_S, RESOLVED_S)
+    box.put(alert("a"), 0, is_new=True)
+    box.put(alert("b"), 0, is_new=True)
+    box.put(alert("b", starts_unix_ns=9), NS, is_new=True)
+    box.put(over("a"), NS)
+    assert ([names(sent(box, second)) for second in (0, 1, 2)], len(box)) == ([[], [], ["b"]], 1)
+
+
 def test_an_end_is_told_for_five_minutes_and_then_forgotten() -> None:
     """A member may have been away when it ended."""
     box = Outbox(RESEND_S, RESOLVED_S)
@@ -155,7 +165,7 @@ def test_whatever_happens_a_member_that_answers_learns_what_is_true(steps: list[
         name = "abc"[number]
         if kind == "fire":
             true[name] = alert(name, starts_unix_ns=now_ns + 1)
-            box.put(true[name], now_ns)
+            box.put(true[name], now_ns, is_new=seconds % 2 == 0)
         elif kind == "words" and name in true:
             true[name] = msgspec.structs.replace(true[name], annotations={"summary": str(now_ns)})
             box.put(true[name], now_ns)
