@@ -141,6 +141,7 @@ class Silencing:
         """Puts the silences of one member right; returns whether it answered."""
         answer = await client.ask("GET", PATH)  # all of them: it filters by whole matchers only
         if answer.outcome != "ok":
+            limited.warning("alertmanager.silences_unknown", member=client.url, reason=answer.detail)
             return False
         try:
             found = silences.read(answer.body)
@@ -162,7 +163,7 @@ class Silencing:
                 return False
         for silence_id in plan.delete:
             answer = await client.ask("DELETE", f"/api/v2/silence/{quote(silence_id, safe='')}")
-            if answer.outcome not in {"ok", "denied"}:  # 404: it has ended meanwhile
+            if answer.outcome != "ok" and not answer.detail.startswith("404"):  # it has ended meanwhile
                 limited.warning("alertmanager.silence_kept", member=client.url, reason=answer.detail)
                 return False
         return True
