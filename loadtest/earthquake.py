@@ -213,7 +213,7 @@ class _Teller:
     # --- The disaster. ---
 
     def _any_day(self) -> None:
-        """Before it: small things, and a site that will lose everything says something, too."""
+        """Before it: small things. A site that will lose everything speaks of a wrong password, which no power cut explains."""
         untouched = self._untouched()
         if not untouched:
             raise ValueError("this disaster would spare no device; a region needs some that nothing happens to")
@@ -223,7 +223,7 @@ class _Teller:
                 device = self._topology.devices[id_]
                 blamed = self._blamed(device, "other")
                 if address_of(device) and len(blamed) == 1:
-                    self._say(CALM, notices.unauthentic(device), *blamed)
+                    self._say(CALM, notices.unauthentic(device))
                     break
 
     def _cut(self) -> None:

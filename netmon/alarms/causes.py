@@ -35,6 +35,17 @@ _LEVELS: Final = {
     SHARED_RISK_FAILURE: ("risk-group/", _RISK_GROUP),
 }
 _OF_POWER: Final = frozenset({"environmentalAlarm", "equipmentAlarm"})
+_OF_SECURITY: Final = frozenset(
+    {
+        "integrityViolation",
+        "operationalViolation",
+        "physicalViolation",
+        "securityService",
+        "mechanismViolation",
+        "timeDomainViolation",
+    }
+)
+"""X.736: who breaks in while the power is out is not explained by that."""
 _DERIVED: Final = Evidence("", "causes")
 
 Records = dict[str, Record]
@@ -327,6 +338,8 @@ class Causes:
         return list(self._standing((f"line/{alarm.place.line}",))) if alarm.place.line else []
 
     def _above_symptom(self, alarm: Alarm) -> list[Record]:
+        if alarm.event_type in _OF_SECURITY:
+            return []
         place, topology = alarm.place, self._topology
         communicates = alarm.event_type == "communicationsAlarm" or alarm.resource.startswith("line/")
         own = self._own_line(alarm) if communicates else []

@@ -16,7 +16,7 @@ import msgspec
 from netmon.alarms.model import Evidence, Key, Observation, Text, Trust
 from netmon.alarms.model import Place as Where
 from netmon.alarms.rule_model import Condition, ResourceOf, Rule
-from netmon.alarms.template import Language, Template, finder, instance, plain, shown
+from netmon.alarms.template import WORDS, Language, Template, fields, finder, instance, plain, shown
 from netmon.inventory.model import Device
 from netmon.inventory.topology import Topology
 from netmon.model import TrapEvent, Varbind
@@ -100,6 +100,7 @@ class Matcher:
                 else:
                     self._exact.setdefault(oid, []).append(at)
         self._candidates: dict[str, tuple[_Compiled, ...]] = {}
+        self._looked_at: dict[str, tuple[str, ...]] = {}
         self._senders: dict[tuple[str, str | None], _Sender] = {}
         self._remembered: dict[tuple[object, ...], _Outcome] = {}
         self._letters = 0
@@ -111,12 +112,15 @@ class Matcher:
             event: From a stream.
             evidence: Which entry of which stream it is.
         """
-        asked = (event.trap_oid, event.source, event.engine_id, *event.varbinds)
+        trap_oid = event.trap_oid
+        looked_at = self._looked_at.get(trap_oid) or self._looked_at_of(trap_oid)
+        bindings = [each for each in event.varbinds if each.oid.startswith(looked_at)]
+        asked = (trap_oid, event.source, event.engine_id, *bindings)
         found = self._remembered.get(asked)
         if found is None:
             found = self._find(event)
             if found[1]:
-                self._remember(asked, event, found)
+                self._remember(asked, event, bindings, found)
         said, rule_ids = found
         if not rule_ids:
             return _NOTHING
@@ -124,8 +128,10 @@ class Matcher:
         when = event.event_unix_ns
         return Match(tuple([_observation(each, when, trust, evidence) for each in said]), rule_ids)
 
-    def _remember(self, asked: tuple[object, ...], event: TrapEvent, found: _Outcome) -> None:
-        letters = _BINDING_LETTERS + len(event.trap_oid) + len(event.source) + sum(map(_letters, event.varbinds))
+    def _remember(
+        self, asked: tuple[object, ...], event: TrapEvent, bindings: Sequence[Varbind], found: _Outcome
+    ) -> None:
+        letters = _BINDING_LETTERS + len(event.trap_oid) + len(event.source) + sum(map(_letters, bindings))
         if letters > LETTERS_MAX:
             return
         self._letters += letters
@@ -164,6 +170,17 @@ class Matcher:
                 self._candidates.clear()
             self._candidates[trap_oid] = found
         return found
+
+    def _looked_at_of(self, trap_oid: str) -> tuple[str, ...]:
+        """Beginnings of the OIDs that the rules for a trap OID look at: what else a notification holds makes no difference."""
+        found = {oid for compiled in self._candidates_of(trap_oid) for oid in compiled.looks_at}
+        # A rule made by hand may name an object: then each binding counts, for any may have that name.
+        looked_at = tuple(sorted(found)) if all(oid[:1].isdigit() for oid in found) else ("",)
+        if found:
+            if len(self._looked_at) >= TRAPS_MAX:
+                self._looked_at.clear()
+            self._looked_at[trap_oid] = looked_at
+        return looked_at
 
     def _sender(self, event: TrapEvent) -> _Sender:
         asked = event.source, event.engine_id
@@ -223,10 +240,11 @@ def _token(text: str, letters_max: int) -> str:
 class _Compiled:
     """One rule: what it asks, and what it says."""
 
-    __slots__ = ("_action", "_qualifier", "_resource", "_tests", "_text", "rule")
+    __slots__ = ("_action", "_qualifier", "_resource", "_tests", "_text", "looks_at", "rule")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
+        self.looks_at = _looks_at(rule)
         self._tests = [_test(condition) for condition in rule.when]
         self._resource = _resource_of(rule.resource)
         self._qualifier = Template(rule.qualifier)
@@ -250,6 +268,15 @@ class _Compiled:
         root = rule.root and (rule.resource.kind != "site" or resource.startswith("site/"))
         key = Key(resource, rule.alarm_type, qualifier)
         return _Said(rule, key, self._text.render(facts), self._action.render(facts), where, root)
+
+
+def _looks_at(rule: Rule) -> frozenset[str]:
+    """The objects that a rule looks at, and those that tell a port, which any rule may ask for."""
+    templates = (rule.qualifier, rule.text.en, rule.text.ja, rule.action.en, rule.action.ja)
+    named = [name for template in templates for name, _ in fields(template) if name not in WORDS]
+    asked = [condition.oid for condition in rule.when]
+    resource = [oid for oid in (rule.resource.index_of, rule.resource.value_of) if oid]
+    return frozenset((*named, *asked, *resource, *_IF_TABLES))
 
 
 class _Texts:

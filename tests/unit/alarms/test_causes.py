@@ -173,7 +173,9 @@ def test_a_duct_that_is_cut_is_one_cause() -> None:
 def test_a_site_on_battery_explains_equipment_and_a_depleted_one_everything() -> None:
     """Also the line that ends there, and the port at its other end."""
     alarms = book()
-    observe(alarms, fault("siren-port-0", "no-answer", 0), fault("r-port", "auth", 1, event_type="securityService"))
+    observe(
+        alarms, fault("siren-port-0", "no-answer", 0), fault("r-port", "fan", 1, event_type="qualityOfServiceAlarm")
+    )
     observe(alarms, power("port", 2))
     alarms.take()
     assert causes(alarms) == {"device/siren-port-0": "site/port", "device/r-port": None, "site/port": None}
@@ -182,6 +184,18 @@ def test_a_site_on_battery_explains_equipment_and_a_depleted_one_everything() ->
     alarms.take()
     assert PORT_LINE in causes(alarms)
     assert {resource for resource, cause in causes(alarms).items() if cause is None} == {"site/port"}
+
+
+def test_a_breach_of_security_is_never_explained() -> None:
+    """An open door at a site without power, and a wrong password at a router that is cut off, stay in sight."""
+    alarms = book()
+    observe(alarms, fault("siren-port-0", "door-open", 0, event_type="physicalViolation"))
+    observe(alarms, fault("r-port", "authentication-failure", 1, event_type="securityService"))
+    observe(alarms, power("port", 2, severity="critical"), port("core", 1, 3))
+    alarms.take()
+    found = causes(alarms)
+    assert (found["device/siren-port-0"], found["device/r-port"]) == (None, None)
+    assert of(alarms, "site/port", "power-failure").caused == 2
 
 
 def test_a_site_with_two_ways_is_cut_off_by_the_second() -> None:

@@ -371,9 +371,20 @@ def test_what_is_different_stays_different_when_it_is_cut() -> None:
     assert all(len(resource) <= len("device/r1/x/") + INDEX_LETTERS_MAX for resource in resources)
 
 
+def test_what_no_rule_looks_at_makes_no_new_notification() -> None:
+    """A counter or a serial number that is another one each time; the port and what a rule names do count."""
+    matcher = Matcher((rule(),), TOPOLOGY)
+    found = [matcher.match(event(if_index(7), state(serial)), EVIDENCE) for serial in range(100)]
+    other = matcher.match(event(if_index(8), state(0)), EVIDENCE)
+
+    assert all(each == found[0] for each in found)
+    assert other != found[0]
+    assert len(matcher._remembered) == 2
+
+
 def test_what_is_remembered_is_bounded() -> None:
     """Whoever sends something new each time only empties the memory."""
-    matcher = Matcher((rule(),), TOPOLOGY)
+    matcher = Matcher((rule(text=Text(f"{{{STATE}}}", "")),), TOPOLOGY)
     for number in range(REMEMBERED_MAX + 10):
         matcher.match(event(if_index(number + 1)), EVIDENCE)
     large = event(if_index(7), state("x" * 10_000))
