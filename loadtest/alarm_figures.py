@@ -34,8 +34,8 @@ from loadtest.ring import RingPlan
 from loadtest.storm import StormPlan, new_run, run_storm
 from loadtest.subject import ROOT, USUAL, Netmon, free_port
 from loadtest.target import Target
-from netmon.alarms.report import REPORT_FILE, AlarmReport
 from netmon.alarms.settings import AlarmSettings
+from netmon.alarms.worker.report import REPORT_FILE, AlarmReport
 from netmon.buffer import embedded
 from netmon.buffer.alarm_reader import position_field
 from netmon.buffer.alarm_store import META, STATE

@@ -3,7 +3,7 @@
 Pure, and the same for the same region and seed. At t0 ducts are cut and all their lines go down within seconds; power feeders
 fail, the batteries of some sites run out and these sites fall silent; devices restart, an interface flaps, a line fades and
 recovers, and elsewhere small things go wrong as on any day. The expectation is written down here while the disaster is told, by
-who broke what (`loadtest.damage`). Nothing of it comes from `netmon.alarms.book` or `causes`, which are what it judges.
+who broke what (`loadtest.damage`). Nothing of it comes from `netmon.alarms.lifecycle.book` or `causes`, which are what it judges.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Role(Protocol):
 def make_alarm_role(settings: bytes) -> Role:
     """The alarm worker, which is not of a lane; sets the log up, too."""
     from netmon.alarms.settings import AlarmSettings  # noqa: PLC0415
-    from netmon.alarms.worker import AlarmRole  # noqa: PLC0415
+    from netmon.alarms.worker.worker import AlarmRole  # noqa: PLC0415
 
     told = msgspec.json.decode(settings, type=AlarmSettings)
     log.set_up(told.log_level, told.log_format, role="alarms")

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from netmon.alarms.rule_model import Rule
+from netmon.alarms.rules.model import Rule
 from netmon.inventory.model import Inventory
 from netmon.model import RedisSettings
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from netmon.alarms.flood import FloodState
+from netmon.alarms.lifecycle.flood import FloodState
 from netmon.alarms.model import SEVERITIES
 from netmon.api.listing import Listing
 from netmon.api.view import AlarmView, BySeverity, HistoryEntry, PostureView, by_severity, time_or_none

@@ -14,9 +14,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from netmon.alarms.flood import FloodState
+from netmon.alarms.lifecycle.flood import FloodState
 from netmon.alarms.model import Change
-from netmon.alarms.posture_model import PostureChange
+from netmon.alarms.posture.model import PostureChange
 from netmon.api.answers import flood_view
 from netmon.api.view import change_view, posture_change_view
 from netmon.buffer.alarm_store import Entry

@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import msgspec
 
-from netmon.alarms.flood import FloodState
-from netmon.alarms.posture_model import AreaPosture, PostureChange
+from netmon.alarms.lifecycle.flood import FloodState
+from netmon.alarms.posture.model import AreaPosture, PostureChange
 from netmon.api.events import Hub, event_of, reset_event
 from netmon.api.listing import Listing, Row
 from netmon.buffer.alarm_store import AlarmView, Entry, Meta

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from netmon.alarms.lifecycle import BY_MAX, TEXT_MAX
+from netmon.alarms.lifecycle.transitions import BY_MAX, TEXT_MAX
 from netmon.alarms.model import SEVERITIES, CommandKind
 from netmon.api import geojson, problem, query, wish
 from netmon.api.answers import SCHEMAS, FloodView

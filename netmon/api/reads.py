@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from netmon.alarms.model import Alarm
-from netmon.alarms.posture_model import AreaPosture
+from netmon.alarms.posture.model import AreaPosture
 from netmon.api import geojson, openapi
 from netmon.api.answers import AlarmList, Cause, CauseList, Health, History, PostureList, summary_of
 from netmon.api.listing import Query, Row

@@ -24,7 +24,7 @@ from netmon.alarms.model import (
     Text,
     Trust,
 )
-from netmon.alarms.posture_model import AreaPosture, Declaration, EvidenceKind, Posture, PostureChange, Reason
+from netmon.alarms.posture.model import AreaPosture, Declaration, EvidenceKind, Posture, PostureChange, Reason
 
 _LAST_UNIX_NS: Final = 253_402_300_799_000_000_000
 """The end of the year 9999: later ones have no name in RFC 3339."""

@@ -9,9 +9,9 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from netmon.alarms.lifecycle import BY_MAX, TEXT_MAX
+from netmon.alarms.lifecycle.transitions import BY_MAX, TEXT_MAX
 from netmon.alarms.model import Command, CommandKind
-from netmon.alarms.posture_model import Declaration
+from netmon.alarms.posture.model import Declaration
 from netmon.api.problem import Mistake, invalid, shown
 
 BODY_BYTES_MAX: Final = 16_384

@@ -16,8 +16,8 @@ from typing import Final
 from aiohttp import web
 
 from netmon.alarms.model import CommandKind, CommandResult
-from netmon.alarms.posture import capped
-from netmon.alarms.posture_model import AreaPosture
+from netmon.alarms.posture.model import AreaPosture
+from netmon.alarms.posture.postures import capped
 from netmon.api.answers import Outcome, PostureOutcome
 from netmon.api.problem import refusal
 from netmon.api.query import no_parameters, wanted_version

@@ -21,8 +21,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from netmon.alarms.model import Alarm, Change, Command, CommandResult
-from netmon.alarms.posture_model import AreaPosture, Bulletin, Declaration, PostureChange
-from netmon.alarms.unmatched import UnmatchedReport
+from netmon.alarms.posture.model import AreaPosture, Bulletin, Declaration, PostureChange
+from netmon.alarms.rules.unmatched import UnmatchedReport
 from netmon.buffer import consumer
 from netmon.buffer.stream import parse_id
 from netmon.errors import UnavailableError

@@ -13,8 +13,8 @@ import typer
 from rich.table import Table
 
 from netmon import config as configuration
-from netmon.alarms.posture import capped
-from netmon.alarms.posture_model import AreaPosture, Declaration, Posture
+from netmon.alarms.posture.model import AreaPosture, Declaration, Posture
+from netmon.alarms.posture.postures import capped
 from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of
 from netmon.config import Config
 from netmon.errors import ConfigError, UnavailableError

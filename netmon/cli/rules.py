@@ -12,11 +12,11 @@ import msgspec
 import typer
 
 from netmon import config as configuration
-from netmon.alarms import examples, ruleset
 from netmon.alarms.model import Evidence
-from netmon.alarms.rule_model import Rule
-from netmon.alarms.rules import Match, Matcher
-from netmon.alarms.ruleset import RuleSet
+from netmon.alarms.rules import examples, ruleset
+from netmon.alarms.rules.matcher import Match, Matcher
+from netmon.alarms.rules.model import Rule
+from netmon.alarms.rules.ruleset import RuleSet
 from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, config_path, exit_codes, lanes_of
 from netmon.config import Config
 from netmon.config.alarms import STANDARD_RULES

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netmon.alarms import ruleset
-from netmon.alarms.rule_model import Rule
+from netmon.alarms.rules import ruleset
+from netmon.alarms.rules.model import Rule
 from netmon.alarms.settings import AlarmSettings, Flood, Lifecycle, PostureSettings
 from netmon.config import Config, log_format, redis_settings
 from netmon.config.kinds import lines_of

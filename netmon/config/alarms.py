@@ -31,7 +31,7 @@ from netmon.config.kinds import (
 )
 from netmon.errors import ConfigError
 
-STANDARD_RULES: Final = Path(netmon.alarms.__file__).parent / "standard.yml"
+STANDARD_RULES: Final = Path(netmon.alarms.__file__).parent / "rules" / "standard.yml"
 """The rules that ship with netmon."""
 ALERTMANAGERS_MAX: Final = 8
 """Members of a cluster that each get every alert; more than five are not seen in practice."""
@@ -199,7 +199,7 @@ class Alarms(Section):
 def rules_told(alarms: Alarms, catalogues: Sequence[Path], info: Info) -> None:
     """In a thorough check, read the rules, with the names that they may use. Alarms wait for rules that are right."""
     if (info.context or {}).get("thorough"):
-        from netmon.alarms import ruleset  # noqa: PLC0415 - it reads YAML as this package does, and imports it
+        from netmon.alarms.rules import ruleset  # noqa: PLC0415 - it reads YAML as this package does, and imports it
 
         _told_elsewhere(info, lambda: ruleset.load(alarms.rule_files, catalogues))
 

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from netmon.alarms.model import Command
-from netmon.alarms.posture_model import Bulletin
+from netmon.alarms.posture.model import Bulletin
 from netmon.buffer.alarm_store import AlarmView
 from netmon.errors import UnavailableError, disk_cure
 from netmon.log import limited, log
@@ -50,7 +50,7 @@ class Northbound:
                 for name, sink in self._sinks.items():
                     tasks.create_task(sink.run(), name=f"sink.{name}")
                 if self._settings.jma is not None:
-                    from netmon.northbound.jma_feed import run as run_feed  # noqa: PLC0415 - XML is for those who have a feed
+                    from netmon.jma.feed import run as run_feed  # noqa: PLC0415 - XML is for those who have a feed
 
                     tasks.create_task(run_feed(self._settings.jma, self._put_bulletin), name="jma")
                 tasks.create_task(self._report_again(), name="report")

@@ -43,7 +43,7 @@ class AlertmanagerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JmaSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the feed of telegrams, `netmon.northbound.jma_feed`."""
+    """Of the feed of telegrams, `netmon.jma.feed`."""
 
     feed_urls: tuple[str, ...] = ()
     folder: str | None = None

@@ -13,8 +13,8 @@ import msgspec
 from prometheus_client.core import Metric
 
 from netmon.alarms.model import SEVERITIES, ChangeKind
-from netmon.alarms.posture_model import POSTURES
-from netmon.alarms.report import AlarmReport, AreaReport
+from netmon.alarms.posture.model import POSTURES
+from netmon.alarms.worker.report import AlarmReport, AreaReport
 from netmon.northbound.report import OUTCOMES, MemberReport, NorthboundReport, SinkReport
 from netmon.status.declared import Declared, Kind, Sample, Value, family
 from netmon.status.health import HEARTBEAT_AGE_MAX_NS, Snapshot

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from netmon.alarms.report import AlarmReport
+from netmon.alarms.worker.report import AlarmReport
 from netmon.canary.accounts import WINDOWS_S, CanaryBooks
 from netmon.model import LaneSettings
 from netmon.northbound.report import NorthboundReport

@@ -16,8 +16,8 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from netmon.alarms import report as alarms_report
-from netmon.alarms.report import AlarmReport
+from netmon.alarms.worker import report as alarms_report
+from netmon.alarms.worker.report import AlarmReport
 from netmon.buffer.alarm_reader import destroy_groups
 from netmon.config import Config, redis_settings
 from netmon.config.alarm_service import alarm_settings, receivers_of

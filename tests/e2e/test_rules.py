@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from netmon.alarms.examples import Sent, event_of
-from netmon.alarms.unmatched import UnmatchedTable
+from netmon.alarms.rules.examples import Sent, event_of
+from netmon.alarms.rules.unmatched import UnmatchedTable
 from netmon.buffer.alarm_store import META
 from tests.integration.harness import REPOSITORY
 from tests.integration.valkey import Valkey

@@ -21,9 +21,9 @@ import msgspec
 import redis
 
 from netmon.alarms.model import Alarm, Change, Text
-from netmon.alarms.report import REPORT_FILE, AlarmReport
-from netmon.alarms.rule_model import ResourceOf, Rule
+from netmon.alarms.rules.model import ResourceOf, Rule
 from netmon.alarms.settings import AlarmSettings
+from netmon.alarms.worker.report import REPORT_FILE, AlarmReport
 from netmon.buffer.alarm_reader import KINDS, position_field
 from netmon.buffer.alarm_store import META, STATE, STREAM, told_of
 from netmon.model import RedisSettings, TrapEvent, Varbind

@@ -17,9 +17,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from netmon.alarms.posture_model import Bulletin
+from netmon.alarms.posture.model import Bulletin
 from netmon.inventory.model import Area, Inventory
-from netmon.northbound import atom, jma_feed, jma_folder
+from netmon.jma import atom
+from netmon.jma import feed as jma_feed
+from netmon.jma import folder as jma_folder
 from netmon.northbound.settings import JmaSettings
 from tests.integration.harness import REPOSITORY
 

@@ -15,7 +15,7 @@ import msgspec
 import redis
 import yaml
 
-from netmon.alarms.posture_model import AreaPosture, Bulletin, Declaration
+from netmon.alarms.posture.model import AreaPosture, Bulletin, Declaration
 from netmon.alarms.settings import PostureSettings
 from netmon.buffer.alarm_store import META, AlarmView
 from netmon.inventory.model import Area, Carrier, Device, Interface, Inventory, Line, Site

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from netmon.alarms import examples, ruleset
-from netmon.alarms.examples import Example, Sent
 from netmon.alarms.model import Evidence, Observation
-from netmon.alarms.rules import Matcher
+from netmon.alarms.rules import examples, ruleset
+from netmon.alarms.rules.examples import Example, Sent
+from netmon.alarms.rules.matcher import Matcher
 from netmon.config.alarms import STANDARD_RULES
 from netmon.inventory.topology import Topology
 from netmon.mib.catalogue import load_names

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from netmon.alarms.report import AlarmReport, AreaReport, Counts
+from netmon.alarms.worker.report import AlarmReport, AreaReport, Counts
 from netmon.northbound.report import MemberReport, NorthboundReport, SinkReport
 from netmon.status import metrics
 from netmon.status.health import ProcessSample, Snapshot

@@ -30,7 +30,7 @@ IMPURE_IMPORTS = {
 IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 
 ROLE_MODULES = [
-    "netmon.role", "netmon.buffer.stream", "netmon.mib.catalogue", "netmon.canary.__main__", "netmon.alarms.worker",
+    "netmon.role", "netmon.buffer.stream", "netmon.mib.catalogue", "netmon.canary.__main__", "netmon.alarms.worker.worker",
 ]  # fmt: skip
 HEAVY = {"aiohttp", "prometheus_client", "pydantic", "pysmi", "pysnmp", "rich", "typer", "yaml"}
 """Not for a role: each costs start-up time and memory after every restart, in every lane."""

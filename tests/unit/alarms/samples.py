@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from netmon.alarms.book import Book, Taken
+from netmon.alarms.lifecycle.book import Book, Taken
 from netmon.alarms.model import Alarm, Command, CommandKind, Evidence, Key, Observation, Place, Text, alarm_id
 from netmon.alarms.settings import Flood, Lifecycle
 from netmon.inventory.model import Area, Carrier, Device, Interface, Inventory, Line, RiskGroup, Site

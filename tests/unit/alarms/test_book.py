@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from netmon.alarms import book as book_module
-from netmon.alarms.book import Book
+from netmon.alarms.lifecycle import book as book_module
+from netmon.alarms.lifecycle.book import Book
 from netmon.alarms.model import alarm_id
 from netmon.alarms.settings import Flood, Lifecycle
 from netmon.inventory.model import Inventory

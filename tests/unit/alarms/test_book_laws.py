@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from netmon.alarms.book import Book, Counters
-from netmon.alarms.causes import level_of
+from netmon.alarms.lifecycle.book import Book, Counters
+from netmon.alarms.lifecycle.causes import level_of
 from netmon.alarms.model import SEVERITIES, Alarm, Change, CommandKind, Observation, Severity
 from tests.unit.alarms.samples import NOON, SECOND, book, causes, command, fault, numbered, port, power
 

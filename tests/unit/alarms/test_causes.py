@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netmon.alarms.causes import HOLD_OFF_S
+from netmon.alarms.lifecycle.causes import HOLD_OFF_S
 from netmon.alarms.model import Key
 from tests.unit.alarms.samples import (
     NOON,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netmon.alarms.flood import UPDATE_S, FloodState, FloodWatch
+from netmon.alarms.lifecycle.flood import UPDATE_S, FloodState, FloodWatch
 from netmon.alarms.settings import Flood
 from tests.unit.alarms.samples import NOON, SECOND, TOPOLOGY, book, numbered, observe, of, port, say, tick
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netmon.alarms.book import Book
-from netmon.alarms.forecast import Forecast, Forecaster
+from netmon.alarms.lifecycle.book import Book
 from netmon.alarms.model import Observation, Text
+from netmon.alarms.posture.forecast import Forecast, Forecaster
+from netmon.alarms.posture.trend import Trend
 from netmon.alarms.settings import Flood, Lifecycle
-from netmon.alarms.trend import Trend
 from netmon.inventory.model import Area, Device, Inventory, Site
 from netmon.inventory.topology import Topology
 from netmon.model import TrapEvent, Varbind

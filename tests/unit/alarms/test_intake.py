@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from netmon.alarms.intake import EntryError, Intake
 from netmon.alarms.model import Observation
-from netmon.alarms.report import Counts
-from netmon.alarms.rule_model import ResourceOf, Rule
-from netmon.alarms.rules import Matcher
+from netmon.alarms.rules.matcher import Matcher
+from netmon.alarms.rules.model import ResourceOf, Rule
+from netmon.alarms.worker.intake import EntryError, Intake
+from netmon.alarms.worker.report import Counts
 from netmon.buffer.alarm_reader import Batch
 from netmon.inventory.model import Area, Device, Inventory, Site
 from netmon.inventory.topology import Topology

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netmon.alarms import jma_text
-from netmon.alarms.jma import TELEGRAM_BYTES_MAX, parse
-from netmon.alarms.markup import DEPTH_MAX, TelegramError
-from netmon.alarms.posture_model import Bulletin
+from netmon.alarms.posture.model import Bulletin
 from netmon.alarms.settings import PostureSettings
 from netmon.inventory.model import Area
+from netmon.jma import text as jma_text
+from netmon.jma.markup import DEPTH_MAX, TelegramError
+from netmon.jma.telegram import TELEGRAM_BYTES_MAX, parse
 
 TELEGRAMS = Path(__file__).resolve().parents[2] / "data" / "jma"
 SETTINGS = PostureSettings()

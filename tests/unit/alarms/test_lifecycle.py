@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netmon.alarms.lifecycle import BY_MAX, TEXT_MAX
+from netmon.alarms.lifecycle.transitions import BY_MAX, TEXT_MAX
 from netmon.alarms.model import (
     COMMENTS_MAX,
     HISTORY_MAX,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netmon.alarms import marks as remembered
-from netmon.alarms.marks import MARKS_MIN, Marks
+from netmon.alarms.lifecycle import marks as remembered
+from netmon.alarms.lifecycle.marks import MARKS_MIN, Marks
 
 MARK = st.integers(1, 60).flatmap(lambda time: st.sampled_from([time, -time]))
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from netmon.alarms.posture import HOLD_DOWN_MAX_S, PostureBook, Sample
-from netmon.alarms.posture_model import AreaPosture, Bulletin, Declaration, PostureChange
+from netmon.alarms.posture.model import AreaPosture, Bulletin, Declaration, PostureChange
+from netmon.alarms.posture.postures import HOLD_DOWN_MAX_S, PostureBook, Sample
 from netmon.alarms.settings import PostureSettings
 
 NS = 1_000_000_000

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netmon.alarms.model import Evidence, Key, Observation, Place, Text
-from netmon.alarms.rule_model import Condition, ResourceOf, Rule
-from netmon.alarms.rules import INDEX_LETTERS_MAX, REMEMBERED_LETTERS_MAX, REMEMBERED_MAX, Matcher
-from netmon.alarms.template import TEXT_LETTERS_MAX, plain
+from netmon.alarms.rules.matcher import INDEX_LETTERS_MAX, REMEMBERED_LETTERS_MAX, REMEMBERED_MAX, Matcher
+from netmon.alarms.rules.model import Condition, ResourceOf, Rule
+from netmon.alarms.rules.template import TEXT_LETTERS_MAX, plain
 from netmon.inventory.model import Area, Carrier, Device, Interface, Inventory, Line, Site
 from netmon.inventory.topology import Topology
 from netmon.model import TrapEvent, Varbind

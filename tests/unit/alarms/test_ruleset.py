@@ -12,11 +12,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netmon.alarms import examples, ruleset
-from netmon.alarms.expressions import why_refused
 from netmon.alarms.model import Text
-from netmon.alarms.rule_model import Condition, ResourceOf, Rule
-from netmon.alarms.vocabulary import Vocabulary
+from netmon.alarms.rules import examples, ruleset
+from netmon.alarms.rules.expressions import why_refused
+from netmon.alarms.rules.model import Condition, ResourceOf, Rule
+from netmon.alarms.rules.vocabulary import Vocabulary
 from netmon.config.alarms import STANDARD_RULES
 from netmon.errors import ConfigError
 from netmon.mib import catalogue

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from netmon.alarms.book import Book
+from netmon.alarms.lifecycle.book import Book
 from netmon.alarms.model import Evidence, Key, Observation, Place, Text
-from netmon.alarms.posture_model import AreaPosture, Declaration
+from netmon.alarms.posture.model import AreaPosture, Declaration
+from netmon.alarms.posture.situation import SAVE_NS, News, Situation
 from netmon.alarms.settings import Flood, Lifecycle, PostureSettings
-from netmon.alarms.situation import SAVE_NS, News, Situation
 from netmon.buffer.alarm_store import DeclarationOf
 from netmon.inventory.model import Area, Inventory, Site
 from netmon.inventory.topology import Topology

@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netmon.alarms.examples import Sent, event_of
-from netmon.alarms.unmatched import Unmatched, UnmatchedReport, UnmatchedTable
+from netmon.alarms.rules.examples import Sent, event_of
+from netmon.alarms.rules.unmatched import Unmatched, UnmatchedReport, UnmatchedTable
 from netmon.model import TrapEvent
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from netmon.alarms.model import SEVERITIES, Comment, Evidence, Key, Place, alarm_id
-from netmon.alarms.posture_model import AreaPosture, Declaration, Reason
+from netmon.alarms.posture.model import AreaPosture, Declaration, Reason
 from netmon.api import geojson
 from netmon.api.listing import Listing, Row, RowPlace
 from netmon.api.view import BySeverity, alarm_view, by_severity, posture_view, time_or_none, time_text

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netmon.alarms.model import Command, CommandKind
-from netmon.alarms.posture_model import Declaration
+from netmon.alarms.posture.model import Declaration
 from netmon.api.problem import ProblemError
 from netmon.api.wish import KINDS, command_of, declaration_of
 

@@ -11,11 +11,11 @@ from loadtest import earthquake, notices
 from loadtest.earthquake import Story
 from loadtest.notices import Notice, datagram
 from loadtest.verdict import judge
-from netmon.alarms import ruleset
-from netmon.alarms.book import Book
-from netmon.alarms.forecast import Forecaster
+from netmon.alarms.lifecycle.book import Book
 from netmon.alarms.model import Evidence, Observation
-from netmon.alarms.rules import Matcher
+from netmon.alarms.posture.forecast import Forecaster
+from netmon.alarms.rules import ruleset
+from netmon.alarms.rules.matcher import Matcher
 from netmon.alarms.settings import Flood, Lifecycle
 from netmon.inventory import schema
 from netmon.inventory.model import Inventory
@@ -38,7 +38,7 @@ def sample() -> Inventory:
 @cache
 def matcher() -> Matcher:
     """The rules that ship with netmon, in the sample region."""
-    rules = ruleset.load([REPOSITORY / "netmon" / "alarms" / "standard.yml"]).rules
+    rules = ruleset.load([REPOSITORY / "netmon" / "alarms" / "rules" / "standard.yml"]).rules
     return Matcher(rules, Topology(sample()))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from netmon.alarms.markup import TelegramError
-from netmon.northbound.atom import Entry, entries
+from netmon.jma.atom import Entry, entries
+from netmon.jma.markup import TelegramError
 
 FEED_URL = "https://feed.example/xml/eqvol.xml"
 

@@ -17,11 +17,11 @@ from typing import Final
 
 import msgspec
 
-from netmon.alarms.intake import EntryError
-from netmon.alarms.leader import Leader
-from netmon.alarms.report import REPORT_FILE, AlarmReport, AreaReport, Counts, WorkerState
-from netmon.alarms.rules import Matcher
+from netmon.alarms.rules.matcher import Matcher
 from netmon.alarms.settings import AlarmSettings
+from netmon.alarms.worker.intake import EntryError
+from netmon.alarms.worker.leader import Leader
+from netmon.alarms.worker.report import REPORT_FILE, AlarmReport, AreaReport, Counts, WorkerState
 from netmon.buffer.alarm_writer import AlarmWriter, FencedError
 from netmon.errors import UnavailableError, disk_cure
 from netmon.inventory.topology import Topology

@@ -14,8 +14,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from netmon.alarms import marks as remembered
-from netmon.alarms.lifecycle import NS, Record
+from netmon.alarms.lifecycle import marks as remembered
+from netmon.alarms.lifecycle.transitions import NS, Record
 from netmon.alarms.model import Alarm, Evidence, Key, Observation, Place, Text
 from netmon.alarms.settings import Lifecycle
 from netmon.inventory.topology import Topology

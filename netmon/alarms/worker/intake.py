@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from netmon.alarms.model import Evidence, Observation
-from netmon.alarms.report import Counts
-from netmon.alarms.rules import Matcher
+from netmon.alarms.rules.matcher import Matcher
+from netmon.alarms.worker.report import Counts
 from netmon.buffer.alarm_reader import Batch
 from netmon.canary.message import MARK
 from netmon.errors import NetmonError

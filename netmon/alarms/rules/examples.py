@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from netmon.alarms.model import Evidence, Key, Observation
-from netmon.alarms.rule_model import Rule
-from netmon.alarms.rules import Match, Matcher
+from netmon.alarms.rules.matcher import Match, Matcher
+from netmon.alarms.rules.model import Rule
 from netmon.inventory.model import Area, Carrier, Device, Interface, Inventory, Line, Site
 from netmon.inventory.topology import Topology
 from netmon.model import TrapEvent, Varbind

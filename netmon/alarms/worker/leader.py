@@ -13,15 +13,15 @@ from typing import Final
 
 import msgspec
 
-from netmon.alarms.book import Book
-from netmon.alarms.flood import FloodState
-from netmon.alarms.intake import EntryError, Intake
+from netmon.alarms.lifecycle.book import Book
+from netmon.alarms.lifecycle.flood import FloodState
 from netmon.alarms.model import Alarm, Command, CommandResult
-from netmon.alarms.report import Counts
-from netmon.alarms.rules import Matcher
+from netmon.alarms.posture.situation import News, Situation
+from netmon.alarms.rules.matcher import Matcher
+from netmon.alarms.rules.unmatched import UnmatchedReport, UnmatchedTable
 from netmon.alarms.settings import AlarmSettings
-from netmon.alarms.situation import News, Situation
-from netmon.alarms.unmatched import UnmatchedReport, UnmatchedTable
+from netmon.alarms.worker.intake import EntryError, Intake
+from netmon.alarms.worker.report import Counts
 from netmon.buffer.alarm_reader import KINDS, Batch, CommandReader, Lag, LaneReader, position_field
 from netmon.buffer.alarm_store import COMMANDS
 from netmon.buffer.alarm_writer import AlarmWriter, Flush

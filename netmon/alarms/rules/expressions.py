@@ -1,7 +1,7 @@
 """Which regular expressions may be asked of what anybody sends: those that cannot be made slow.
 
 Pure. Python's engine goes back and tries again; a repeat within a repeat takes time that doubles with each letter of a
-hostile value. Values are bounded (`rules.MATCHED_LETTERS_MAX`), and what is repeated may only be repeated once.
+hostile value. Values are bounded (`conditions.MATCHED_LETTERS_MAX`), and what is repeated may only be repeated once.
 """
 
 from __future__ import annotations

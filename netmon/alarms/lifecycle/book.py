@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from netmon.alarms.causes import Causes
-from netmon.alarms.flood import CAUSES_MAX, FloodState, FloodWatch
-from netmon.alarms.lifecycle import (
+from netmon.alarms.lifecycle.causes import Causes
+from netmon.alarms.lifecycle.flood import CAUSES_MAX, FloodState, FloodWatch
+from netmon.alarms.lifecycle.transitions import (
     NS,
     Record,
     hear,

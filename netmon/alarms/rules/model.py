@@ -1,6 +1,6 @@
 """Rules as values: which notification speaks of which alarm.
 
-Pure. `netmon.alarms.ruleset` reads them from alarms.yml and checks them; `netmon.alarms.rules` applies them. Templates name
+Pure. `netmon.alarms.rules.ruleset` reads them from alarms.yml and checks them; `netmon.alarms.rules.matcher` applies them. Templates name
 varbinds in braces: `{ifDescr}`, `{ifDescr|text}`, `{index}` (the instance of the varbind that the resource is taken from).
 """
 

@@ -11,12 +11,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from netmon.alarms.book import Book
-from netmon.alarms.causes import LINE_DOWN, POWER_FAILURE
-from netmon.alarms.forecast import Forecaster
+from netmon.alarms.lifecycle.book import Book
+from netmon.alarms.lifecycle.causes import LINE_DOWN, POWER_FAILURE
 from netmon.alarms.model import CommandResult, Key, alarm_id
-from netmon.alarms.posture import PostureBook, Sample
-from netmon.alarms.posture_model import AreaPosture, Bulletin, PostureChange
+from netmon.alarms.posture.forecast import Forecaster
+from netmon.alarms.posture.model import AreaPosture, Bulletin, PostureChange
+from netmon.alarms.posture.postures import PostureBook, Sample
 from netmon.alarms.settings import PostureSettings
 from netmon.buffer.alarm_store import DeclarationOf
 from netmon.inventory.topology import Topology

@@ -20,13 +20,14 @@ from typing import Final
 import aiohttp
 
 from netmon import __version__
-from netmon.alarms import jma
-from netmon.alarms.markup import TelegramError
-from netmon.alarms.posture_model import Bulletin
+from netmon.alarms.posture.model import Bulletin
 from netmon.errors import NetmonError
+from netmon.jma import atom
+from netmon.jma import folder as jma_folder
+from netmon.jma import telegram as jma
+from netmon.jma.markup import TelegramError
+from netmon.jma.memory import Memory, Validators
 from netmon.log import limited, log
-from netmon.northbound import atom, jma_folder
-from netmon.northbound.jma_memory import Memory, Validators
 from netmon.northbound.settings import JmaSettings
 
 FOLDER_POLL_S: Final = 2.0

@@ -16,12 +16,12 @@ from typing import Any, Final, TypeVar, cast, get_args
 
 import msgspec
 
-from netmon.alarms.examples import Example, Sent
-from netmon.alarms.expressions import why_refused
 from netmon.alarms.model import SEVERITIES, EventType, Severity, Text
-from netmon.alarms.rule_model import Condition, ResourceOf, Rule
-from netmon.alarms.template import FORMS, TEXT_LETTERS_MAX, WORDS, fields, replaced, stray_braces
-from netmon.alarms.vocabulary import MisspeltError, Vocabulary
+from netmon.alarms.rules.examples import Example, Sent
+from netmon.alarms.rules.expressions import why_refused
+from netmon.alarms.rules.model import Condition, ResourceOf, Rule
+from netmon.alarms.rules.template import FORMS, TEXT_LETTERS_MAX, WORDS, fields, replaced, stray_braces
+from netmon.alarms.rules.vocabulary import MisspeltError, Vocabulary
 from netmon.config import source as sources
 from netmon.config.source import Mistake
 from netmon.errors import ConfigError

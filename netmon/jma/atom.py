@@ -10,8 +10,8 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from netmon.alarms.jma import kind_of
-from netmon.alarms.markup import Node, read
+from netmon.jma.markup import Node, read
+from netmon.jma.telegram import kind_of
 
 FEED_BYTES_MAX: Final = 8 << 20
 """The feed of all telegrams of several days is two megabytes."""

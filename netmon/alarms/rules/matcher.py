@@ -6,23 +6,21 @@ of, and a repeat is one look into a dictionary. What is remembered is bounded in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Final, NamedTuple, TypeAlias, cast, get_args
+from typing import Final, NamedTuple, TypeAlias, get_args
 
 import msgspec
 
 from netmon.alarms.model import Evidence, Key, Observation, Text, Trust
 from netmon.alarms.model import Place as Where
-from netmon.alarms.rule_model import Condition, ResourceOf, Rule
-from netmon.alarms.template import WORDS, Language, Template, fields, finder, instance, plain, shown
+from netmon.alarms.rules.conditions import test_of
+from netmon.alarms.rules.model import ResourceOf, Rule
+from netmon.alarms.rules.template import WORDS, Language, Template, fields, finder, instance, plain, shown
 from netmon.inventory.model import Device
 from netmon.inventory.topology import Topology
 from netmon.model import TrapEvent, Varbind
 
-MATCHED_LETTERS_MAX: Final = 128
-"""Of a value that a regular expression looks at: an expression that is slow takes its time from every notification."""
 INDEX_LETTERS_MAX: Final = 128
 """Of an index in a resource, and of a qualifier. A longer one is cut, and told from others by a hash of the whole."""
 ADDRESS_LETTERS_MAX: Final = 64
@@ -47,8 +45,6 @@ _IF_TABLES: Final = ("1.3.6.1.2.1.2.2.1.", "1.3.6.1.2.1.31.1.1.1.")
 """ifTable and ifXTable: the instance of each column is an ifIndex (RFC 2863 section 6)."""
 _IF_INDEX_MAX: Final = 0x7FFF_FFFF
 _TRUSTS: Final[dict[str, Trust]] = {trust: trust for trust in get_args(Trust)}
-
-_Test: TypeAlias = Callable[[Sequence[Varbind]], bool]
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
@@ -245,7 +241,7 @@ class _Compiled:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.looks_at = _looks_at(rule)
-        self._tests = [_test(condition) for condition in rule.when]
+        self._tests = [test_of(condition) for condition in rule.when]
         self._resource = _resource_of(rule.resource)
         self._qualifier = Template(rule.qualifier)
         self._text = _Texts(rule.text)
@@ -459,66 +455,3 @@ def _index_of(resource: ResourceOf) -> Callable[[_Facts], str]:
         return _token(instance(varbind, reference) if resource.index_of else shown(varbind, "value"), INDEX_LETTERS_MAX)
 
     return index
-
-
-# --- Conditions. ---
-
-
-def _test(condition: Condition) -> _Test:
-    """What tells whether all that a condition asks is so. A binding that is not there fulfils only `is_present: false`."""
-    find = finder(condition.oid)
-    asked = [*_asked(condition)]
-
-    def holds(varbinds: Sequence[Varbind]) -> bool:
-        varbind = find(varbinds)
-        if varbind is None:
-            return condition.is_present is False
-        return condition.is_present is not False and all(ask(varbind) for ask in asked)
-
-    return holds
-
-
-def _asked(condition: Condition) -> list[Callable[[Varbind], bool]]:
-    asked: list[Callable[[Varbind], bool]] = []
-    if condition.equals:
-        asked.append(_one_of(condition.equals))
-    if condition.unequal:
-        one_of = _one_of(condition.unequal)
-        asked.append(lambda varbind: not one_of(varbind))
-    if condition.at_least is not None or condition.at_most is not None:
-        asked.append(_between(condition.at_least, condition.at_most))
-    if condition.matches is not None:
-        search = re.compile(condition.matches).search
-        asked.append(lambda varbind: any(search(text[:MATCHED_LETTERS_MAX]) for text in _texts_of(varbind)))
-    return asked
-
-
-def _texts_of(varbind: Varbind) -> list[str]:
-    return [text for text in (shown(varbind, "value"), varbind.label, varbind.text) if text]
-
-
-def _one_of(wanted: tuple[str | int, ...]) -> Callable[[Varbind], bool]:
-    values = frozenset(wanted)
-    return lambda varbind: varbind.value in values or varbind.label in values or varbind.text in values
-
-
-def _between(at_least: float | None, at_most: float | None) -> Callable[[Varbind], bool]:
-    low = float("-inf") if at_least is None else at_least
-    high = float("inf") if at_most is None else at_most
-
-    def between(varbind: Varbind) -> bool:
-        value = varbind.value if isinstance(varbind.value, int) else _number(varbind)
-        return value is not None and low <= value <= high
-
-    return between
-
-
-def _number(varbind: Varbind) -> float | None:
-    """A number that a device sent as text."""
-    text = cast("str", varbind.value or "")
-    if varbind.encoding is not None or len(text) > MATCHED_LETTERS_MAX:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return None

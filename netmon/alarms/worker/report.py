@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from netmon.alarms.posture_model import Posture
+from netmon.alarms.posture.model import Posture
 
 REPORT_FILE: Final = "alarms.json"
 

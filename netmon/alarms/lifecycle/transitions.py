@@ -12,8 +12,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from netmon.alarms import marks as remembered
-from netmon.alarms.marks import MARKS_MIN, Marks
+from netmon.alarms.lifecycle import marks as remembered
+from netmon.alarms.lifecycle.marks import MARKS_MIN, Marks
 from netmon.alarms.model import (
     COMMENTS_MAX,
     HISTORY_MAX,

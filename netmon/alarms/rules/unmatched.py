@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from netmon.alarms.template import plain
+from netmon.alarms.rules.template import plain
 from netmon.model import TrapEvent
 
 ROWS_MAX: Final = 200

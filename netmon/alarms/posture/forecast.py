@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple, TypeVar
 import msgspec
 
 from netmon.alarms.model import Alarm, EventType, Evidence, Key, Observation, Place, Text
-from netmon.alarms.trend import Trend
+from netmon.alarms.posture.trend import Trend
 from netmon.inventory.topology import Topology
 from netmon.model import TrapEvent, Varbind
 

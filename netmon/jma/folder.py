@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from netmon.alarms.jma import TELEGRAM_BYTES_MAX
-from netmon.alarms.markup import TelegramError
-from netmon.alarms.posture_model import Bulletin
+from netmon.alarms.posture.model import Bulletin
+from netmon.jma.markup import TelegramError
+from netmon.jma.memory import Memory
+from netmon.jma.telegram import TELEGRAM_BYTES_MAX
 from netmon.log import limited, log
-from netmon.northbound.jma_memory import Memory
 
 REST_S: Final = 0.5
 """A file that has changed so recently may still be written."""

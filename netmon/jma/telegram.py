@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Final, Literal, NamedTuple, TypeVar
 
-from netmon.alarms.jma_text import INTENSITIES, TITLES
-from netmon.alarms.markup import Node, read
-from netmon.alarms.posture_model import Bulletin
+from netmon.alarms.posture.model import Bulletin
 from netmon.alarms.settings import PostureSettings
 from netmon.inventory.model import Area
+from netmon.jma.markup import Node, read
+from netmon.jma.text import INTENSITIES, TITLES
 
 TELEGRAM_BYTES_MAX: Final = 4 << 20
 """Every station of the country in one earthquake is half a megabyte."""

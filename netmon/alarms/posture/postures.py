@@ -23,8 +23,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from netmon.alarms import jma_text
-from netmon.alarms.posture_model import (
+from netmon.alarms.posture.model import (
     AreaPosture,
     Bulletin,
     Declaration,
@@ -34,6 +33,7 @@ from netmon.alarms.posture_model import (
     Reason,
 )
 from netmon.alarms.settings import PostureSettings
+from netmon.jma import text as jma_text
 
 Weight = Literal["suspected", "disaster"]
 Level = Literal["none", "suspected", "disaster"]

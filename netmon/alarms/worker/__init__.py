@@ -1,0 +1,1 @@
+"""The process that reads the streams and keeps the alarms in Redis."""
