@@ -17,8 +17,8 @@ from netmon.errors import UnavailableError
 from netmon.model import RedisSettings
 
 _NO_ID = EntryId(0, 0)
-_PAGE = 2_000
-"""Entries of one reply of XRANGE."""
+_PAGE = 4_000
+"""Entries of one reply of XRANGE: smaller ones wait more often for Redis to be done with a batch."""
 
 
 class LateFacts(NamedTuple):

@@ -39,7 +39,7 @@ _SHARE = 4
 """The late stream may use this part of the lane's budget, then it waits; decode trims what has been acknowledged."""
 _MEASURE_SHARE = 64
 """Of the budget: after so many bytes, the stream is measured anew."""
-_REDONE_MAX = 16_384
+_REDONE_MAX = 65_536
 """Intents whose marks and digests are brought to the disk together, and set once more by the next process."""
 _REFILL_ENTRIES = 1_000
 _REFILL_BYTES = 1 << 20
