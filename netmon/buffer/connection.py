@@ -140,6 +140,17 @@ class Connection:
             raise ConnectionResetError("the server closed the connection")
         self._reader.feed(data)
 
+    def take_in(self) -> None:
+        """Reads what has come, without waiting for more; an error shows at the next reply."""
+        if self._tls:
+            return
+        try:
+            data = os.read(self._socket.fileno(), _READ_BYTES)
+        except OSError:
+            return
+        if data:
+            self._reader.feed(data)
+
     def command(self, *words: bytes | str | int, timeout_s: float | None = None) -> Any:
         """Sends one command and returns its reply.
 

@@ -98,26 +98,42 @@ def _late_facts(reply: Any, connection: Connection) -> LateFacts:
     )
 
 
-def read_range(settings: RedisSettings, key: str, first: EntryId, last: EntryId) -> Iterator[list[Any]]:
+class RangeReader:
     """The entries of a stream from one ID to another, oldest first, in pages: ID, and its only field's name and body.
 
-    Asks for the next page while the one before is worked on.
-
-    Raises:
-        UnavailableError: Redis does not answer, or refuses.
+    Asks for the next page while the one before is worked on. Iterating raises UnavailableError: Redis does not answer, or
+    refuses.
     """
-    connection = _connect(settings, key)
-    try:
-        connection.send(encode_command("XRANGE", key, str(first), str(last), "COUNT", _PAGE))
-        while page := _reply(connection):
-            if len(page) == _PAGE:
-                start = f"({page[-1][0].decode()}"
-                connection.send(encode_command("XRANGE", key, start, str(last), "COUNT", _PAGE))
-            yield page
-            if len(page) < _PAGE:
-                return
-    finally:
-        connection.close()
+
+    def __init__(self, settings: RedisSettings, key: str, first: EntryId, last: EntryId) -> None:
+        """Nothing is asked for before the first page is."""
+        self._settings = settings
+        self._key = key
+        self._first = first
+        self._last = last
+        self._connection: Connection | None = None
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        connection = self._connection = _connect(self._settings, self._key)
+        try:
+            self._ask(connection, str(self._first))
+            while page := _reply(connection):
+                if len(page) == _PAGE:
+                    self._ask(connection, f"({page[-1][0].decode()}")
+                yield page
+                if len(page) < _PAGE:
+                    return
+        finally:
+            self._connection = None
+            connection.close()
+
+    def pump(self) -> None:
+        """Takes what Redis has sent meanwhile: a socket holds less than a page, and Redis waits with the rest."""
+        if self._connection is not None:
+            self._connection.take_in()
+
+    def _ask(self, connection: Connection, start: str) -> None:
+        connection.send(encode_command("XRANGE", self._key, start, str(self._last), "COUNT", _PAGE))
 
 
 def _connect(settings: RedisSettings, key: str) -> Connection:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 
 from netmon.model import LaneSettings, RejectEvent, TrapEvent, Varbind
@@ -15,6 +17,8 @@ _INFORMS_MAX = 65_536
 """INFORMs remembered, to recognise their retransmissions; the oldest is forgotten first."""
 
 _encode = msgspec.json.Encoder().encode
+
+_OID = attrgetter("oid")
 
 
 class EventWriter:
@@ -65,7 +69,8 @@ class EventWriter:
 
     def _shown(self, varbinds: list[Varbind]) -> list[Varbind]:
         """The varbinds without a community that a proxy has put among them (RFC 3584 section 3.1)."""
-        if not self._redact or not any(varbind.oid == SNMP_TRAP_COMMUNITY for varbind in varbinds):
+        # By map: a generator expression costs three times as much, for every trap.
+        if not self._redact or SNMP_TRAP_COMMUNITY not in map(_OID, varbinds):
             return varbinds
         return [
             Varbind(varbind.oid, varbind.type, REDACTED, name=varbind.name)

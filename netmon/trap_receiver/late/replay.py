@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from netmon.buffer.late_stream import read_range
+from netmon.buffer.late_stream import RangeReader
 from netmon.buffer.stream import EntryId, IdRefusedError
 from netmon.errors import UnavailableError
 from netmon.model import LaneSettings
@@ -166,6 +166,7 @@ class Replay:
         self._batch: list[Late] = []
         self._size = 0
         self._tend_due = 0.0
+        self._standings: _Standings | None = None
 
     def run(self, progress: Progress) -> None:
         """Looks at all that is meant, oldest first, and sends what is to be sent.
@@ -175,16 +176,16 @@ class Replay:
             OSError: The disk is full.
         """
         limit = decoded_limit(self._directory)
-        standing: _Standings | None = None
         for segment in segments_of(self._directory, self._span):
             held = self._feed is not None and self._marks.hold(segment)
             marked, digested = self._marks.has(segment), self._digests.has(segment)
             for frame in frames(self._directory, segment, limit):
-                standing = standing or _Standings(self._settings, EntryId(frame.id_ms, frame.first_seq))
+                if self._standings is None:
+                    self._standings = _Standings(self._settings, EntryId(frame.id_ms, frame.first_seq))
                 count = len(frame.lengths)
                 marks = self._marks.read(segment, frame.first_seq, count) if marked else bytes(count)
                 digests = self._digests.read(segment, frame.first_seq, count) if digested else b""
-                self._frame(frame, marks, digests, standing.up_to(frame.after.seq))
+                self._frame(frame, marks, digests, self._standings.up_to(frame.after.seq))
                 progress(count)
             self._flush()
             if held and self._patience is not None:
@@ -198,14 +199,21 @@ class Replay:
     def _frame(self, frame: Frame, marks: bytes, digests: bytes, standing: dict[int, Standing]) -> None:
         has = self._span.has
         for index, record in enumerate(records(frame)):
-            if index % _PUMP_EVERY == 0 and self._patience is not None:
-                self._patience.pump()
+            if index % _PUMP_EVERY == 0:
+                self._pump()
             if has(record):
                 seq = frame.first_seq + index
                 known = digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES] or _NO_DIGEST
                 self._look_at(seq, record, marks[index], known, standing.get(seq))
         if len(self._batch) >= _BATCH_ENTRIES or self._size >= _BATCH_BYTES:
             self._flush()
+
+    def _pump(self) -> None:
+        """Lets Redis take and send what waits, while this process works."""
+        if self._standings is not None:
+            self._standings.pump()
+        if self._patience is not None:
+            self._patience.pump()
 
     def _look_at(self, seq: int, record: Record, mark: int, known: bytes, standing: Standing | None) -> None:
         """Compares one datagram with what consumers have of it."""
@@ -278,10 +286,16 @@ class _Standings:
     def __init__(self, settings: LaneSettings, first: EntryId) -> None:
         last = EntryId(_END, _END)
         streams = (("traps", TRAP), ("rejects", REJECT), ("express", TRAP))
-        self._pages = [
-            (_Pages(read_range(settings.redis, f"{settings.key_prefix}:{name}", first, last)), kind)
-            for name, kind in streams
+        readers = [
+            (RangeReader(settings.redis, f"{settings.key_prefix}:{name}", first, last), kind) for name, kind in streams
         ]
+        self._readers = [reader for reader, _ in readers]
+        self._pages = [(_Pages(iter(reader)), kind) for reader, kind in readers]
+
+    def pump(self) -> None:
+        """Takes what Redis has sent meanwhile."""
+        for reader in self._readers:
+            reader.pump()
 
     def up_to(self, last_seq: int) -> dict[int, Standing]:
         """Those up to a seq that have not been told before, by seq."""
