@@ -111,7 +111,7 @@ class Reconciliation(msgspec.Struct, frozen=True, kw_only=True):
     captured: int
     """By netmon's ledger; retransmitted INFORMs counted each time."""
     unaccounted: int
-    """Sent, and neither captured nor dropped at the socket by the ledger; negative when others sent as well."""
+    """Sent, and neither captured nor dropped at the socket by the ledger; negative when others sent as well: a canary does."""
     in_traps: int
     """Entries of the traps, express and late streams with a number of this storm."""
     in_rejects: int
@@ -148,8 +148,8 @@ def faults(balance: Reconciliation) -> list[str]:
         (balance.kernel_dropped, f"the kernel dropped {balance.kernel_dropped:,} datagrams at the socket"),
         (balance.difference, f"the ledger does not balance: {balance.difference:+,}"),
         (
-            not 0 <= balance.unaccounted <= balance.backlog_dropped,
-            f"sent and delivered differ by {balance.unaccounted:+,}",
+            balance.unaccounted > balance.backlog_dropped,
+            f"{balance.unaccounted:,} of those sent never reached the socket",
         ),
         (balance.lost, f"the ledger says that {balance.lost:,} were lost from the journal"),
         (balance.unanswered, f"{balance.unanswered:,} INFORMs were not answered"),

@@ -77,6 +77,7 @@ def balance_rows(balance: Reconciliation) -> list[list[str]]:
     rows = [
         ["dropped at the socket", f"{balance.kernel_dropped:,}"],
         ["captured", f"{balance.captured:,}"],
+        ["of them from others", f"{max(0, -balance.unaccounted):,}"],
         ["in the traps streams", f"{balance.in_traps:,}"],
         ["in the rejects streams", f"{balance.in_rejects:,}"],
         ["more than once", f"{balance.repeated:,}"],

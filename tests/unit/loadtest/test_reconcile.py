@@ -141,6 +141,7 @@ def test_a_storm_is_well_when_every_trap_is_there_once() -> None:
     assert faults(WELL) == []
     assert faults(msgspec.structs.replace(WELL, repeated=2, retransmitted=3)) == []
     assert faults(msgspec.structs.replace(WELL, unaccounted=2, backlog_dropped=3)) == []
+    assert faults(msgspec.structs.replace(WELL, unaccounted=-4)) == []
 
 
 @pytest.mark.parametrize(
@@ -155,8 +156,7 @@ def test_a_storm_is_well_when_every_trap_is_there_once() -> None:
         ({"repeated": 2, "retransmitted": 1}, "1 traps are in the streams more than once"),
         ({"kernel_dropped": 1_234}, "the kernel dropped 1,234 datagrams at the socket"),
         ({"difference": -1}, "the ledger does not balance: -1"),
-        ({"unaccounted": 4}, "sent and delivered differ by +4"),
-        ({"unaccounted": -4}, "sent and delivered differ by -4"),
+        ({"unaccounted": 4}, "4 of those sent never reached the socket"),
         ({"lost": 5}, "the ledger says that 5 were lost from the journal"),
         ({"unanswered": 6}, "6 INFORMs were not answered"),
     ],
