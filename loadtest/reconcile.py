@@ -158,7 +158,9 @@ def faults(balance: Reconciliation) -> list[str]:
 
 
 def _why_missing(balance: Reconciliation) -> str:
-    return f" (netmon trimmed {balance.trimmed:,} to stay within its memory budget)" if balance.trimmed else ""
+    if not balance.trimmed:
+        return ""
+    return f" (netmon trimmed {balance.trimmed:,} to stay within its memory budget; --follow looks before it does)"
 
 
 def number_in_trap(body: bytes) -> int | None:

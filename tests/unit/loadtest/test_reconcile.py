@@ -151,7 +151,7 @@ def test_a_storm_is_well_when_every_trap_is_there_once() -> None:
         ({"missing": 3}, "3 traps are in no stream"),
         (
             {"missing": 3, "trimmed": 3},
-            "3 traps are in no stream (netmon trimmed 3 to stay within its memory budget)",
+            "3 traps are in no stream (netmon trimmed 3 to stay within its memory budget; --follow looks before it does)",
         ),
         ({"repeated": 2, "retransmitted": 1}, "1 traps are in the streams more than once"),
         ({"kernel_dropped": 1_234}, "the kernel dropped 1,234 datagrams at the socket"),
