@@ -12,6 +12,7 @@ import queue
 import random
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -83,7 +84,7 @@ def position_field(owner: str, key: str) -> str:
     return f"position:{owner}:{key}"
 
 
-class Reader:
+class Reader(ABC):
     """A thread that reads ahead of the worker, and connects again whenever it has to.
 
     Attributes:
@@ -137,9 +138,9 @@ class Reader:
                 if self._connection is not None:
                     self._connection.close()
 
+    @abstractmethod
     def _read(self, connection: Connection) -> None:
         """Reads once, waiting for at most a moment. Raises UnavailableError."""
-        raise NotImplementedError
 
     def _put(self, batches: list[Batch]) -> None:
         while not self._stopping.is_set():

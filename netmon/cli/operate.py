@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -29,30 +30,6 @@ NeededReason = Annotated[str, typer.Option("--reason", help="Why, for the others
 Version = Annotated[int | None, typer.Option("--version", min=1, help="Only if the alarm still has this version.")]
 
 
-def ack(
-    alarm_id: AlarmId,
-    by: By = None,
-    reason: Reason = "",
-    version: Version = None,
-    config: ConfigFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say that somebody works on an alarm. Exit 1: there is none, or its state does not allow it."""
-    _operate(config, "ack", alarm_id, by=by, text=reason, version=version, as_json=as_json)
-
-
-def unack(
-    alarm_id: AlarmId,
-    by: By = None,
-    reason: Reason = "",
-    version: Version = None,
-    config: ConfigFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say that nobody works on an alarm any more. Exit 1: there is none, or its state does not allow it."""
-    _operate(config, "unack", alarm_id, by=by, text=reason, version=version, as_json=as_json)
-
-
 def shelve(
     alarm_id: AlarmId,
     reason: NeededReason,
@@ -71,30 +48,6 @@ def shelve(
     _operate(config, "shelve", alarm_id, by=by, text=reason, until_unix_ns=end, version=version, as_json=as_json)
 
 
-def unshelve(
-    alarm_id: AlarmId,
-    by: By = None,
-    reason: Reason = "",
-    version: Version = None,
-    config: ConfigFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Bring a shelved alarm back into sight. Exit 1: there is none, or its state does not allow it."""
-    _operate(config, "unshelve", alarm_id, by=by, text=reason, version=version, as_json=as_json)
-
-
-def close(
-    alarm_id: AlarmId,
-    by: By = None,
-    reason: Reason = "",
-    version: Version = None,
-    config: ConfigFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say that an alarm is over, whatever the network says. Exit 1: there is none, or its state does not allow it."""
-    _operate(config, "close", alarm_id, by=by, text=reason, version=version, as_json=as_json)
-
-
 def comment(
     alarm_id: AlarmId,
     text: Annotated[str, typer.Option("--text", "--reason", help="What to write down. Needed.")],
@@ -107,7 +60,32 @@ def comment(
     _operate(config, "comment", alarm_id, by=by, text=text, version=version, as_json=as_json)
 
 
-COMMANDS: Final = (ack, unack, shelve, unshelve, close, comment)
+def _simple(kind: CommandKind, told: str) -> Callable[..., None]:
+    """A command that needs nothing but the alarm."""
+
+    def command(
+        alarm_id: AlarmId,
+        by: By = None,
+        reason: Reason = "",
+        version: Version = None,
+        config: ConfigFile = None,
+        as_json: AsJson = False,
+    ) -> None:
+        _operate(config, kind, alarm_id, by=by, text=reason, version=version, as_json=as_json)
+
+    command.__name__ = kind
+    command.__doc__ = f"{told} Exit 1: there is none, or its state does not allow it."
+    return command
+
+
+COMMANDS: Final = (
+    _simple("ack", "Say that somebody works on an alarm."),
+    _simple("unack", "Say that nobody works on an alarm any more."),
+    shelve,
+    _simple("unshelve", "Bring a shelved alarm back into sight."),
+    _simple("close", "Say that an alarm is over, whatever the network says."),
+    comment,
+)
 
 
 def _operate(

@@ -187,7 +187,7 @@ def _line(name: str, entry: LineEntry) -> Line:
         **_named(name, entry),
         medium=entry.medium,
         carrier_id=entry.carrier,
-        endpoint_site_ids=cast(tuple[str, str] | tuple[str], entry.ends),
+        endpoint_site_ids=entry.ends,
         capacity_bps=entry.capacity_bps,
         cost_tier=entry.cost_tier,
         sectors=entry.sectors,

@@ -12,7 +12,7 @@ import msgspec
 Posture = Literal["normal", "suspected", "disaster", "recovering"]
 POSTURES: Final[tuple[Posture, ...]] = ("normal", "suspected", "disaster", "recovering")
 
-EvidenceKind = Literal["declared", "jma", "trap_rate", "lines_failing", "on_battery", "sites_silent"]
+EvidenceKind = Literal["declared", "jma", "trap_rate", "lines_failing", "on_battery"]
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
