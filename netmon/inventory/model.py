@@ -11,6 +11,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from netmon.inventory.probes import AnyProbe, Profile, Vantage
+
 Medium = Literal["fibre", "5g", "leo", "geo", "radio", "copper"]
 RiskKind = Literal["duct", "bridge", "pole_route", "power_feeder", "exchange", "site"]
 MEDIA: Final[tuple[Medium, ...]] = ("fibre", "5g", "leo", "geo", "radio", "copper")
@@ -78,6 +80,11 @@ class Line(Named, frozen=True, kw_only=True):
     risk_group_ids: tuple[str, ...] = ()
     geometry: tuple[tuple[float, float], ...] = ()
     """(longitude, latitude) of its course; empty: straight between its ends."""
+    profile: str = ""
+    """Name of a probe profile; empty: its medium's."""
+    standby: bool = False
+    """Without traffic while all is well, and paid for by volume: probed sparingly."""
+    probes: tuple[AnyProbe, ...] = ()
 
 
 class Interface(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,3 +147,6 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[Device, ...] = ()
     traffic_classes: tuple[TrafficClass, ...] = ()
     gateways: tuple[Gateway, ...] = ()
+    vantages: tuple[Vantage, ...] = ()
+    profiles: dict[str, Profile] = {}
+    """The operator's own, by name; they go before the built-in ones."""

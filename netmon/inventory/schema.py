@@ -193,6 +193,8 @@ def _line(name: str, entry: LineEntry) -> Line:
         sectors=entry.sectors,
         risk_group_ids=entry.risk_groups,
         geometry=entry.geometry,
+        standby=False,
+        probes=(),
     )
 
 
