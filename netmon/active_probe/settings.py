@@ -18,6 +18,23 @@ class ProbedLine(msgspec.Struct, frozen=True, kw_only=True):
     probes: tuple[AnyProbe, ...]
 
 
+class KeepaliveSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What devices publish by themselves, and over which line it comes: passive evidence (`{netmon:lines}:heard`)."""
+
+    url: str
+    """mqtt://HOST:PORT or mqtts://HOST:PORT."""
+    topics: dict[str, str]
+    """Topic filter (MQTT 5 section 4.7) to the ID of the line that what is published there has come over."""
+    username: str = ""
+    password: str = ""
+    """A secret."""
+    tls_ca_file: str = ""
+
+    def __repr__(self) -> str:
+        """Without the password: it may get into a log."""
+        return f"KeepaliveSettings(url={self.url!r}, topics={len(self.topics)})"
+
+
 class VantageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Of `python -m netmon.active_probe.vantage`."""
 
@@ -29,7 +46,8 @@ class VantageSettings(msgspec.Struct, frozen=True, kw_only=True):
     anchors: tuple[AnyProbe, ...] = ()
     anchor_profile: Profile
     secrets: dict[str, str] = {}
-    """File name, as a probe has it, to what is in it."""
+    """File name, as a probe has it, to what is in it, without the end of the line; of a `user_file`, JSON of `netmon.model.V3User`."""
+    keepalives: KeepaliveSettings | None = None
     heartbeat_s: float = 1.0
     refresh_s: float = 5.0
     """Votes that did not change are told again so often, with what their windows show by then."""
