@@ -19,7 +19,7 @@ from netmon.alarms.model import Change
 from netmon.alarms.posture.model import PostureChange
 from netmon.api.answers import flood_view
 from netmon.api.view import change_view, posture_change_view
-from netmon.buffer.alarm_store import Entry
+from netmon.buffer.view import Entry
 
 CLIENTS_MAX: Final = 64
 QUEUE_EVENTS_MAX: Final = 5_000

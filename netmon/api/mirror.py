@@ -23,7 +23,8 @@ from netmon.alarms.lifecycle.flood import FloodState
 from netmon.alarms.posture.model import AreaPosture, PostureChange
 from netmon.api.events import Hub, event_of, reset_event
 from netmon.api.listing import Listing, Row
-from netmon.buffer.alarm_store import AlarmView, Entry, Meta
+from netmon.buffer.alarm_store import AlarmView, Meta
+from netmon.buffer.view import Entry
 from netmon.errors import UnavailableError
 from netmon.log import limited, log
 

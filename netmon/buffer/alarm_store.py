@@ -16,17 +16,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
 from netmon.alarms.model import Alarm, Change, Command, CommandResult
 from netmon.alarms.posture.model import AreaPosture, Bulletin, Declaration, PostureChange
 from netmon.alarms.rules.unmatched import UnmatchedReport
-from netmon.buffer import consumer
-from netmon.buffer.stream import parse_id
-from netmon.errors import UnavailableError
-from netmon.model import RedisSettings
+from netmon.buffer.view import READ_MAX, View
 
 STREAM: Final = "netmon:alarms"
 """Stream of all changes."""
@@ -43,13 +40,7 @@ RESULT_S: Final = 600
 """How long the result of a command can be asked for, and how long the same command is recognised."""
 
 _SCAN_COUNT: Final = 1_000
-_READ_MAX: Final = 1_000
-"""Entries of one reply."""
 _RESULT_POLL_S: Final = 0.01
-
-_Answer = TypeVar("_Answer")
-Entry = tuple[bytes, dict[bytes, bytes]]
-"""ID and fields of an entry of a stream."""
 
 _alarm = msgspec.json.Decoder(Alarm).decode
 _change = msgspec.json.Decoder(Change).decode
@@ -113,23 +104,10 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """Which notifications no rule knows."""
 
 
-class AlarmView:
-    """The alarms as the API, the command line and sinks see them. May be used by several threads.
+class AlarmView(View):
+    """The alarms as the API, the command line and sinks see them; see `View` for how it fails."""
 
-    Every method raises UnavailableError when Redis does not answer or refuses; what was connected before is connected again
-    by the next call.
-    """
-
-    def __init__(self, settings: RedisSettings) -> None:
-        """Prepares; nothing is connected before the first call."""
-        self._settings = settings
-        self._client: Any = None
-
-    def close(self) -> None:
-        """Closes all connections; the next call makes new ones."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+    stream = STREAM
 
     # -- the list
 
@@ -174,38 +152,13 @@ class AlarmView:
 
     # -- the stream
 
-    def last_id(self) -> str:
-        """ID of the newest entry of the stream; `0-0` when there is none."""
-        entries = self._ask(lambda client: client.xrevrange(STREAM, count=1))
-        return entries[0][0].decode() if entries else "0-0"
-
-    def changes(self, after: str, *, block_ms: int | None = None, count: int = _READ_MAX) -> list[Told]:
-        """What came after an entry, oldest first.
-
-        Args:
-            after: ID of the last entry that is known.
-            block_ms: Wait so long for something to come; None: do not wait. May come back empty sooner.
-            count: At most so many.
-        """
-        reply = self._ask(lambda client: client.xread({STREAM: after}, count=count, block=block_ms))
-        return [told_of(entry_id, fields) for _, entries in reply or [] for entry_id, fields in entries]
-
-    def entries(self, after: str, *, block_ms: int | None = None, count: int = _READ_MAX) -> list[Entry]:
-        """The same as `changes`, as they stand in the stream."""
-        reply = self._ask(lambda client: client.xread({STREAM: after}, count=count, block=block_ms))
-        return [entry for _, entries in reply or [] for entry in entries]
+    def changes(self, after: str, *, block_ms: int | None = None, count: int = READ_MAX) -> list[Told]:
+        """What came after an entry, oldest first; arguments as those of `entries`."""
+        return [told_of(*entry) for entry in self.entries(after, block_ms=block_ms, count=count)]
 
     def has_worker(self) -> bool:
         """Whether a worker leads: without one, commands wait."""
         return bool(self._ask(lambda client: client.exists(LEASE)))
-
-    def is_whole_after(self, after: str) -> bool:
-        """Whether nothing after an entry may have been trimmed, so that `changes` misses nothing; if not, read the list again."""
-        if after == "0-0":
-            return False
-        oldest = self._ask(lambda client: client.xrange(STREAM, count=1))
-        known = parse_id(after.encode())
-        return bool(oldest) and parse_id(oldest[0][0]) <= known
 
     # -- wishes
 
@@ -247,16 +200,6 @@ class AlarmView:
     def _put(self, field: str, value: msgspec.Struct) -> None:
         body = msgspec.json.encode(value)
         self._ask(lambda client: client.xadd(COMMANDS, {field: body}, maxlen=COMMAND_ENTRIES_MAX, approximate=True))
-
-    def _ask(self, question: Callable[[Any], _Answer]) -> _Answer:
-        client = self._client
-        if client is None:
-            client = self._client = consumer.open(self._settings)
-        try:
-            return question(client)
-        except consumer.ERRORS as error:
-            self.close()
-            raise UnavailableError("connection", str(error)) from error
 
 
 def _page_from(cursor: int, match: str | None = None) -> Callable[[Any], tuple[int, dict[bytes, bytes]]]:

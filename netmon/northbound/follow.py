@@ -16,7 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from netmon.alarms.model import Alarm
-from netmon.buffer.alarm_store import AlarmView, Entry, Told, told_of
+from netmon.buffer.alarm_store import AlarmView, Told, told_of
+from netmon.buffer.view import Entry
 from netmon.errors import UnavailableError
 from netmon.log import limited, log
 from netmon.northbound.sink import Sink
