@@ -1,9 +1,9 @@
-"""The command line, a file for each group of commands. `main` has those of daily use and knows all others."""
+"""The command line, a file for each group of commands; `main` knows where each of them is."""
 
 try:
-    from netmon.cli.main import app, main
+    from netmon.cli.main import build, main
 except KeyboardInterrupt:
-    # Half of a second goes into imports: who is impatient then wants no traceback.
+    # Who is impatient wants no traceback.
     raise SystemExit(130) from None
 
-__all__ = ["app", "main"]
+__all__ = ["build", "main"]

@@ -44,12 +44,17 @@ _LAST_UNIX_S: Final = 253_402_128_000
 _BLOCK_MS: Final = 1_000
 _ID: Final = re.compile(r"[0-9a-z]{1,32}")
 
-app = typer.Typer(name="alarms", help="What stands, what explains it, and since when.", add_completion=False)
+_group = typer.Typer(name="alarms", help="What stands, what explains it, and since when.", add_completion=False)
 
 Lang = Annotated[str | None, typer.Option("--lang", metavar="ja|en", help="Language of the texts; else that of $LANG.")]
 
 
-@app.callback(invoke_without_command=True)
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(_group)
+
+
+@_group.callback(invoke_without_command=True)
 def alarms(
     context: typer.Context,
     config: ConfigFile = None,
@@ -82,7 +87,7 @@ def alarms(
             _follow(view, after, wanted, as_json=as_json)
 
 
-@app.command()
+@_group.command()
 def show(
     alarm_id: Annotated[str, typer.Argument(metavar="ID", help="The alarm's ID, or how it begins.")],
     config: ConfigFile = None,

@@ -54,6 +54,11 @@ _AUTH: Final = "md5, sha1, sha224, sha256, sha384, sha512"
 _PRIV: Final = "des, aes128, aes192, aes256, aes192c, aes256c"
 
 
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(canary)
+
+
 class Tally(msgspec.Struct):
     """The notifications of one kind."""
 

@@ -17,6 +17,7 @@ from netmon import config as configuration
 from netmon.buffer import embedded
 from netmon.canary import community
 from netmon.canary.settings import admitted
+from netmon.cli.main import INTERRUPTED
 from netmon.config import EMBEDDED, Config
 from netmon.errors import ConfigError, UnavailableError
 from netmon.model import Engine, LaneSettings
@@ -24,8 +25,6 @@ from netmon.model import Engine, LaneSettings
 NOT_WELL: Final = 1
 USAGE: Final = 2
 UNAVAILABLE: Final = 3
-INTERRUPTED: Final = 130
-"""As a shell has it: 128 and SIGINT."""
 
 CONFIG_ENV: Final = "NETMON_CONFIG"
 CONFIG_PATHS: Final = (Path("config/netmon.yml"), Path("/etc/netmon/netmon.yml"))

@@ -23,7 +23,7 @@ from netmon.inventory.related import related, things
 from netmon.inventory.topology import Topology
 from netmon.show import counted, printable
 
-app = typer.Typer(name="inventory", help="The region: areas, sites, lines, devices.", no_args_is_help=True)
+_group = typer.Typer(name="inventory", help="The region: areas, sites, lines, devices.", no_args_is_help=True)
 
 _SHOWN_FIRST: Final = ("areas", "sites", "lines", "devices")
 _UNITS: Final = ((10**12, "Tbps"), (10**9, "Gbps"), (10**6, "Mbps"), (10**3, "kbps"))
@@ -31,7 +31,12 @@ _COUNTED_FROM: Final = 4
 """Relations of so many in a table are a number there; the thing itself shows them all."""
 
 
-@app.command()
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(_group)
+
+
+@_group.command()
 def show(
     what: Annotated[
         str | None,
@@ -54,7 +59,7 @@ def show(
                 _print_thing(topology, kind, thing)
 
 
-@app.command()
+@_group.command()
 def export(
     file: Annotated[
         Path,
@@ -74,7 +79,7 @@ def export(
             raise ConfigError([f"{file} cannot be written: {error.strerror}"]) from None
 
 
-@app.command()
+@_group.command()
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A region, such as config/region.example.yml.")],
     as_json: AsJson = False,

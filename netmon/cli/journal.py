@@ -26,10 +26,16 @@ from netmon.trap_receiver.journal.survey import SegmentFacts, Waiting
 SOURCES_SHOWN: Final = 20
 _STANDARD_OUTPUT: Final = "-"
 
-app = typer.Typer(name="journal", help="The raw datagrams on disk: segments, ages, what is shipped; export.")
+_group = typer.Typer(name="journal", help="The raw datagrams on disk: segments, ages, what is shipped; export.")
 
 
-@app.callback(invoke_without_command=True)
+def register(app: typer.Typer) -> None:
+    """Add the group, and `parked`."""
+    app.command()(parked)
+    app.add_typer(_group)
+
+
+@_group.callback(invoke_without_command=True)
 def journal(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Show the journal's segments. Reads files only: works with netmon and Redis down."""
     if context.invoked_subcommand is not None:
@@ -43,7 +49,7 @@ def journal(context: typer.Context, config: ConfigFile = None, as_json: AsJson =
                 _print_journal(settings, found)
 
 
-@app.command()
+@_group.command()
 def export(
     pcap_file: Annotated[str, typer.Option("--pcap", metavar="FILE", help="Where to write; `-` is standard output.")],
     config: ConfigFile = None,

@@ -25,10 +25,15 @@ from netmon.show import counted, printable, size
 if TYPE_CHECKING:
     from netmon.mib.compile import Compiled
 
-app = typer.Typer(name="mib", help="Names from MIB files: compile them, look them up.", no_args_is_help=True)
+_group = typer.Typer(name="mib", help="Names from MIB files: compile them, look them up.", no_args_is_help=True)
 
 
-@app.command("compile")
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(_group)
+
+
+@_group.command("compile")
 def compile_(
     paths: Annotated[list[Path], typer.Argument(metavar="DIR_OR_FILE...", help="MIB files, or folders of them.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The catalogue to write.")] = Path(
@@ -118,7 +123,7 @@ CatalogueFiles = Annotated[
 ]
 
 
-@app.command("list")
+@_group.command("list")
 def list_(catalogue: CatalogueFiles = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """List the modules that the catalogues know, with the file that each stands in."""
     with exit_codes():
@@ -135,7 +140,7 @@ def list_(catalogue: CatalogueFiles = None, config: ConfigFile = None, as_json: 
         print(f"{counted(len(found), 'module')}; `netmon mib show MODULE` lists what one has")
 
 
-@app.command()
+@_group.command()
 def show(
     name: Annotated[
         str, typer.Argument(metavar="NAME_OR_OID", help="Such as linkDown, IF-MIB::ifType, 1.3.6.1.2.1.1.3.0, IF-MIB")

@@ -78,7 +78,7 @@ def _simple(kind: CommandKind, told: str) -> Callable[..., None]:
     return command
 
 
-COMMANDS: Final = (
+_COMMANDS: Final = (
     _simple("ack", "Say that somebody works on an alarm."),
     _simple("unack", "Say that nobody works on an alarm any more."),
     shelve,
@@ -86,6 +86,12 @@ COMMANDS: Final = (
     _simple("close", "Say that an alarm is over, whatever the network says."),
     comment,
 )
+
+
+def register(app: typer.Typer) -> None:
+    """Add all of them."""
+    for command in _COMMANDS:
+        app.command()(command)
 
 
 def _operate(

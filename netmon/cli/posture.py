@@ -26,7 +26,7 @@ WAIT_S: Final = 10.0
 
 _STYLES: Final[Mapping[Posture, str]] = {"suspected": "yellow", "disaster": "bold red", "recovering": "cyan"}
 
-app = typer.Typer(
+_group = typer.Typer(
     name="posture",
     help="Where the areas stand between normal and disaster; declare it, withdraw it.",
     add_completion=False,
@@ -37,7 +37,12 @@ By = Annotated[str, typer.Option("--by", help="Who says so.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why.")]
 
 
-@app.callback(invoke_without_command=True)
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(_group)
+
+
+@_group.callback(invoke_without_command=True)
 def posture(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Show where each area stands, since when, and why. Exit 1: one of them is not normal."""
     if context.invoked_subcommand is not None:
@@ -56,7 +61,7 @@ def posture(context: typer.Context, config: ConfigFile = None, as_json: AsJson =
         raise typer.Exit(NOT_WELL if any(one.posture != "normal" for one in shown) else 0)
 
 
-@app.command()
+@_group.command()
 def declare(
     area: AreaId,
     to: Annotated[str, typer.Argument(metavar="disaster|suspected|normal", help="What it is declared to be.")],
@@ -79,7 +84,7 @@ def declare(
         _ask(configuration.load(config_path(config)), area, declaration, as_json=as_json)
 
 
-@app.command()
+@_group.command()
 def withdraw(area: AreaId, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Withdraw what was declared: evidence decides again. Exit 1: nothing was declared."""
     with exit_codes():

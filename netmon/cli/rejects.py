@@ -28,6 +28,11 @@ _RECONNECT_S: Final = 0.5
 _VERSIONS: Final = {0: "v1", 1: "v2c", 3: "v3"}
 
 
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(rejects)
+
+
 class Claims(msgspec.Struct, frozen=True):
     """What a refused datagram says of itself; nothing has proved it."""
 

@@ -74,6 +74,11 @@ Say = Callable[[str], None]
 _STOPPED: Final = "interrupted; the same again goes on where this one stopped"
 
 
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(replay)
+
+
 def replay(
     config: ConfigFile = None,
     from_: From = None,

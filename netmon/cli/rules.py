@@ -30,7 +30,7 @@ from netmon.show import printable
 LINE_BYTES_MAX: Final = 4 << 20
 """Of a notification as JSON: 1,000 bindings of a whole datagram need less."""
 
-app = typer.Typer(
+_group = typer.Typer(
     name="rules",
     help="Rules from notifications to alarms: test them, list them, try them, see what they miss.",
     no_args_is_help=True,
@@ -43,7 +43,12 @@ _decode = msgspec.json.Decoder(TrapEvent).decode
 # --- netmon rules test
 
 
-@app.command("test")
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(_group)
+
+
+@_group.command("test")
 def try_examples(
     files: Annotated[
         list[Path] | None,
@@ -118,7 +123,7 @@ def _made(rule: Rule) -> str:
 # --- netmon rules list
 
 
-@app.command("list")
+@_group.command("list")
 def list_(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """List all rules in the order that they are tried in, with the file and line that each stands in."""
     with exit_codes():
@@ -148,7 +153,7 @@ def _print_rows(rows: Sequence[tuple[str, ...]]) -> None:
 # --- netmon rules match
 
 
-@app.command()
+@_group.command()
 def match(
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="JSON, a notification a line; else standard input.")
@@ -219,7 +224,7 @@ def _shown_match(event: TrapEvent, match: Match, *, as_json: bool) -> bool:
 # --- netmon rules unmatched
 
 
-@app.command()
+@_group.command()
 def unmatched(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Show which notifications no rule knows, the most frequent first. Exit 1: there are some."""
     with exit_codes():

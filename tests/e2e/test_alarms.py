@@ -14,7 +14,7 @@ import redis
 from typer.testing import CliRunner
 
 from netmon.alarms.model import Comment, Place, StateChange
-from netmon.cli import app
+from netmon.cli import build
 from tests.integration.alarms import LINK_UP, Worker, event, fill
 from tests.integration.api import NOON, alarm, put
 from tests.integration.harness import REPOSITORY
@@ -78,7 +78,7 @@ def quick(config: Path) -> Run:
     def quick(*arguments: str, **person: str) -> subprocess.CompletedProcess[str]:
         words = [*arguments, "-c", str(config)]
         person_only = {**environ(**person), "LC_ALL": None, "LC_MESSAGES": None}
-        found = CliRunner().invoke(app, words, env=person_only, catch_exceptions=False)
+        found = CliRunner().invoke(build(words), words, env=person_only, catch_exceptions=False)
         return subprocess.CompletedProcess(words, found.exit_code, found.stdout, found.stderr)
 
     return quick

@@ -17,19 +17,21 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from typer.testing import CliRunner
 
-from netmon.cli import app
+from netmon.cli import build
 from netmon.trap_receiver.ledger import DECODE_FIELDS, DECODE_STATE
 from netmon.trap_receiver.state import StatePage
 from tests.integration.harness import REPOSITORY, Netmon, free_port
 from tests.integration.valkey import Valkey
 
-GROUPS = {str(group.typer_instance.info.name) for group in app.registered_groups if group.typer_instance}
+APP = build()
+GROUPS = {str(group.typer_instance.info.name) for group in APP.registered_groups if group.typer_instance}
 COMMANDS = sorted(
     GROUPS
     | {
         command.name or getattr(command.callback, "__name__", "")
-        for command in app.registered_commands
+        for command in APP.registered_commands
         if not command.hidden
     }
 )
@@ -100,13 +102,14 @@ def test_help_names_every_command_and_every_command_has_help() -> None:
     roles = {"capture", "commit", "decode", "late"}
     assert (roles & set(listed), roles <= set(re.findall(r"\w+", found.stdout))) == (set(), True)
     for name in [*listed, *roles]:
-        own = command(name, "--help")
-        assert own.returncode == 0
+        own = CliRunner().invoke(build([name]), [name, "--help"], env={"COLUMNS": "200"})
+        assert own.exit_code == 0
         assert ("Commands:" in own.stdout) == (name in GROUPS)
         if name not in WITHOUT_CONFIGURATION:
             assert "--config" in own.stdout
             assert "$NETMON_CONFIG" in own.stdout
-    assert command("no-such-command").returncode == 2
+    unknown = command("alarm")
+    assert (unknown.returncode, "Did you mean 'alarms'" in unknown.stderr) == (2, True)
 
 
 def test_version_is_told() -> None:
