@@ -10,7 +10,8 @@ import redis
 
 from netmon.alarms.model import Alarm, Change, CommandResult, Text
 from netmon.buffer.alarm_store import LEASE, META, STATE, STREAM, AlarmView
-from netmon.buffer.alarm_writer import AlarmWriter, FencedError, Flush
+from netmon.buffer.alarm_writer import AlarmWriter, Flush
+from netmon.buffer.fenced import FencedError
 from netmon.errors import UnavailableError
 from netmon.model import RedisSettings
 from tests.integration.valkey import Valkey, reason_of, wait_until

@@ -22,7 +22,8 @@ from netmon.alarms.settings import AlarmSettings
 from netmon.alarms.worker.intake import EntryError
 from netmon.alarms.worker.leader import Leader
 from netmon.alarms.worker.report import REPORT_FILE, AlarmReport, AreaReport, Counts, WorkerState
-from netmon.buffer.alarm_writer import AlarmWriter, FencedError
+from netmon.buffer.alarm_writer import AlarmWriter
+from netmon.buffer.fenced import FencedError
 from netmon.errors import UnavailableError, disk_cure
 from netmon.inventory.topology import Topology
 from netmon.log import limited, log
