@@ -174,3 +174,5 @@ class LineMonth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     """Sum of the minutes' medians, for `rtt_minutes` minutes."""
     rtt_minutes: int = 0
     rtt_p99_max_s: float = 0.0
+    accounted_unix_ns: int = 0
+    """Up to when; what comes later is not in it yet."""

@@ -7,7 +7,7 @@ always the effect of exactly the entries up to these positions, each once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import hiredis
 import msgspec
@@ -18,8 +18,6 @@ from netmon.buffer.connection import encode_command
 from netmon.buffer.fenced import FencedWriter
 from netmon.errors import UnavailableError
 from netmon.model import RedisSettings
-
-_SCAN_COUNT: Final = 2_000
 
 _alarm = msgspec.json.Decoder(Alarm).decode
 _encode = msgspec.json.Encoder().encode
@@ -61,22 +59,7 @@ class AlarmWriter(FencedWriter):
 
     def load_alarms(self) -> Iterator[Alarm]:
         """All alarms in the list; one may come twice, and is the same then. Take all of them before anything else."""
-        connection = self._ready()
-        try:
-            connection.send(encode_command("HSCAN", STATE, 0, "COUNT", _SCAN_COUNT))
-            while True:
-                reply = connection.reply()
-                self._raise_refusal(connection, [reply])
-                cursor, page = reply
-                if cursor != b"0":
-                    # Redis looks for the next page while this one is decoded.
-                    connection.send(encode_command("HSCAN", STATE, cursor, "COUNT", _SCAN_COUNT))
-                yield from map(_alarm, page[1::2])
-                if cursor == b"0":
-                    return
-        except UnavailableError as error:
-            self._failed(error)
-            raise
+        return (_alarm(body) for _, body in self._pairs(STATE))
 
     def known_results(self, command_ids: Sequence[str]) -> set[str]:
         """Which of these commands have been done already."""

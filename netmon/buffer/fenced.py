@@ -8,7 +8,7 @@ whole.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import hiredis
@@ -17,6 +17,7 @@ from netmon.buffer.connection import Connection, MovedError, encode_command, mov
 from netmon.errors import UnavailableError
 from netmon.model import RedisSettings
 
+_SCAN_COUNT: Final = 2_000
 _TOKEN_BYTES: Final = 8
 
 _MULTI: Final = encode_command("MULTI")
@@ -135,6 +136,25 @@ class FencedWriter:
         """The hash in which the fence stands."""
         flat = self._command("HGETALL", self._meta)
         return {flat[at].decode(): flat[at + 1] for at in range(0, len(flat), 2)}
+
+    def _pairs(self, key: str) -> Iterator[tuple[bytes, bytes]]:
+        """Fields and values of a hash; one may come twice, and is the same then. Take all of them before anything else."""
+        connection = self._ready()
+        try:
+            connection.send(encode_command("HSCAN", key, 0, "COUNT", _SCAN_COUNT))
+            while True:
+                reply = connection.reply()
+                self._raise_refusal(connection, [reply])
+                cursor, page = reply
+                if cursor != b"0":
+                    # Redis looks for the next page while this one is decoded.
+                    connection.send(encode_command("HSCAN", key, cursor, "COUNT", _SCAN_COUNT))
+                yield from zip(page[::2], page[1::2], strict=True)
+                if cursor == b"0":
+                    return
+        except UnavailableError as error:
+            self._failed(error)
+            raise
 
     # -- writing
 
