@@ -153,6 +153,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rtt_factor_clear: float = 1.5
     rtt_floor_s: float = 0.005
     """Below it, no round trip is too long, whatever the baseline."""
+    rtt_cap_s: float = 0.0
+    """Above it, every median round trip is too long, whatever the baseline; 0: no cap."""
     window_s: float = 60.0
 
 
