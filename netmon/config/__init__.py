@@ -22,7 +22,7 @@ from netmon.config import source as config_source
 from netmon.config.kinds import MIB, lines_of
 from netmon.config.settings import EMBEDDED, PEERS_MAX, AllowRule, Config, Peer
 from netmon.config.snmpv3 import User, weaknesses
-from netmon.config.source import dotted
+from netmon.config.source import Mistake, Source, dotted
 from netmon.errors import ConfigError
 from netmon.mib import catalogue
 
@@ -36,6 +36,7 @@ __all__ = [
     "log_format",
     "peers",
     "redis_settings",
+    "v3_user",
     "warnings",
 ]
 
@@ -64,9 +65,20 @@ def load(path: Path, *, thorough: bool = False) -> Config:
     context = {"folder": (Path.cwd() / path).parent, "thorough": thorough, "elsewhere": elsewhere}
     values = {} if source.values is None else source.values
     config, mistakes = checked.checked(Config, source, values, context=context)
-    if config is None or source.mistakes or elsewhere:
+    if config is not None and thorough:
+        mistakes, unread = _beyond(config, source)
+        elsewhere.extend(unread)
+    if config is None or mistakes or source.mistakes or elsewhere:
         raise ConfigError([*checked.told(path, [*source.mistakes, *mistakes]), *elsewhere])
     return config
+
+
+def _beyond(config: Config, source: Source) -> tuple[list[Mistake], list[str]]:
+    """What of the prober does not fit the region, and what is wrong with files that the region names for it."""
+    from netmon.config import probe  # noqa: PLC0415 - it asks this package for settings, and imports it
+
+    mistakes = [source.mistake(*each) for each in probe.misfits(config)]
+    return mistakes, [] if mistakes else probe.unread(config)
 
 
 # --- From settings to what the processes are told. ---
@@ -230,7 +242,7 @@ def _allow_rule(rule: AllowRule) -> model.AllowRule:
 def _v3_settings(config: Config, engine: model.Engine | None) -> model.V3Settings:
     known = engine or model.Engine()
     return model.V3Settings(
-        users=tuple(_v3_user(user) for user in config.snmpv3.users),
+        users=tuple(v3_user(user) for user in config.snmpv3.users),
         contexts=config.snmpv3.contexts,
         boots_reset=config.snmpv3.boots_reset,
         engine_id=known.engine_id,
@@ -239,7 +251,8 @@ def _v3_settings(config: Config, engine: model.Engine | None) -> model.V3Setting
     )
 
 
-def _v3_user(user: User) -> model.V3User:
+def v3_user(user: User) -> model.V3User:
+    """The user with the passphrases of its files. Raises ConfigError: one cannot be used any more."""
     return model.V3User(
         name=user.name,
         auth=user.auth,

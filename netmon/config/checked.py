@@ -128,7 +128,7 @@ def _kind(value: Any) -> str:
 def _suggestion(root: type[Section], path: config_source.Path) -> str:
     """The nearest setting of the same section, else the same name in another section, else all that is possible."""
     name = str(path[-1])
-    known = list(_section_at(root, path[:-1]).model_fields)
+    known = [info.alias or key for key, info in _section_at(root, path[:-1]).model_fields.items()]
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"; did you mean {near[0]}?"

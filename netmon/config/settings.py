@@ -41,6 +41,7 @@ from netmon.config.kinds import (
     sized,
     some,
 )
+from netmon.config.probe_section import Probe
 from netmon.config.snmpv3 import SnmpV3
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
@@ -338,6 +339,7 @@ class Config(Section):
     union: Annotated[Union, BeforeValidator(section_or_defaults)] = Union()
     canary: Annotated[Canary, BeforeValidator(section_or_defaults)] = Canary()
     region: Annotated[Region, BeforeValidator(section_or_defaults)] = Region()
+    probe: Annotated[Probe, BeforeValidator(section_or_defaults)] = Probe()
     alarms: Annotated[Alarms, BeforeValidator(section_or_defaults)] = Alarms()
     posture: Annotated[Posture, BeforeValidator(section_or_defaults)] = Posture()
     api: Annotated[Api, BeforeValidator(section_or_defaults)] = Api()

@@ -6,16 +6,21 @@ are IDs; whether they lead anywhere is checked when all is read, in `netmon.inve
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
+import math
 import re
 from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, model_validator
 
+from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.config.kinds import Section, shown
 from netmon.config.snmpv3 import EngineId
 from netmon.inventory.codes import area_code
 from netmon.inventory.model import Medium, RiskKind
+from netmon.inventory.probes import Profile
 
 ID_LETTERS_MAX: Final = 64
 _ID: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
@@ -23,6 +28,9 @@ _SECTOR: Final = re.compile(r"[a-z0-9]([a-z0-9_-]{0,30}[a-z0-9])?", re.ASCII)
 _JMA_CODE: Final = re.compile(r"((quake|tsunami|weather):)?[0-9]{3,7}", re.ASCII)
 _BITS: Final = re.compile(r"(\d{1,6}(?:\.\d{1,6})?) ?([kMGT])bps", re.ASCII)
 _UNITS: Final = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,6})?) ?(ms|s|m)", re.ASCII)
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0}
+_PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?) ?%", re.ASCII)
 _CAPACITY_MAX: Final = 10**15
 _POINTS_MAX: Final = 10_000
 _LIST_MAX: Final = 1_000
@@ -135,6 +143,39 @@ def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _duration(value: Any) -> float:
+    """Seconds, from a number of them or `500ms`, `2s`, `1m`."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"found {shown(value)}; expected a time, such as 500ms, 2s or 1m")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def _share(value: Any) -> float:
+    """A part of one, from 0.1 or `10%`."""
+    found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    share = float(found[1]) / 100 if found is not None else value
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ValueError(f"found {shown(value)}; expected a share, such as 10% or 0.1")
+    return float(share)
+
+
+def _factor(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise ValueError(f"found {shown(value)}; expected a number, such as 1.5")
+
+
+def _built_in(value: str) -> str:
+    if value not in BUILT_IN:
+        near = difflib.get_close_matches(value, BUILT_IN, n=1)
+        cure = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(BUILT_IN)}"
+        raise ValueError(f"found {shown(value)}; there is no such built-in profile; {cure}")
+    return value
+
+
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 NameEn = Annotated[str, Field(max_length=200)]
 Reference = Annotated[str, BeforeValidator(_reference)]
@@ -146,6 +187,9 @@ Sectors = Annotated[
 ]
 Geometry = Annotated[tuple[Annotated[Point, BeforeValidator(_point)], ...], Field(max_length=_POINTS_MAX)]
 SourceAddress = Annotated[str, BeforeValidator(_source_address)]
+Duration = Annotated[float, BeforeValidator(_duration)]
+Share = Annotated[float, BeforeValidator(_share)]
+Factor = Annotated[float, BeforeValidator(_factor)]
 
 
 # --- The things. ---
@@ -204,6 +248,13 @@ def _one_or_two(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+PROBES_MAX: Final = 16
+"""Of one line, and anchors of one vantage."""
+
+_AnyProbes = Annotated[tuple[Any, ...], Field(max_length=PROBES_MAX)]
+"""Each is read for itself by `netmon.inventory.probe_entries`: the keys of a probe go by its way of asking."""
+
+
 class LineEntry(Thing):
     """A line that sectors share."""
 
@@ -215,6 +266,10 @@ class LineEntry(Thing):
     sectors: Sectors = ()
     risk_groups: References = ()
     geometry: Geometry = ()
+    profile: Reference = ""
+    """Empty: that of its medium."""
+    standby: StrictBool = False
+    probes: _AnyProbes = ()
 
 
 class InterfaceEntry(Section):
@@ -271,7 +326,42 @@ class GatewayEntry(Thing):
     classes: References = ()
 
 
-KINDS: Final[dict[str, type[Thing]]] = {
+class VantageEntry(Thing):
+    """A place that probes."""
+
+    site: Reference | None = None
+    anchors: _AnyProbes = ()
+
+
+class ProfileEntry(Section):
+    """How often a line is asked, and from when on which state is said of it. What is left out is as in `based_on`."""
+
+    based_on: Annotated[str, AfterValidator(_built_in)] | None = None
+    """null: the built-in one of the same name."""
+    interval_s: Annotated[Duration, Field(ge=0.01, le=3_600)] | None = None
+    timeout_s: Annotated[Duration, Field(ge=0.01, le=60)] | None = None
+    confirm_interval_s: Annotated[Duration, Field(ge=0.01, le=60)] | None = None
+    confirm_timeout_s: Annotated[Duration, Field(ge=0.01, le=60)] | None = None
+    standby_interval_s: Annotated[Duration, Field(ge=0.01, le=86_400)] | None = None
+    fall: Annotated[StrictInt, Field(ge=1, le=100)] | None = None
+    rise: Annotated[StrictInt, Field(ge=1, le=1_000)] | None = None
+    loss_degraded: Share | None = None
+    loss_degraded_clear: Share | None = None
+    loss_down: Share | None = None
+    loss_down_clear: Share | None = None
+    rtt_factor: Annotated[Factor, Field(ge=1, le=1_000)] | None = None
+    rtt_factor_clear: Annotated[Factor, Field(ge=1, le=1_000)] | None = None
+    rtt_floor_s: Annotated[Duration, Field(ge=0, le=60)] | None = None
+    rtt_cap_s: Annotated[Duration, Field(ge=0, le=60)] | None = None
+    window_s: Annotated[Duration, Field(ge=1, le=600)] | None = None
+
+    def merged(self, name: str) -> Profile:
+        """With what is left out. Raises KeyError: it is based on none, and there is no built-in one of this name."""
+        written = self.model_dump(exclude={"based_on"}, exclude_none=True)
+        return msgspec.structs.replace(BUILT_IN[self.based_on or name], **written)
+
+
+KINDS: Final[dict[str, type[Section]]] = {
     "areas": AreaEntry,
     "carriers": CarrierEntry,
     "risk_groups": RiskGroupEntry,
@@ -280,5 +370,7 @@ KINDS: Final[dict[str, type[Thing]]] = {
     "devices": DeviceEntry,
     "traffic_classes": TrafficClassEntry,
     "gateways": GatewayEntry,
+    "vantages": VantageEntry,
+    "profiles": ProfileEntry,
 }
 """The sections of a region, in the order that a person writes them in."""

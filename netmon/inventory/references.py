@@ -10,8 +10,10 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
+from netmon.active_probe.measure.profiles import BUILT_IN
+from netmon.config.kinds import Section
 from netmon.config.source import Path
-from netmon.inventory.entries import AreaEntry, DeviceEntry, GatewayEntry, LineEntry, Thing
+from netmon.inventory.entries import AreaEntry, DeviceEntry, GatewayEntry, LineEntry, ProfileEntry
 
 Found = Iterator[tuple[Path, str]]
 """Where each mistake is, and its text."""
@@ -25,6 +27,8 @@ SINGULAR: Final = {
     "devices": "device",
     "traffic_classes": "traffic class",
     "gateways": "gateway",
+    "vantages": "vantage",
+    "profiles": "profile",
 }
 """Kinds of things, and one of them in words."""
 
@@ -35,11 +39,12 @@ _REFERS: Final = {
     "lines": {"carrier": "carriers", "ends": "sites", "risk_groups": "risk_groups"},
     "devices": {"site": "sites", "uplinks": "lines"},
     "gateways": {"site": "sites", "device": "devices", "lines": "lines", "classes": "traffic_classes"},
+    "vantages": {"site": "sites"},
 }
 """Which key of which kind of thing refers to which other kind."""
 
 
-def mistakes(written: Mapping[str, Mapping[str, Any]], things: Mapping[str, Mapping[str, Thing]]) -> Found:
+def mistakes(written: Mapping[str, Mapping[str, Any]], things: Mapping[str, Mapping[str, Section]]) -> Found:
     """Yield everything that does not fit.
 
     Args:
@@ -52,6 +57,10 @@ def mistakes(written: Mapping[str, Mapping[str, Any]], things: Mapping[str, Mapp
                 for key, to in keys.items():
                     yield from _unknown((kind, name, key), thing.get(key), to, written[to])
                 yield from _unknown_ports((kind, name, "interfaces"), thing.get("interfaces"), written["lines"])
+    yield from _unknown_to_probes(written)
+    for name, profile in things["profiles"].items():
+        assert isinstance(profile, ProfileEntry)
+        yield from _misfit_thresholds(name, profile)
     yield from _shared_codes(things["areas"])
     devices = {name: each for name, each in things["devices"].items() if isinstance(each, DeviceEntry)}
     lines = {name: each for name, each in things["lines"].items() if isinstance(each, LineEntry)}
@@ -79,6 +88,54 @@ def _unknown_ports(path: Path, value: object, lines: Collection[str]) -> Found:
             yield from _unknown((*path, index, "line"), port.get("line"), "lines", lines)
 
 
+def _unknown_to_probes(written: Mapping[str, Mapping[str, Any]]) -> Found:
+    """Profiles of lines, which may be built in; and who asks, which may be gateways."""
+    profiles = [*written["profiles"], *BUILT_IN]
+    who = [*written["vantages"], *written["gateways"]]
+    for name, line in written["lines"].items():
+        if isinstance(line, dict):
+            yield from _unknown(("lines", name, "profile"), line.get("profile") or None, "profiles", profiles)
+            yield from _unknown_askers(("lines", name, "probes"), line.get("probes"), who)
+    for name, vantage in written["vantages"].items():
+        anchors = vantage.get("anchors") if isinstance(vantage, dict) else None
+        for index, anchor in enumerate(anchors if isinstance(anchors, list) else ()):
+            if isinstance(anchor, dict) and "from" in anchor:
+                text = "has no meaning here: an anchor is its own vantage's; expected it without from"
+                yield ("vantages", name, "anchors", index, "from"), text
+
+
+def _unknown_askers(path: Path, probes: object, who: Collection[str]) -> Found:
+    for index, probe in enumerate(probes if isinstance(probes, list) else ()):
+        if isinstance(probe, dict):
+            yield from _unknown((*path, index, "from"), probe.get("from"), "vantages", who)
+
+
+_NOT_ABOVE: Final = (
+    ("loss_degraded_clear", "loss_degraded"),
+    ("loss_down_clear", "loss_down"),
+    ("loss_degraded", "loss_down"),
+    ("rtt_factor_clear", "rtt_factor"),
+    ("confirm_interval_s", "interval_s"),
+    ("interval_s", "standby_interval_s"),
+    ("interval_s", "window_s"),
+)
+"""Keys of a profile of which the first must not be above the second: what clears would otherwise raise again at once."""
+
+
+def _misfit_thresholds(name: str, entry: ProfileEntry) -> Found:
+    try:
+        profile = entry.merged(name)
+    except KeyError:
+        known = ", ".join(BUILT_IN)
+        yield ("profiles", name), f"expected based_on, which is one of {known}: {name!r} is none of them"
+        return
+    for low, high in _NOT_ABOVE:
+        least, most = getattr(profile, low), getattr(profile, high)
+        if least > most:
+            key = high if getattr(entry, low) is None else low
+            yield ("profiles", name, key), f"found {low} {least:g} and {high} {most:g}; expected {low} not above {high}"
+
+
 def _known(value: str, kind: str, ids: Collection[str]) -> str:
     """What could have been meant."""
     singular = SINGULAR[kind]
@@ -88,7 +145,7 @@ def _known(value: str, kind: str, ids: Collection[str]) -> str:
     return f"there is no such {singular}; did you mean {near[0]}?" if near else f"expected the ID of a {singular}"
 
 
-def _shared_codes(areas: Mapping[str, Thing]) -> Found:
+def _shared_codes(areas: Mapping[str, Section]) -> Found:
     owners: dict[str, str] = {}
     for name, area in areas.items():
         assert isinstance(area, AreaEntry)

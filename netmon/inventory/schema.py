@@ -16,10 +16,10 @@ from typing import Any, Final, cast
 
 from netmon.config import checked
 from netmon.config import source as config_source
-from netmon.config.kinds import MIB, shown
+from netmon.config.kinds import MIB, Section, shown
 from netmon.config.source import Mistake, Source
 from netmon.errors import ConfigError
-from netmon.inventory import references
+from netmon.inventory import probe_entries, references
 from netmon.inventory.entries import (
     KINDS,
     AreaEntry,
@@ -27,10 +27,12 @@ from netmon.inventory.entries import (
     DeviceEntry,
     GatewayEntry,
     LineEntry,
+    ProfileEntry,
     RiskGroupEntry,
     SiteEntry,
     Thing,
     TrafficClassEntry,
+    VantageEntry,
     id_mistake,
 )
 from netmon.inventory.model import (
@@ -45,12 +47,18 @@ from netmon.inventory.model import (
     Site,
     TrafficClass,
 )
+from netmon.inventory.probes import AnyProbe, Vantage
 
 FILE_BYTES_MAX: Final = 64 * MIB
 THINGS_MAX: Final = 100_000
 """Of each kind: a prefecture with all its sensors. More are another instance's."""
 MISTAKES_MAX: Final = 1_000
 """A file with more of them was made by a program that has one."""
+_PROBES: Final = {"lines": "probes", "vantages": "anchors"}
+"""Kinds of things that have probes, and under which key."""
+
+_Probes = Mapping[tuple[str, str], tuple[AnyProbe, ...]]
+"""Those of each thing, by its kind and ID."""
 
 
 def read(path: Path) -> Inventory:
@@ -92,11 +100,12 @@ def parse(text: str) -> tuple[Inventory | None, list[Mistake]]:
     mistakes.extend(_unknown_keys(source, values))
     written = {kind: _written(source, kind, values.get(kind), mistakes) for kind in KINDS}
     things = {kind: _things(source, kind, written[kind], mistakes) for kind in KINDS}
+    probes = dict(_probes(source, written, mistakes))
     misfits = islice(references.mistakes(written, things), MISTAKES_MAX)
     mistakes.extend(source.mistake(path, text) for path, text in misfits)
     if not isinstance(name := values.get("name", ""), str):
         mistakes.append(source.mistake(("name",), f"found {shown(name)}; expected text"))
-    return (None, mistakes) if mistakes else (_inventory(str(name), things), [])
+    return (None, mistakes) if mistakes else (_inventory(str(name), things, probes), [])
 
 
 _parse_once: Final = lru_cache(maxsize=1)(parse)
@@ -124,9 +133,9 @@ def _written(source: Source, kind: str, values: Any, mistakes: list[Mistake]) ->
     return values
 
 
-def _things(source: Source, kind: str, written: dict[str, Any], mistakes: list[Mistake]) -> dict[str, Thing]:
+def _things(source: Source, kind: str, written: dict[str, Any], mistakes: list[Mistake]) -> dict[str, Section]:
     """The things of a kind that are right in themselves; what is wrong with the others is added to the mistakes."""
-    things: dict[str, Thing] = {}
+    things: dict[str, Section] = {}
     for name, entry in islice(written.items(), THINGS_MAX):
         if (text := id_mistake(name)) is not None:
             mistakes.append(source.mistake((kind, name), text))
@@ -137,6 +146,19 @@ def _things(source: Source, kind: str, written: dict[str, Any], mistakes: list[M
     return things
 
 
+def _probes(
+    source: Source, written: Mapping[str, Mapping[str, Any]], mistakes: list[Mistake]
+) -> Iterator[tuple[tuple[str, str], tuple[AnyProbe, ...]]]:
+    """Yield the probes of everything that has some; what is wrong with others is added to the mistakes."""
+    for kind, key in _PROBES.items():
+        for name, entry in islice(written[kind].items(), THINGS_MAX):
+            listed = entry.get(key) if isinstance(entry, dict) else None
+            if listed:
+                found, wrong = probe_entries.read(source, (kind, name, key), listed)
+                mistakes.extend(wrong)
+                yield (kind, name), found
+
+
 def _kind(values: Any) -> str:
     return "a list" if isinstance(values, list) else shown(values)
 
@@ -144,19 +166,21 @@ def _kind(values: Any) -> str:
 # --- From entries to values. ---
 
 
-def _inventory(name: str, things: Mapping[str, Mapping[str, Thing]]) -> Inventory:
+def _inventory(name: str, things: Mapping[str, Mapping[str, Section]], probes: _Probes) -> Inventory:
     return Inventory(
         name=name,
         areas=tuple(_area(i, cast(AreaEntry, each)) for i, each in things["areas"].items()),
         carriers=tuple(_carrier(i, cast(CarrierEntry, each)) for i, each in things["carriers"].items()),
         risk_groups=tuple(_risk_group(i, cast(RiskGroupEntry, each)) for i, each in things["risk_groups"].items()),
         sites=tuple(_site(i, cast(SiteEntry, each)) for i, each in things["sites"].items()),
-        lines=tuple(_line(i, cast(LineEntry, each)) for i, each in things["lines"].items()),
+        lines=tuple(_line(i, cast(LineEntry, each), probes) for i, each in things["lines"].items()),
         devices=tuple(_device(i, cast(DeviceEntry, each)) for i, each in things["devices"].items()),
         traffic_classes=tuple(
             _class(i, cast(TrafficClassEntry, each)) for i, each in things["traffic_classes"].items()
         ),
         gateways=tuple(_gateway(i, cast(GatewayEntry, each)) for i, each in things["gateways"].items()),
+        vantages=tuple(_vantage(i, cast(VantageEntry, each), probes) for i, each in things["vantages"].items()),
+        profiles={i: cast(ProfileEntry, each).merged(i) for i, each in things["profiles"].items()},
     )
 
 
@@ -182,7 +206,7 @@ def _site(name: str, entry: SiteEntry) -> Site:
     )
 
 
-def _line(name: str, entry: LineEntry) -> Line:
+def _line(name: str, entry: LineEntry, probes: _Probes) -> Line:
     return Line(
         **_named(name, entry),
         medium=entry.medium,
@@ -193,8 +217,9 @@ def _line(name: str, entry: LineEntry) -> Line:
         sectors=entry.sectors,
         risk_group_ids=entry.risk_groups,
         geometry=entry.geometry,
-        standby=False,
-        probes=(),
+        profile=entry.profile,
+        standby=entry.standby,
+        probes=probes.get(("lines", name), ()),
     )
 
 
@@ -230,6 +255,11 @@ def _gateway(name: str, entry: GatewayEntry) -> Gateway:
         line_ids=entry.lines,
         class_ids=entry.classes,
     )
+
+
+def _vantage(name: str, entry: VantageEntry, probes: _Probes) -> Vantage:
+    anchors = probes.get(("vantages", name), ())
+    return Vantage(**_named(name, entry), site_id=entry.site or "", anchors=anchors)
 
 
 def _named(name: str, entry: Thing) -> dict[str, str]:
