@@ -237,7 +237,7 @@ class Track:
     def _answered(self, seq: int, now_ns: int) -> bool:
         """An answer ends the row of misses, or, if later probes are missing, what of it came before."""
         if self.misses:
-            self._recount()
+            self.misses, self.first_miss_ns, self.last_miss_ns = self._window.row()
         if self._answers == 1 and self._phase in _AWAY:
             self._back_seq = seq - 1
         if self._answers < self._profile.rise:
@@ -257,14 +257,13 @@ class Track:
         self._errors = self._answers = 0
         if seq < self._window.answered:
             return False
-        self._recount()
+        sent_ns = self._window.sent_ns(seq)
+        self.misses += 1
+        self.first_miss_ns = min(self.first_miss_ns or sent_ns, sent_ns)
+        self.last_miss_ns = max(self.last_miss_ns, sent_ns)
         if self.misses >= self._profile.fall:
             return self._step("fell", now_ns)
         return self._settle(now_ns, self._phase, self._outward())
-
-    def _recount(self) -> None:
-        """The row: what is missing of the probes after the newest answer."""
-        self.misses, self.first_miss_ns, self.last_miss_ns = self._window.row()
 
     def _note(self, detail: str, now_ns: int) -> None:
         """Keep what the newest probe that was no reply said."""

@@ -1,0 +1,165 @@
+"""Whether this vantage may judge lines at all: "I am cut off" is a state of its own, and no line is down for it.
+
+Pure. Anchors are what it reaches by other ways than the lines that it judges. Without anchors, the lines are each other's: if all of them
+fail at once, it is more likely one thing here than many there. Times are of the engine's monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from netmon.active_probe.measure.profiles import fall_s
+from netmon.active_probe.measure.track import Track
+from netmon.active_probe.model import LineState, Reason, VantageState
+from netmon.inventory.probes import Profile
+
+CALM_BEATS: Final = 3
+"""So many heartbeats in a row that were late make it isolated, and so many that were not bring it back."""
+LAG_MAX_S: Final = 1.0
+"""A loop that is later than this has not measured what it should have, whatever its deadlines were extended by."""
+
+_ANSWERS_MAX: Final = 1024
+_ANSWERS_APART_NS: Final = 10_000_000
+"""Of what lines answered, one in so much time is remembered: 10 s and more."""
+
+
+def patience_s(profiles: Iterable[Profile]) -> float:
+    """Seconds after which all lines of these profiles, if none has answered, are silent together. 0 without lines."""
+    return max((profile.interval_s + fall_s(profile) for profile in profiles), default=0.0)
+
+
+class Health:
+    """Whether the vantage is live or isolated, and whether a line may be called down from here.
+
+    The engine calls `heard` for each answer of a line (if there are no anchors), `look` after each change of an anchor, and `beat` at each
+    heartbeat. When it comes back to live, the engine has to `restart` the tracks of all lines: what they missed by then was our own fault.
+    """
+
+    def __init__(self, anchors: Sequence[Track], lines: int, patience_s: float, started_ns: int) -> None:
+        """
+        Args:
+            anchors: Their tracks. Each comes back only after `rise` answers in a row, and so does the vantage.
+            lines: How many lines it probes.
+            patience_s: Of `patience_s`; it counts where there are no anchors.
+            started_ns: Now.
+        """
+        self.state: VantageState = "live"
+        self.reason = ""
+        """Of `isolated`: no_anchor, cannot_send, late."""
+        self.since_ns = started_ns
+        self._anchors = anchors
+        self._lines = lines
+        self._patience_ns = round(patience_s * 1e9)
+        self._heard_ns = started_ns
+        self._answers: deque[int] = deque(maxlen=_ANSWERS_MAX)
+        self._late = 0
+        """Heartbeats in a row that were late ..."""
+        self._calm = CALM_BEATS
+        """... or not."""
+        self._heard_beats = CALM_BEATS
+        """Heartbeats in a row by which a line had answered within patience."""
+
+    # --- What happens. ---
+
+    def heard(self, sent_ns: int) -> None:
+        """A line answered a probe that was sent then."""
+        if sent_ns > self._heard_ns:
+            self._heard_ns = sent_ns
+            if not self._answers or sent_ns - self._answers[-1] >= _ANSWERS_APART_NS:
+                self._answers.append(sent_ns)
+
+    def look(self, now_ns: int) -> bool:
+        """Look at the anchors; True: `state` or `reason` changed."""
+        reason = self._why_isolated()
+        state: VantageState = "isolated" if reason else "live"
+        if (state, reason) == (self.state, self.reason):
+            return False
+        if state != self.state:
+            self.since_ns = now_ns
+        self.state, self.reason = state, reason
+        return True
+
+    def beat(self, lag_s: float, now_ns: int) -> bool:
+        """A heartbeat; True: `state` or `reason` changed.
+
+        Args:
+            lag_s: The largest delay of the event loop since the last one.
+            now_ns: Now.
+        """
+        late = lag_s >= LAG_MAX_S
+        self._late = self._late + 1 if late else 0
+        self._calm = 0 if late else self._calm + 1
+        self._heard_beats = self._heard_beats + 1 if now_ns - self._heard_ns <= self._patience_ns else 0
+        return self.look(now_ns)
+
+    # --- What it means. ---
+
+    def may_say_down(self, first_miss_ns: int, now_ns: int, last_miss_ns: int = 0) -> bool:
+        """Whether a row of misses is the line's fault: meanwhile something else was reached from here.
+
+        An answer to a probe that was sent before the row proves nothing, and neither does one to a probe that was sent after it: our own
+        uplink may have been away in between. While this is False, the vote is held; ask again when an anchor has answered or fallen.
+
+        Args:
+            first_miss_ns: When the first missed probe was sent; 0: no row, the line is down by its loss.
+            now_ns: Now.
+            last_miss_ns: When the last of them was sent; 0: now.
+        """
+        if self.state == "isolated" or self._late:
+            return False
+        if not self._anchors and self._lines < 2:
+            return True
+        until_ns = last_miss_ns or now_ns
+        if self._anchors:
+            return any(anchor.answered_between(first_miss_ns, until_ns) for anchor in self._anchors)
+        return next((sent_ns > first_miss_ns for sent_ns in reversed(self._answers) if sent_ns <= until_ns), False)
+
+    def say(
+        self, state: LineState, reason: Reason, targets: Iterable[Track], said: LineState, now_ns: int
+    ) -> tuple[LineState, Reason] | None:
+        """What may be said of a line whose targets vote so; None: what was said stands for now, ask again.
+
+        Args:
+            state: Of `netmon.active_probe.measure.line.vote_of`.
+            reason: Of the same.
+            targets: The tracks of the line's targets.
+            said: State of the vote that was said last.
+            now_ns: Now.
+        """
+        if self.state == "isolated":
+            return "unknown", "isolated"
+        if state != "down" or said == "down":
+            return state, reason
+        may = all(self._may_say_down(target, now_ns) for target in targets if target.state == "down")
+        return (state, reason) if may else None
+
+    def _may_say_down(self, target: Track, now_ns: int) -> bool:
+        """The same for one target. One that fell but answers again was not proven to be down while it was."""
+        if target.reason != "loss" and not target.misses:
+            return False
+        return self.may_say_down(target.first_miss_ns, now_ns, target.last_miss_ns)
+
+    # --- Why. ---
+
+    def _why_isolated(self) -> str:
+        """Reason, or nothing."""
+        if self._late >= CALM_BEATS or (self.reason == "late" and self._calm < CALM_BEATS):
+            return "late"
+        if self._anchors:
+            return self._why_no_anchor()
+        return self._why_no_line()
+
+    def _why_no_anchor(self) -> str:
+        """Not one anchor answers. At the start, nothing is known yet, and nothing can be said down."""
+        if any(anchor.state in ("up", "degraded") or anchor.reason == "no_data" for anchor in self._anchors):
+            return ""
+        return "cannot_send" if all(anchor.state == "unknown" for anchor in self._anchors) else "no_anchor"
+
+    def _why_no_line(self) -> str:
+        """Without anchors: not one of several lines answers any more."""
+        if self._lines < 2:
+            return ""
+        enough = CALM_BEATS if self.state == "isolated" else 1
+        return "" if self._heard_beats >= enough else "no_anchor"
