@@ -1,0 +1,88 @@
+"""When what is done: a wheel of bundles of one millisecond, and phases that spread probes evenly over their interval.
+
+Pure. A heap of every event would sift through all lines for each probe; here events of a millisecond share a list, and only
+the milliseconds that have one stand in a heap.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from hashlib import blake2b
+from heapq import heappop, heappush
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+BUNDLE_NS: Final = 1_000_000
+"""Events this close are done together: as fine as an event loop's timer is."""
+
+
+class Wheel(Generic[T]):
+    """Items by when they are due, rounded up to the next bundle.
+
+    Nothing is taken out before its time: who changes his mind recognises by himself what is out of date.
+    """
+
+    def __init__(self) -> None:
+        self._bundles: defaultdict[int, list[T]] = defaultdict(list)
+        self._order: list[int] = []
+
+    def add(self, due_ns: int, item: T) -> int:
+        """Puts an item in; returns when its bundle is due, which is up to a millisecond later."""
+        number = -(-due_ns // BUNDLE_NS)
+        bundle = self._bundles[number]
+        if not bundle:
+            heappush(self._order, number)
+        bundle.append(item)
+        return number * BUNDLE_NS
+
+    def next_ns(self) -> int | None:
+        """When the first bundle is due; None when there is none."""
+        return self._order[0] * BUNDLE_NS if self._order else None
+
+    def take(self, now_ns: int) -> tuple[int, list[T]] | None:
+        """Takes out the first bundle and says when it was due; None when none is due yet."""
+        if not self._order or self._order[0] * BUNDLE_NS > now_ns:
+            return None
+        number = heappop(self._order)
+        return number * BUNDLE_NS, self._bundles.pop(number)
+
+
+def phases(keys: Iterable[str], period_ns: int) -> dict[str, int]:
+    """Where in a period each key has its turn: evenly spread, in an order that looks random but is always the same.
+
+    Neighbours of a list are no neighbours in time, and no millisecond has more than its share: drawn phases would have
+    some with twice as much as others.
+    """
+    order = sorted(set(keys), key=_hash)
+    return {key: rank * period_ns // len(order) for rank, key in enumerate(order)}
+
+
+def next_turn(phase_ns: int, period_ns: int, after_ns: int) -> int:
+    """The first turn after a moment. Turns stand still while everything is late, so what was evenly spread remains so."""
+    return after_ns + period_ns - (after_ns - phase_ns) % period_ns
+
+
+class Pace:
+    """How much may be sent at a time: at most twice what is due on average, and never less than a few.
+
+    After a stall, what is due meanwhile goes out in such bundles and not at once: a burst would be lost in the first queue on
+    its way, and the line would be blamed.
+    """
+
+    LEAST: Final = 16
+    LATE_MS_MAX: Final = 4
+
+    def __init__(self) -> None:
+        self.per_second = 0.0
+        """Probes that are due on average."""
+
+    def bundle(self, elapsed_ns: int) -> int:
+        """Most that may be sent now, when so much time has gone by since the last bundle."""
+        elapsed_ms = min(max(elapsed_ns / 1e6, 1.0), self.LATE_MS_MAX)
+        return max(self.LEAST, round(2 * self.per_second / 1_000 * elapsed_ms))
+
+
+def _hash(key: str) -> bytes:
+    return blake2b(key.encode(), digest_size=8).digest()
