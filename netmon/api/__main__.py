@@ -13,7 +13,7 @@ import threading
 import msgspec
 
 from netmon import log
-from netmon.api import listen, reads, writes
+from netmon.api import lines, listen, reads, writes
 from netmon.api.server import Api, Server
 from netmon.api.settings import ApiSettings
 from netmon.errors import ConfigError
@@ -36,7 +36,7 @@ async def serve(settings: ApiSettings) -> None:
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     # Ctrl-C goes to the whole terminal; the supervisor says in which order to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    server = Server(Api(settings), [*reads.ROUTES, *writes.ROUTES, *listen.ROUTES])
+    server = Server(Api(settings), [*reads.ROUTES, *lines.ROUTES, *writes.ROUTES, *listen.ROUTES])
     await server.start()
     log.log.info("api.server_started", listen=server.listen)
     await stopping.wait()

@@ -6,8 +6,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from netmon.active_probe.model import LineState
 from netmon.alarms.lifecycle.flood import FloodState
 from netmon.alarms.model import SEVERITIES
+from netmon.api.line_view import LineStatusView, VantageHealthView, VoteView
 from netmon.api.listing import Listing
 from netmon.api.view import AlarmView, BySeverity, HistoryEntry, PostureView, by_severity, time_or_none
 
@@ -98,6 +100,31 @@ class PostureList(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float
 
 
+class LineList(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of lines, by ID."""
+
+    lines: list[LineStatusView]
+    next_cursor: str | None
+    """For the next page; null: this was the last."""
+    counts: dict[LineState, int]
+    """State to how many of all that match, on whatever page."""
+    has_judge: bool
+    """Whether a verdict process leads; without one, nothing of this moves."""
+
+
+class LineDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One line with its evidence."""
+
+    line: LineStatusView
+    votes: list[VoteView]
+
+
+class VantageList(msgspec.Struct, frozen=True, kw_only=True):
+    """All that probe, or should."""
+
+    vantages: list[VantageHealthView]
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a wish."""
 
@@ -138,6 +165,9 @@ SCHEMAS: Final[tuple[Any, ...]] = (
     Summary,
     PostureList,
     PostureView,
+    LineList,
+    LineDetail,
+    VantageList,
     Outcome,
     PostureOutcome,
     Health,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from netmon.active_probe.model import LINE_STATES
 from netmon.alarms.lifecycle.transitions import BY_MAX, TEXT_MAX
 from netmon.alarms.model import SEVERITIES, CommandKind
 from netmon.api import geojson, problem, query, wish
@@ -19,7 +20,7 @@ from netmon.inventory.model import Inventory
 
 Json = dict[str, Any]
 
-API_VERSION: Final = "1.0"
+API_VERSION: Final = "1.1"
 """Of the API: the second number grows with what is added, the first, with the path, when clients have to change."""
 
 _ABOUT: Final = """Alarms of the region: what stands, what explains it, and what operators do about it.
@@ -54,7 +55,7 @@ _FILTER_SCHEMAS: Final[dict[str, tuple[Json, str]]] = {
     ),
     "limit": (
         {"type": "integer", "minimum": 1, "maximum": query.LIMIT_MAX, "default": query.LIMIT_DEFAULT},
-        "alarms on a page",
+        "how many on a page",
     ),
     "cursor": ({"type": "string", "maxLength": query.CURSOR_MAX}, "next_cursor of the page before"),
 }
@@ -80,6 +81,12 @@ _SUMMARIES: Final[dict[CommandKind, str]] = {
     "unshelve": "Back in sight",
     "close": "It is over, whatever the network says",
     "comment": "Write something down",
+}
+_LINE_FILTER_SCHEMAS: Final[dict[str, tuple[Json, str]]] = {
+    "state": ({"type": "string"}, f"one or several with commas between them: {', '.join(LINE_STATES)}"),
+    "area": ({"type": "string"}, "area ID: lines that end there"),
+    "carrier": ({"type": "string"}, "carrier ID"),
+    "sector": ({"type": "string"}, "who shares the line, such as water"),
 }
 _ALARM_ID: Final = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 
@@ -151,9 +158,10 @@ def _operation(
     return found
 
 
-def _parameters(names: Sequence[str]) -> list[Json]:
+def _parameters(names: Sequence[str], schemas: Mapping[str, tuple[Json, str]] = _FILTER_SCHEMAS) -> list[Json]:
+    known = {**_FILTER_SCHEMAS, **schemas}
     return [
-        {"name": name, "in": "query", "description": _FILTER_SCHEMAS[name][1], "schema": _FILTER_SCHEMAS[name][0]}
+        {"name": name, "in": "query", "description": known[name][1], "schema": known[name][0]}
         for name in (*names, "limit", "cursor")
     ]
 
@@ -196,6 +204,23 @@ def _reads() -> Json:
             )
         },
         "/postures": {"get": _operation("listPostures", "Areas", {"200": _json("All", _ref("PostureList"))})},
+        "/lines": {
+            "get": _operation(
+                "listLines",
+                "Lines as the prober judges them, page by page",
+                {"200": _json("A page", _ref("LineList"))},
+                parameters=_parameters(query.LINE_FILTERS, _LINE_FILTER_SCHEMAS),
+            )
+        },
+        "/lines/{id}": {
+            "get": _operation(
+                "getLine",
+                "One line, and what each vantage point says of it",
+                {"200": _json("The line", _ref("LineDetail"))},
+                parameters=of_alarm,
+            )
+        },
+        "/vantages": {"get": _operation("listVantages", "Who probes", {"200": _json("All", _ref("VantageList"))})},
         "/lines.geojson": {
             "get": _operation("mapLines", "Lines", {"200": _json("RFC 7946", collection, geojson.MEDIA_TYPE)})
         },

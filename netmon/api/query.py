@@ -15,6 +15,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
+from netmon.active_probe.model import LINE_STATES
 from netmon.alarms.model import SEVERITIES, OperatorState
 from netmon.api.listing import SORTS, STATES, Key, Position, Query
 from netmon.api.problem import Mistake, invalid, refusal, shown
@@ -106,6 +107,9 @@ _FILTERS: Final[Mapping[str, Callable[[str], Any]]] = {
 FILTERS: Final[tuple[str, ...]] = tuple(_FILTERS)
 CAUSE_FILTERS: Final[tuple[str, ...]] = ("severity", "area", "site", "line", "sector", "type", "q")
 """Of /causes."""
+LINE_FILTERS: Final[tuple[str, ...]] = ("state", "area", "carrier", "sector")
+"""Of /lines."""
+_LINE_STATES: Final = _some_of(LINE_STATES)
 
 
 def page_of(
@@ -137,6 +141,33 @@ def page_of(
         raise invalid(mistakes)
     query = msgspec.structs.replace(base or Query(), **fields)
     return Page(query=query, limit=limit, position=_position(cursor, query, epoch))
+
+
+class LinePage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of lines, by their IDs."""
+
+    wanted: dict[str, tuple[str, ...]]
+    """Filter to the values of which a line has to have one."""
+    after: str
+    """ID of the last line of the page before; empty: the first page."""
+    limit: int
+
+
+def line_page_of(parameters: Iterable[tuple[str, str]]) -> LinePage:
+    """What the parameters of the list of lines ask for. Raises ProblemError: they have mistakes."""
+    given, mistakes = _given(parameters, (*LINE_FILTERS, "limit", "cursor"))
+    wanted: dict[str, tuple[str, ...]] = {}
+    for name in LINE_FILTERS:
+        if name not in given:
+            continue
+        try:
+            wanted[name] = _LINE_STATES(given[name]) if name == "state" else (_name(given[name]),)
+        except ValueError as error:
+            mistakes.append(Mistake(f"parameter {name}", str(error)))
+    limit = _limit(given.get("limit"), mistakes)
+    if mistakes:
+        raise invalid(mistakes)
+    return LinePage(wanted=wanted, after=given.get("cursor", ""), limit=limit)
 
 
 def no_parameters(parameters: Iterable[tuple[str, str]]) -> None:

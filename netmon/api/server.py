@@ -22,7 +22,9 @@ from netmon.api.problem import Problem, ProblemError, refusal
 from netmon.api.settings import ApiSettings
 from netmon.api.wish import BODY_BYTES_MAX
 from netmon.buffer.alarm_store import AlarmView
+from netmon.buffer.line_store import LineView
 from netmon.errors import ConfigError, UnavailableError
+from netmon.inventory.topology import Topology
 from netmon.log import limited
 
 PREFIX: Final = "/api/v1"
@@ -45,6 +47,8 @@ class Api:
         store: The alarms in Redis.
         hub: Who listens to /events.
         mirror: The alarms in memory.
+        lines: The lines' states in Redis.
+        topology: How the region hangs together.
     """
 
     def __init__(self, settings: ApiSettings) -> None:
@@ -53,6 +57,8 @@ class Api:
         self.hub = Hub()
         # A connection of its own: it waits in Redis for most of the time.
         self.mirror = Mirror(AlarmView(settings.redis), self.hub)
+        self.lines = LineView(settings.redis)
+        self.topology = Topology(settings.inventory)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="redis")
 
     async def ask(self, question: Callable[[], _Answer]) -> _Answer:

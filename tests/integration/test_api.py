@@ -14,9 +14,11 @@ import msgspec
 import pytest
 import redis
 
+from netmon.active_probe.model import LineStatus, Vote
 from netmon.alarms.model import Key, Place, Text, alarm_id
 from netmon.buffer.alarm_store import COMMANDS, META, STATE, STREAM
-from netmon.inventory.model import Area, Inventory
+from netmon.buffer.line_store import LINES
+from netmon.inventory.model import Area, Inventory, Line, Site
 from tests.integration.alarms import Worker, event, fill
 from tests.integration.api import NOON, ApiServer, Listener, alarm, ids, lead, put, tell
 from tests.integration.harness import Netmon, free_port
@@ -380,3 +382,29 @@ def test_sizes_are_bounded(api: ApiServer, client: redis.Redis) -> None:
         assert len(api.get("/alarms", limit=500).json["alarms"]) == 500
         assert api.get("/alarms", limit=501).wrong == ["parameter limit"]
         assert msgspec.json.decode(api.get("/alarms").body)["next_cursor"] is not None
+
+
+def test_lines_are_shown_as_they_were_judged(server: Valkey, client: redis.Redis, tmp_path: Path) -> None:
+    """Page by page; one with the votes behind it; and who probes."""
+    names = ("a", "b", "c")
+    region = Inventory(
+        areas=(Area(id="hama", name="浜", code="042986"),),
+        sites=(Site(id="hall", name="役場", area_id="hama", longitude=0.0, latitude=0.0),),
+        lines=tuple(
+            Line(id=name, name=name, medium="fibre", carrier_id="x", endpoint_site_ids=("hall",), capacity_bps=1)
+            for name in (*names, "not-probed")
+        ),
+    )
+    for name, state in zip(names, ("up", "down", "up"), strict=True):
+        vote = Vote(line_id=name, vantage_id="centre", state=state, since_unix_ns=NOON, unix_ns=NOON)
+        found = LineStatus(line_id=name, state=state, since_unix_ns=NOON, unix_ns=NOON, votes=(vote,), vantages_live=1)
+        client.hset(LINES, name, msgspec.json.encode(found))
+    with ApiServer(tmp_path, server, inventory=region) as api:
+        first = api.get("/lines", limit=2).json
+        second = api.get("/lines", limit=2, cursor=first["next_cursor"]).json
+        assert [line["id"] for line in (*first["lines"], *second["lines"])] == list(names)
+        assert (first["counts"]["up"], first["has_judge"], second["next_cursor"]) == (2, False, None)
+        assert [line["id"] for line in api.get("/lines", state="down,degraded").json["lines"]] == ["b"]
+        assert [vote["vantage"] for vote in api.get("/lines/b").json["votes"]] == ["centre"]
+        assert (api.get("/lines/not-probed").json["line"]["state"], api.get("/lines/x").status) == ("unknown", 404)
+        assert api.get("/vantages").json == {"vantages": []}

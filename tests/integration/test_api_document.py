@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from netmon.alarms.model import Key, alarm_id
-from netmon.inventory.model import Area, Inventory
+from netmon.inventory.model import Area, Inventory, Line, Site
 from tests.integration.alarms import Worker, event, fill
 from tests.integration.api import ApiServer
 from tests.integration.harness import REPOSITORY
@@ -22,7 +22,16 @@ from tests.integration.valkey import Valkey, wait_until
 TEXT = (REPOSITORY / "docs" / "api.md").read_text("utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 ALARM = alarm_id(Key("source/192.0.2.1/interface/1", "link-down"))
-REGION = Inventory(areas=(Area(id="hoshimi", name="星見市", code="042986"),))
+HALL = Site(id="hall", name="市役所", area_id="hoshimi", longitude=141.0, latitude=38.3)
+COAST = Line(
+    id="fibre-coast",
+    name="海岸光",
+    medium="fibre",
+    carrier_id="michishio",
+    endpoint_site_ids=("hall",),
+    capacity_bps=10**9,
+)
+REGION = Inventory(areas=(Area(id="hoshimi", name="星見市", code="042986"),), sites=(HALL,), lines=(COAST,))
 SENT_TIMED_OUT = 28
 """Exit code of curl when --max-time is over."""
 
@@ -63,4 +72,5 @@ def test_every_path_of_the_api_has_a_command() -> None:
     document = json.loads((REPOSITORY / "docs" / "openapi.json").read_text("utf-8"))
     shown = {re.sub(r"[?'\"].*", "", line.partition("/api/v1")[2]) for line in COMMANDS}
     shown = {path.replace("$ID", "{id}").replace("$COMMAND", "{id}").replace("/hoshimi/", "/{id}/") for path in shown}
+    shown = {path.replace("/fibre-coast", "/{id}") for path in shown}
     assert shown == set(document["paths"])
