@@ -103,6 +103,18 @@ class Evidence(NamedTuple):
     entry_id: str
 
 
+class Probed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the prober said last of a line that is, or was, down."""
+
+    state: Literal["up", "degraded", "down", "unknown"]
+    """unknown: nobody asks any more."""
+    unix_ns: int
+    """Since when."""
+    text: Text
+    """Of `down`: what it has found."""
+    evidence: Evidence
+
+
 class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one notification says about one alarm."""
 
@@ -190,6 +202,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """How many active alarms this one explains."""
     evidence: Evidence = Evidence("", "")
     """The newest."""
+    probed: Probed | None = None
+    """Of `line-down`, beside what the ports at its ends say; None: the prober has said nothing of it."""
 
     @property
     def key(self) -> Key:

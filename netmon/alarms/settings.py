@@ -77,6 +77,12 @@ class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True):
     lifecycle: Lifecycle = Lifecycle()
     flood: Flood = Flood()
     posture: PostureSettings = PostureSettings()
+    probed_line_ids: tuple[str, ...] = ()
+    """Lines that are asked how they are. What was said of others before is over."""
+    vantage_ids: tuple[str, ...] = ()
+    """Who may ask."""
+    own_site_id: str = ""
+    """Where netmon itself is: what devices there send has come over no line."""
     lease_s: float = 5.0
     """A worker that has been silent for so long is replaced by one that waits."""
     stream_entries_max: int = 100_000

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from netmon.alarms.lifecycle.causes import LINE_DOWN, POWER_FAILURE
+from netmon.alarms.lifecycle.causes import POWER_FAILURE
+from netmon.alarms.lifecycle.derived import LINE_DOWN
 from netmon.alarms.model import SEVERITIES, Key, alarm_id
 from netmon.api.listing import Listing
 from netmon.inventory.geojson import MEDIA_TYPE, collection, line_feature, site_feature

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from netmon.alarms.model import Place
-from netmon.inventory.model import Device, Inventory, Line, Named, Site
+from netmon.inventory.model import Device, Gateway, Inventory, Line, Named, Site
+from netmon.inventory.probes import Vantage
 
 _NOWHERE: Final = Place()
 
@@ -30,6 +31,9 @@ class Topology:
         self.lines = _by_id(inventory.lines)
         self.devices = _by_id(inventory.devices)
         self.gateways = _by_id(inventory.gateways)
+        vantages: tuple[Gateway | Vantage, ...] = (*inventory.gateways, *inventory.vantages)
+        self.vantages = {vantage.id: vantage for vantage in vantages}
+        """From where lines are probed: vantages, and gateways that probe."""
         self.traffic_classes = _by_id(inventory.traffic_classes)
         devices, lines, sites = inventory.devices, inventory.lines, inventory.sites
         self._by_address = {address: device for device in devices for address in device.addresses}

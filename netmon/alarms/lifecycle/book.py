@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from netmon.alarms.lifecycle.causes import Causes
+from netmon.alarms.lifecycle.derived import LINE_DOWN, is_own
 from netmon.alarms.lifecycle.flood import CAUSES_MAX, FloodState, FloodWatch
 from netmon.alarms.lifecycle.transitions import (
     NS,
@@ -27,7 +28,7 @@ from netmon.alarms.lifecycle.transitions import (
     thaw,
     unshelve_expired,
 )
-from netmon.alarms.model import Alarm, Change, ChangeKind, Command, CommandResult, Key, Observation
+from netmon.alarms.model import Alarm, Change, ChangeKind, Command, CommandResult, Key, Observation, Probed
 from netmon.alarms.settings import Flood, Lifecycle
 from netmon.inventory.topology import Topology
 
@@ -144,6 +145,29 @@ class Book:
         """
         if observation.event_unix_ns > now_unix_ns:
             observation = replace(observation, event_unix_ns=now_unix_ns)
+        self._hear(observation, now_unix_ns)
+
+    def follow(self, observation: Observation, now_unix_ns: int) -> None:
+        """The same of what has one source, which tells in order: what it says last counts, whatever its clock says."""
+        record, event_unix_ns = self._records.get(observation.key), min(observation.event_unix_ns, now_unix_ns)
+        if record is None and observation.cleared:
+            # Its raise is not late: there was none.
+            return
+        if record is not None:
+            newest_unix_ns = abs(record.marks[-1])
+            event_unix_ns = max(event_unix_ns, newest_unix_ns + (record.says_raised and observation.cleared))
+        self._hear(replace(observation, event_unix_ns=event_unix_ns), now_unix_ns)
+
+    def probe(self, line_id: str, said: Probed, now_unix_ns: int) -> None:
+        """Take note of what the prober says of a line, in the order in which it says so."""
+        derived = self._causes.probe(line_id, replace(said, unix_ns=min(said.unix_ns, now_unix_ns)))
+        record = self._records.get(Key(f"line/{line_id}", LINE_DOWN))
+        if record is not None:
+            # Who says that it is down is kept with it, also where nothing follows.
+            self._dirty[record.alarm.id] = record
+        self._observe_all(derived, now_unix_ns)
+
+    def _hear(self, observation: Observation, now_unix_ns: int) -> None:
         record = self._records.get(observation.key)
         if record is not None and repeats(record, observation):
             self._dirty[record.alarm.id] = record
@@ -264,8 +288,7 @@ class Book:
 
         What netmon finds out by itself always has room: the inventory bounds it.
         """
-        is_derived = not observation.evidence.key
-        if len(self._records) < self._lifecycle.alarms_max or is_derived:
+        if len(self._records) < self._lifecycle.alarms_max or is_own(observation.evidence):
             return True
         if self._over:
             self._purge(next(iter(self._over)))
@@ -301,7 +324,7 @@ class Book:
         """Keep the indexes by state."""
         alarm = record.alarm
         # What netmon has found out by itself, and not taken back, it would find out again.
-        is_known = not record.evidence.key and not alarm.is_cleared
+        is_known = is_own(record.evidence) and not alarm.is_cleared
         if alarm.is_active or alarm.operator_state == "shelved" or is_known:
             self._over.pop(alarm.id, None)
         else:

@@ -14,9 +14,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from netmon.alarms.lifecycle import marks as remembered
+from netmon.alarms.lifecycle import derived
+from netmon.alarms.lifecycle.derived import DERIVED, LINE_DOWN, SHARED_RISK_FAILURE, is_own, newest_of
 from netmon.alarms.lifecycle.transitions import NS, Record
-from netmon.alarms.model import Alarm, Evidence, Key, Observation, Place, Text
+from netmon.alarms.model import Alarm, Evidence, Observation, Place, Probed, Trust
 from netmon.alarms.settings import Lifecycle
 from netmon.inventory.topology import Topology
 
@@ -24,9 +25,7 @@ HOLD_OFF_S: Final = 30
 """What a cause explained stays explained for so long after it, so that its own clear has time to come."""
 
 LINK_DOWN: Final = "link-down"
-LINE_DOWN: Final = "line-down"
 POWER_FAILURE: Final = "power-failure"
-SHARED_RISK_FAILURE: Final = "shared-risk-failure"
 
 _SYMPTOM, _LINE, _SITE, _RISK_GROUP = range(4)
 _LEVELS: Final = {
@@ -46,7 +45,8 @@ _OF_SECURITY: Final = frozenset(
     }
 )
 """X.736: who breaks in while the power is out is not explained by that."""
-_DERIVED: Final = Evidence("", "causes")
+PROBER_TRUST: Final[Trust] = "v3_auth_priv"
+"""What the prober says is netmon's own."""
 
 Records = dict[str, Record]
 """By alarm ID."""
@@ -82,6 +82,8 @@ class Causes:
         """Active alarms at a line, a site or a device: kind and ID."""
         self._down_ends: dict[str, Records] = {}
         """Line to the alarms of its ends that were last said to be down."""
+        self._probed: dict[str, Probed] = {}
+        """Line to what the prober said last of it."""
         self._explainers: Records = {}
         """By resource: all alarms that explain others while they are active."""
         self._explainer_ids: Records = {}
@@ -111,6 +113,8 @@ class Causes:
         if level == _SYMPTOM:
             return self._update_end(record, record.says_raised) if _is_end(alarm) else []
         self._explainers[alarm.resource] = self._explainer_ids[alarm.id] = record
+        if level == _LINE:
+            self._keep_probed(record)
         shown = (alarm.is_active, alarm.severity, alarm.raised_unix_ns)
         if self._shown.get(alarm.id) != shown:
             self._shown[alarm.id] = shown
@@ -125,7 +129,30 @@ class Causes:
         line = record.alarm.place.line
         if not _is_end(record.alarm) or f"line/{line}" in self._explainers:
             return []
-        return [self._derive_line(line, record, cleared=cleared) for cleared in (True, False)]
+        text, trust = derived.text_of_line(self._topology, line, None, ()), record.alarm.trust
+        ends = {True: record.event_unix_ns, False: record.alarm.raised_unix_ns}
+        return [
+            derived.line_down(self._topology, line, text, unix_ns, trust, DERIVED, cleared=cleared)
+            for cleared, unix_ns in ends.items()
+        ]
+
+    def probe(self, line_id: str, said: Probed) -> list[Observation]:
+        """Take note of what the prober says of a line. What it says last counts: it speaks with one voice, in order.
+
+        Returns:
+            What follows for the line's alarm; may be empty.
+        """
+        known, was_down = self._probed.get(line_id), self._is_down(line_id)
+        if known is not None and (known.state, known.unix_ns) == (said.state, said.unix_ns):
+            return []
+        self._probed[line_id] = said
+        record = self._explainers.get(f"line/{line_id}")
+        if record is not None:
+            self._keep_probed(record)
+        unix_ns = said.unix_ns if said.state == "down" else None
+        if was_down and not self._is_down(line_id):
+            return [self._clear_line(line_id, said.unix_ns, PROBER_TRUST, said.evidence)]
+        return self._raise_line(line_id, unix_ns, PROBER_TRUST)
 
     def forget(self, record: Record) -> list[Observation]:
         """An alarm leaves the list. What it explained is looked at again, without any hold-off."""
@@ -180,6 +207,8 @@ class Causes:
         alarm = record.alarm
         if level_of(alarm) != _SYMPTOM:
             self._explainers[alarm.resource] = self._explainer_ids[alarm.id] = record
+        if alarm.probed is not None:
+            self._probed[alarm.resource.partition("/")[2]] = alarm.probed
         if _is_end(alarm) and record.says_raised:
             self._down_ends.setdefault(alarm.place.line, {})[alarm.id] = record
         if alarm.cause is not None:
@@ -191,10 +220,10 @@ class Causes:
         observations = []
         for record in self._explainers.values():
             alarm, name = record.alarm, record.alarm.resource.partition("/")[2]
-            if not record.says_raised or record.evidence != _DERIVED:
+            if not record.says_raised or not is_own(record.evidence):
                 continue
-            if alarm.alarm_type == LINE_DOWN and name not in self._down_ends:
-                observations.append(self._derive_line(name, record, cleared=True))
+            if alarm.alarm_type == LINE_DOWN and not self._is_down(name):
+                observations.append(self._clear_line(name, record.event_unix_ns, alarm.trust, DERIVED))
             elif alarm.alarm_type == SHARED_RISK_FAILURE and not self._has_failed(self._members.get(name, ())):
                 observations.append(self._derive_group(name, record, cleared=True))
         return observations
@@ -364,19 +393,58 @@ class Causes:
     # --- What is derived. ---
 
     def _update_end(self, record: Record, is_down: bool) -> list[Observation]:
-        """A line is down while any of its ends says so."""
-        line = record.alarm.place.line
+        """A line is down while any of its ends says so, or the prober."""
+        line, alarm = record.alarm.place.line, record.alarm
         ends = self._down_ends.get(line, {})
-        if is_down == (record.alarm.id in ends):
-            return []
+        if is_down == (alarm.id in ends):
+            # When an end went down may have changed, and with it whether the prober knew of it.
+            return self._raise_line(line, None, alarm.trust) if is_down and line in self._probed else []
         if is_down:
-            self._down_ends.setdefault(line, ends)[record.alarm.id] = record
-            return [self._derive_line(line, record, cleared=False)]
-        del ends[record.alarm.id]
-        if ends:
+            self._down_ends.setdefault(line, ends)[alarm.id] = record
+            return self._raise_line(line, alarm.raised_unix_ns, alarm.trust)
+        del ends[alarm.id]
+        if not ends:
+            del self._down_ends[line]
+        if self._is_down(line):
+            return self._raise_line(line, None, alarm.trust)
+        return [self._clear_line(line, record.event_unix_ns, alarm.trust, DERIVED)]
+
+    def _is_down(self, line_id: str) -> bool:
+        probed = self._probed.get(line_id)
+        return line_id in self._down_ends or (probed is not None and probed.state == "down")
+
+    def _keep_probed(self, record: Record) -> None:
+        """What the prober said goes with the alarm, so that it is known after a restart."""
+        probed = self._probed.get(record.alarm.resource.partition("/")[2])
+        if probed is not record.alarm.probed:
+            record.alarm = replace(record.alarm, probed=probed)
+
+    def _raise_line(self, line_id: str, unix_ns: int | None, trust: Trust) -> list[Observation]:
+        """A line that is down is said to be, at a time; None: nobody has said so anew, but others may say so than before."""
+        if not self._is_down(line_id):
             return []
-        del self._down_ends[line]
-        return [self._derive_line(line, record, cleared=True)]
+        probed, ends = self._probed.get(line_id), self._down_ends.get(line_id, {})
+        raised_unix_ns = (end.alarm.raised_unix_ns for end in ends.values())
+        text = derived.text_of_line(self._topology, line_id, probed, raised_unix_ns)
+        evidence = DERIVED
+        if probed is not None and probed.state == "down":
+            trust, evidence = PROBER_TRUST, probed.evidence
+        known = self._explainers.get(f"line/{line_id}")
+        newest_raise, newest_clear = newest_of(known)
+        times = [] if unix_ns is None else [max(unix_ns, newest_clear)]
+        if known is not None and known.alarm.text != text and max(times, default=0) <= newest_raise:
+            # An older raise tells no text; this one is the newest by a hair, and tells what is true now.
+            times.append(newest_raise + 1)
+        return [
+            derived.line_down(self._topology, line_id, text, at_unix_ns, trust, evidence, cleared=False)
+            for at_unix_ns in times
+        ]
+
+    def _clear_line(self, line_id: str, unix_ns: int, trust: Trust, evidence: Evidence) -> Observation:
+        text = derived.text_of_line(self._topology, line_id, None, ())
+        newest_raise, _ = newest_of(self._explainers.get(f"line/{line_id}"))
+        effective_ns = max(unix_ns, newest_raise + 1)
+        return derived.line_down(self._topology, line_id, text, effective_ns, trust, evidence, cleared=True)
 
     def _update_groups(self, record: Record) -> list[Observation]:
         """A shared risk has failed while all that depends on it has failed within one window."""
@@ -402,73 +470,11 @@ class Causes:
             raised.append(record.alarm.raised_unix_ns)
         return max(raised) - min(raised) <= self._window_ns
 
-    def _derive_line(self, line_id: str, by: Record, *, cleared: bool) -> Observation:
-        line = self._topology.lines.get(line_id)
-        name, name_en = (line.name, line.name_en or line.name) if line else (line_id, line_id)
-        key = Key(f"line/{line_id}", LINE_DOWN)
-        return Observation(
-            key=key,
-            cleared=cleared,
-            severity="major",
-            event_type="communicationsAlarm",
-            probable_cause="loss_of_signal",
-            text=Text(f"Line {name_en} is down", f"回線「{name}」が断線しています"),
-            action=Text(
-                "Ask its carrier, and see what else shares its course",
-                "通信事業者に確認し、同じ経路の他の回線も確認してください",
-            ),
-            place=self._topology.place_of_line(line_id),
-            event_unix_ns=self._effective(key, by, cleared),
-            trust=by.alarm.trust,
-            evidence=_DERIVED,
-            root=True,
-        )
-
     def _derive_group(self, group_id: str, by: Record, *, cleared: bool) -> Observation:
-        group, members = self._topology.risk_groups.get(group_id), self._members.get(group_id, ())
-        key = Key(f"risk-group/{group_id}", SHARED_RISK_FAILURE)
-        is_power = group is not None and group.kind == "power_feeder"
-        ja, en = (group.name, group.name_en or group.name) if group else (group_id, group_id)
-        return Observation(
-            key=key,
-            cleared=cleared,
-            severity="critical",
-            event_type="environmentalAlarm" if is_power else "communicationsAlarm",
-            probable_cause="commercial_power_failure" if is_power else "unavailable",
-            text=Text(
-                f"All {len(members)} that depend on {en} have failed",
-                f"「{ja}」に依存する{len(members)}件がすべて停止しています",
-            ),
-            action=Text(f"Have {en} inspected on site", f"「{ja}」の現地を確認してください"),
-            place=self._place_of_group(members),
-            event_unix_ns=self._effective(key, by, cleared),
-            trust=by.alarm.trust,
-            evidence=_DERIVED,
-            root=True,
-        )
-
-    def _place_of_group(self, members: tuple[str, ...]) -> Place:
-        """In the area that all have in common, if they have."""
-        names = [member.partition("/") for member in members]
-        topology = self._topology
-        places = [
-            topology.place_of_line(name) if kind == "line" else topology.place_of_site(name) for kind, _, name in names
-        ]
-        areas = {place.area for place in places}
-        sectors = dict.fromkeys(sector for place in places for sector in place.sectors)
-        return Place(area=areas.pop() if len(areas) == 1 else "", sectors=tuple(sectors))
-
-    def _effective(self, key: Key, by: Record, cleared: bool) -> int:
-        """When a derived alarm changed: when that did which it follows from, but never so early that it would not count.
-
-        What it follows from may have been told late, when the derived alarm had long been what something else had made it.
-        """
-        known = self._explainers.get(key.resource)
-        if cleared:
-            newest_raise = 0 if known is None else remembered.newest(known.marks, raised=True)
-            return max(by.event_unix_ns, newest_raise + 1)
-        newest_clear = 0 if known is None else remembered.newest(known.marks, raised=False)
-        return max(by.alarm.raised_unix_ns, newest_clear)
+        newest_raise, newest_clear = newest_of(self._explainers.get(f"risk-group/{group_id}"))
+        unix_ns = max(by.event_unix_ns, newest_raise + 1) if cleared else max(by.alarm.raised_unix_ns, newest_clear)
+        members = self._members.get(group_id, ())
+        return derived.shared_risk(self._topology, group_id, members, unix_ns, by.alarm.trust, cleared=cleared)
 
 
 def _is_end(alarm: Alarm) -> bool:

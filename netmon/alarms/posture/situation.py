@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from netmon.alarms.lifecycle.book import Book
-from netmon.alarms.lifecycle.causes import LINE_DOWN, POWER_FAILURE
+from netmon.alarms.lifecycle.causes import POWER_FAILURE
+from netmon.alarms.lifecycle.derived import LINE_DOWN
 from netmon.alarms.model import CommandResult, Key, alarm_id
 from netmon.alarms.posture.forecast import Forecaster
 from netmon.alarms.posture.model import AreaPosture, Bulletin, PostureChange

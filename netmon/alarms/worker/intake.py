@@ -13,6 +13,7 @@ import msgspec
 
 from netmon.alarms.model import Evidence, Observation
 from netmon.alarms.rules.matcher import Matcher
+from netmon.alarms.worker.passive import Arrival, PassiveLines
 from netmon.alarms.worker.report import Counts
 from netmon.buffer.alarm_reader import Batch
 from netmon.canary.message import MARK
@@ -21,7 +22,7 @@ from netmon.inventory.topology import Topology
 from netmon.model import TrapEvent
 
 SENDERS_MAX: Final = 50_000
-"""Senders whose area is remembered; beyond it, all are looked up again."""
+"""Senders of whom it is remembered where they are; beyond it, all are looked up again."""
 
 _decode = msgspec.json.Decoder(TrapEvent).decode
 
@@ -40,6 +41,7 @@ class Intake:
     Attributes:
         area_seconds: (area ID, second since 1970 in which it was received) to notifications, since they were last taken.
         area_totals: Area ID to notifications.
+        passive: What has come over lines.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Intake:
         unmatched: Callable[[TrapEvent], None],
         hear: Callable[[TrapEvent], None],
         left_out: Iterable[tuple[str, bytes]] = (),
+        passive: PassiveLines | None = None,
     ) -> None:
         """Prepares.
 
@@ -63,6 +66,7 @@ class Intake:
             unmatched: Gets notifications that no rule knows.
             hear: Gets every notification, for what it says beside alarms.
             left_out: Stream key and ID of entries that netmon failed at.
+            passive: Is told who sent something over which line; None: nobody is.
         """
         self.area_seconds: dict[tuple[str, int], int] = {}
         self.area_totals: dict[str, int] = dict.fromkeys(topology.areas, 0)
@@ -73,7 +77,9 @@ class Intake:
         self._unmatched = unmatched
         self._hear = hear
         self._left_out = frozenset(left_out)
-        self._areas: dict[tuple[str, str | None], str] = {}
+        self.passive = passive or PassiveLines(topology, (), "")
+        self._senders: dict[tuple[str, str | None], tuple[str, Arrival | None]] = {}
+        """The area of each, and what it shows of a line when it sends something."""
 
     def take(self, batch: Batch, now_unix_ns: int) -> None:
         """Takes all entries of a batch, in order. Raises EntryError."""
@@ -91,7 +97,7 @@ class Intake:
         if event is None:
             return
         match = self._match(event, Evidence(key, entry_id.decode()))
-        self._count_area(event)
+        self._count_sender(event)
         self._hear(event)
         if not match.rule_ids:
             counts.unmatched += 1
@@ -131,16 +137,24 @@ class Intake:
             return None
         return event
 
-    def _count_area(self, event: TrapEvent) -> None:
+    def _count_sender(self, event: TrapEvent) -> None:
         sender = (event.source, event.engine_id)
-        area = self._areas.get(sender)
-        if area is None:
-            device = self._topology.device_of(event.source, event.engine_id)
-            area = "" if device is None else self._topology.place(device.id).area
-            if len(self._areas) >= SENDERS_MAX:
-                self._areas.clear()
-            self._areas[sender] = area
+        known = self._senders.get(sender)
+        if known is None:
+            known = self._sender(event)
+            if len(self._senders) >= SENDERS_MAX:
+                self._senders.clear()
+            self._senders[sender] = known
+        area, arrival = known
+        if arrival is not None and event.received_unix_ns > arrival.unix_ns:
+            arrival.unix_ns = event.received_unix_ns
         if area:
             second = (area, event.received_unix_ns // 1_000_000_000)
             self.area_seconds[second] = self.area_seconds.get(second, 0) + 1
             self.area_totals[area] += 1
+
+    def _sender(self, event: TrapEvent) -> tuple[str, Arrival | None]:
+        device = self._topology.device_of(event.source, event.engine_id)
+        if device is None:
+            return "", None
+        return self._topology.place(device.id).area, self.passive.arrival(device.id)

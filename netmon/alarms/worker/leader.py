@@ -21,10 +21,15 @@ from netmon.alarms.rules.matcher import Matcher
 from netmon.alarms.rules.unmatched import UnmatchedReport, UnmatchedTable
 from netmon.alarms.settings import AlarmSettings
 from netmon.alarms.worker.intake import EntryError, Intake
+from netmon.alarms.worker.line_intake import LineIntake
+from netmon.alarms.worker.passive import PassiveLines
 from netmon.alarms.worker.report import Counts
 from netmon.buffer.alarm_reader import KINDS, Batch, CommandReader, Lag, LaneReader, position_field
 from netmon.buffer.alarm_store import COMMANDS
 from netmon.buffer.alarm_writer import AlarmWriter, Flush
+from netmon.buffer.line_reader import KIND as LINES
+from netmon.buffer.line_reader import HeardWriter, LineReader
+from netmon.buffer.line_store import CHANGES
 from netmon.inventory.topology import Topology
 from netmon.log import limited, log
 
@@ -32,6 +37,7 @@ _TICK_NS: Final = 200_000_000
 _REPEATS_NS: Final = 50_000_000
 """How long counts of repeats may wait, for others to be written with them."""
 _MEASURE_NS: Final = 10_000_000_000
+_HEARD_NS: Final = 1_000_000_000
 _LEASE_SHARE: Final = 5
 """Renewals in the time of a lease."""
 _LANES_MAX: Final = 1_024
@@ -45,6 +51,7 @@ class Leader:
     Attributes:
         book: All alarms.
         intake: Where notifications go in.
+        lines: Where what the prober says goes in.
         situation: Where the areas stand.
         flooding: Whether there are more alarms than a person can read.
     """
@@ -87,7 +94,10 @@ class Leader:
             unmatched=self._unmatched.add,
             hear=self.situation.forecaster.hear,
             left_out=self._left_out,
+            passive=PassiveLines(topology, settings.probed_line_ids, settings.own_site_id),
         )
+        self.lines = LineIntake(self.book, topology, counts, vantage_ids=settings.vantage_ids, left_out=self._left_out)
+        self.lines.give_up(settings.probed_line_ids, time.time_ns())
         self.flooding = flood.active
         self._settings = settings
         self._writer = writer
@@ -96,11 +106,15 @@ class Leader:
         self._lanes: list[LaneReader] = []
         self._commands = CommandReader(settings.redis, self._meta.get(position_field("", COMMANDS), b"0-0"), ring)
         self._commands.start()
+        self._line_changes = LineReader(settings.redis, self._meta.get(position_field("", CHANGES), b"0-0"), ring)
+        self._line_changes.start()
+        self._heard = HeardWriter(settings.redis)
+        self._heard.start()
         self._pending = _Pending(self.book)
         self._settled: list[tuple[str, bytes]] = []
         self._unmatched_told = counts.unmatched
         now = time.monotonic_ns()
-        self._tick_due = self._repeats_due = self._measure_due = now
+        self._tick_due = self._repeats_due = self._measure_due = self._heard_due = now
         self._lease_due = now + int(settings.lease_s * 1e9) // _LEASE_SHARE
         for receiver in settings.receivers:
             self._add_lane(receiver, 0)
@@ -113,8 +127,9 @@ class Leader:
 
     def close(self) -> None:
         """Ends the readers; what they have read and nobody took comes again."""
-        for reader in (*self._lanes, self._commands):
+        for reader in (*self._lanes, self._commands, self._line_changes):
             reader.stop()
+        self._heard.stop()
 
     def leave(self) -> None:
         """Writes what is left to write, and hands over. Raises UnavailableError."""
@@ -136,6 +151,8 @@ class Leader:
         for batch in batches:
             if batch.kind == "commands":
                 self._command(batch, now_unix_ns)
+            elif batch.kind == LINES:
+                self.lines.take(batch, now_unix_ns)
             else:
                 self.intake.take(batch, now_unix_ns)
             self._pending.positions[batch.position_field] = (batch.key, batch.entries[-1][0])
@@ -145,6 +162,10 @@ class Leader:
             self.book.tick(now_unix_ns)
             self.situation.count(self.intake.area_seconds)
             self.intake.area_seconds.clear()
+        if mono_ns >= self._heard_due:
+            self._heard_due = mono_ns + _HEARD_NS
+            if heard := self.intake.passive.take(now_unix_ns):
+                self._heard.put(heard)
         if mono_ns >= self._measure_due:
             self._measure_due = mono_ns + _MEASURE_NS
             self._measure(now_unix_ns)
@@ -164,8 +185,8 @@ class Leader:
         return max(due - mono_ns, 0) / 1e9
 
     def _read(self) -> list[Batch]:
-        """What the readers have now: commands first, then all lanes' express streams, traps and late ones."""
-        found = self._commands.take()
+        """What the readers have now: commands first, then lines, then all lanes' express streams, traps and late ones."""
+        found = self._commands.take() + self._line_changes.take()
         lanes = [batch for lane in self._lanes for batch in lane.take()]
         for kind in KINDS:
             found += [batch for batch in lanes if batch.kind == kind]

@@ -52,6 +52,9 @@ class Counts(msgspec.Struct, kw_only=True):
     commands: int = 0
     """Of operators, that were done or refused."""
     commands_unreadable: int = 0
+    line_changes: int = 0
+    """What the prober said of lines and vantages."""
+    line_changes_unreadable: int = 0
     flushes: int = 0
     changes: dict[str, int] = {}
     """By kind, as told in the stream `netmon:alarms`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import get_args
+from typing import Literal, get_args
 
 import msgspec
 from hypothesis import settings
@@ -12,9 +12,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from netmon.alarms.lifecycle.book import Book, Counters
-from netmon.alarms.lifecycle.causes import level_of
-from netmon.alarms.model import SEVERITIES, Alarm, Change, CommandKind, Observation, Severity
-from tests.unit.alarms.samples import NOON, SECOND, book, causes, command, fault, numbered, port, power
+from netmon.alarms.lifecycle.causes import LINK_DOWN, level_of
+from netmon.alarms.lifecycle.derived import LINE_DOWN
+from netmon.alarms.model import (
+    SEVERITIES,
+    Alarm,
+    Change,
+    CommandKind,
+    Evidence,
+    Observation,
+    Probed,
+    Severity,
+    Text,
+)
+from netmon.buffer.line_store import CHANGES
+from tests.unit.alarms.samples import NOON, REGION, SECOND, book, causes, command, fault, numbered, port, power
 
 SPEAKERS = [
     *(lambda at, site=site, **more: power(site, at, **more) for site in ("port", "hill")),
@@ -45,6 +57,8 @@ class Life(RuleBasedStateMachine):
         self.kept: dict[str, Alarm] = {}
         """As Redis has it."""
         self.commands = 0
+        self.probed: dict[str, str] = {}
+        """What the prober said last of each line."""
 
     # --- What may happen. ---
 
@@ -58,6 +72,19 @@ class Life(RuleBasedStateMachine):
         """A device says something, perhaps late."""
         said = speaker(self.now_s - ago_s, cleared=cleared, severity=severity)
         self.book.observe(said, self.now_unix_ns)
+
+    @rule(
+        line=st.sampled_from([line.id for line in REGION.lines]),
+        ago_s=st.sampled_from([0, 1, 90]),
+        state=st.sampled_from(["up", "degraded", "down", "down"]),
+    )
+    def probe(self, line: str, ago_s: float, state: Literal["up", "degraded", "down"]) -> None:
+        """The prober says something, in its order; its clock may be behind."""
+        since_unix_ns = self.now_unix_ns - int(ago_s * SECOND)
+        text = Text(f"Line {line} is down for the prober", "断線")
+        said = Probed(state=state, unix_ns=since_unix_ns, text=text, evidence=Evidence(CHANGES, f"{since_unix_ns}-1"))
+        self.book.probe(line, said, self.now_unix_ns)
+        self.probed[line] = state
 
     @rule(seconds=st.sampled_from([0, 0.5, 3, 31, 301]))
     def wait(self, seconds: float) -> None:
@@ -105,6 +132,7 @@ class Life(RuleBasedStateMachine):
             self.told.pop(alarm_id, None)
 
         assert self.kept == self.book.alarms
+        assert said_to_be(self.book, LINE_DOWN) == self.lines_down()
         assert (again.changes, again.dirty, again.purged) == ([], [], [])
         assert (
             max(
@@ -126,6 +154,11 @@ class Life(RuleBasedStateMachine):
         assert (after.alarms, after.counters) == (self.book.alarms, self.book.counters)
         self.book = after
         assert self.collect() == []
+
+    def lines_down(self) -> set[str]:
+        """Lines that the prober says are down, or a port at one of their ends."""
+        by_prober = {line for line, state in self.probed.items() if state == "down"}
+        return (by_prober | said_to_be(self.book, LINK_DOWN)) - {""}
 
     # --- What always holds. ---
 
@@ -182,6 +215,12 @@ def seen(alarm: Alarm) -> tuple[object, ...]:
         alarm.version,
         alarm.comments,
     )
+
+
+def said_to_be(alarms: Book, alarm_type: str) -> set[str]:
+    """Lines of the alarms of a type that their newest word has raised, also where they flap or are closed."""
+    found = (alarm for alarm in alarms.alarms.values() if alarm.alarm_type == alarm_type)
+    return {alarm.place.line for alarm in found if alarm.toggles_unix_ns[-1] > 0}
 
 
 def recounted(alarms: Book) -> Counters:
