@@ -136,10 +136,10 @@ class Health:
         return (state, reason) if may else None
 
     def _may_say_down(self, target: Track, now_ns: int) -> bool:
-        """The same for one target. One that fell but answers again was not proven to be down while it was."""
-        if target.reason != "loss" and not target.misses:
-            return False
-        return self.may_say_down(target.first_miss_ns, now_ns, target.last_miss_ns)
+        """The same for one target. One that fell but answers again by now has not been shown to be down while it was."""
+        if target.reason == "loss":
+            return self.may_say_down(0, now_ns)
+        return target.misses > 0 and self.may_say_down(target.first_miss_ns, now_ns, target.last_miss_ns)
 
     # --- Why. ---
 
