@@ -1,7 +1,8 @@
 """A region of any size, made of copies of a small one, and a region as the YAML that netmon reads.
 
 Pure: the same region and number make the same copies, so that a result can be had again. A copy stands beside the others on the
-map, has areas, sites, lines, risk groups, devices and gateways of its own, and shares carriers and traffic classes.
+map, has areas, sites, lines, risk groups, devices and gateways of its own, and shares carriers and traffic classes. None of the lines
+is asked: nobody would answer.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def scaled(region: Inventory, devices: int) -> Inventory:
         areas=_joined(part.areas for part in parts),
         risk_groups=_joined(part.risk_groups for part in parts),
         sites=_joined(part.sites for part in parts),
-        lines=_joined(part.lines for part in parts),
+        lines=tuple(map(_unasked, _joined(part.lines for part in parts))),
+        vantages=(),
+        profiles={},
         devices=kept,
         gateways=tuple(
             msgspec.structs.replace(each, device_id=each.device_id if each.device_id in known else None)
@@ -116,6 +119,10 @@ def _line(line: Line, renamed: _Renamed, shifted: _Shifted) -> Line:
     )
 
 
+def _unasked(line: Line) -> Line:
+    return msgspec.structs.replace(line, probes=(), profile="")
+
+
 def _device(device: Device, renamed: _Renamed, number: int, place: int) -> Device:
     """With addresses and engine IDs of its own."""
     return msgspec.structs.replace(
@@ -175,10 +182,12 @@ _KEYS: Final = {
 
 
 def as_yaml(region: Inventory) -> str:
-    """The text that `netmon.inventory.schema` makes this region from."""
+    """The text that `netmon.inventory.schema` makes this region from; it must be one of `scaled`, which has no probes."""
     plain = msgspec.to_builtins(region)
     sections = {
-        kind: {each.pop("id"): _written(each) for each in things} for kind, things in plain.items() if kind != "name"
+        kind: {each.pop("id"): _written(each) for each in things}
+        for kind, things in plain.items()
+        if kind not in {"name", "profiles"}
     }
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     return str(yaml.dump({"name": region.name, **sections}, Dumper=dumper, allow_unicode=True, sort_keys=False))

@@ -18,6 +18,7 @@ from netmon.errors import ConfigError
 from netmon.inventory import geojson, schema
 from netmon.inventory.doubts import doubts
 from netmon.inventory.model import Area, Device, Gateway, Inventory, Line, Named, Site
+from netmon.inventory.probes import AnyProbe, label
 from netmon.inventory.references import SINGULAR
 from netmon.inventory.related import related, things
 from netmon.inventory.topology import Topology
@@ -115,8 +116,11 @@ def _configured(config: Path | None) -> Inventory:
 
 
 def _counts(inventory: Inventory) -> str:
-    kinds = ("area", "site", "line", "device")
-    return ", ".join(counted(len(getattr(inventory, f"{kind}s")), kind) for kind in kinds)
+    kinds = ["area", "site", "line", "device", *(["vantage"] if inventory.vantages else [])]
+    counts = {kind: counted(len(getattr(inventory, f"{kind}s")), kind) for kind in kinds}
+    if asked := sum(bool(line.probes) for line in inventory.lines):
+        counts["line"] += f" ({asked:,} probed)"
+    return ", ".join(counts.values())
 
 
 # --- What was asked for. ---
@@ -267,8 +271,17 @@ def _fact(field: str, value: Any) -> str:
         return _rate(value)
     if field == "geometry":
         return f"{len(value)} points"
+    if field in {"probes", "anchors"}:
+        return "; ".join(map(_probe, value))
     if field == "interfaces":
         return ", ".join(f"{port.index}{f' ({port.name})' if port.name else ''} {port.line_id}" for port in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _probe(probe: AnyProbe) -> str:
+    """What it asks, by which way it leaves, and from where."""
+    pin = [f"{name.replace('_', ' ')} {value}" for name, value in msgspec.structs.asdict(probe.pin).items() if value]
+    who = [f"from {' '.join(probe.vantage_ids)}"] if probe.vantage_ids else []
+    return " ".join([label(probe), *([f"({', '.join([*pin, *who])})"] if pin or who else [])])

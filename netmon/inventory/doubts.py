@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netmon.inventory import probing
 from netmon.inventory.topology import Topology
 
 
@@ -21,6 +22,7 @@ def doubts(topology: Topology) -> Iterator[str]:
     for line in topology.lines:
         if not topology.ends(line):
             yield f"lines.{line}: no device has a port on it, so no notification says that it is down"
+    yield from probing.doubts(topology.inventory)
     for device in topology.devices.values():
         yield from (f"devices.{device.id}: {text}" for text in _about(topology, device.id))
 

@@ -6,10 +6,11 @@ Pure. A relation is a word and IDs, in the order of the inventory; relations wit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from netmon.inventory.codes import jma_city_code
 from netmon.inventory.model import Area, Carrier, Device, Gateway, Line, Named, RiskGroup, Site, TrafficClass
+from netmon.inventory.probes import Vantage
 from netmon.inventory.topology import Topology
 
 Relations = dict[str, tuple[str, ...]]
@@ -26,6 +27,7 @@ def things(topology: Topology) -> dict[str, Mapping[str, Named]]:
         "devices": topology.devices,
         "traffic_classes": topology.traffic_classes,
         "gateways": topology.gateways,
+        "vantages": {vantage.id: cast(Named, vantage) for vantage in topology.inventory.vantages},
     }
 
 
@@ -99,6 +101,16 @@ def _of_gateway(topology: Topology, gateway: Gateway) -> dict[str, Iterable[str]
     return {"area": (topology.place_of_site(gateway.site_id).area,)}
 
 
+def _of_vantage(topology: Topology, vantage: Vantage) -> dict[str, Iterable[str]]:
+    lines = (
+        line
+        for line in topology.inventory.lines
+        for probe in line.probes
+        if vantage.id in (probe.vantage_ids or (vantage.id,))
+    )
+    return {"asks over": [line.id for line in lines]}
+
+
 _RELATIONS: Final[dict[type[Named], Callable[[Topology, Any], dict[str, Iterable[str]]]]] = {
     Area: _of_area,
     Carrier: _of_carrier,
@@ -108,4 +120,5 @@ _RELATIONS: Final[dict[type[Named], Callable[[Topology, Any], dict[str, Iterable
     Device: _of_device,
     TrafficClass: _of_class,
     Gateway: _of_gateway,
+    cast(type[Named], Vantage): _of_vantage,
 }

@@ -33,7 +33,7 @@ def test_the_sample_region_is_right_and_counted() -> None:
     """`netmon inventory check` needs no configuration; `netmon check` reads the region, too."""
     alone, whole = command("inventory", "check", REGION), command("check", "-c", SAMPLE)
 
-    assert (alone.returncode, alone.stdout) == (0, f"{REGION}: ok. 2 areas, 12 sites, 16 lines, 44 devices\n")
+    assert (alone.returncode, alone.stdout) == (0, f"{REGION}: ok. 2 areas, 12 sites, 16 lines (6 probed), 44 devices, 2 vantages\n")
     assert (whole.returncode, whole.stderr) == (0, "")
 
 
@@ -69,6 +69,7 @@ def test_one_line_is_shown_with_all_that_hangs_on_it() -> None:
         "ports": "sw-hall interface 3, sw-school interface 1",
         "fails with": "fibre-mountain",
         "reached by it alone": "sw-school, wifi-school, siren-school, ups-school",
+        "standby": "no",
         "reached by others, too": "rt-hall, sw-hall, leo-terminal-hall, ups-hall",
     }
     assert [json.loads(row)["type"] for row in both.splitlines()] == ["line", "device"]
