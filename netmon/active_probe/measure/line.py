@@ -6,9 +6,9 @@ Pure. A line with several targets is as good as the best of them: a target that 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
-from netmon.active_probe.model import LineState, Reason, TargetReading
+from netmon.active_probe.model import LineState, Reason
 
 _BEST_FIRST: Final[tuple[LineState, ...]] = ("up", "degraded", "down", "unknown")
 """unknown last: who cannot tell does not keep the others from telling."""
@@ -17,16 +17,35 @@ _TELLING_FIRST: Final[tuple[Reason, ...]] = (
 )  # fmt: skip
 
 
-def vote_of(readings: Iterable[TargetReading]) -> tuple[LineState, Reason]:
+class Stated(Protocol):
+    """A target's reading, or its track: whatever says a state."""
+
+    @property
+    def state(self) -> LineState:
+        """See `TargetReading`."""
+
+    @property
+    def reason(self) -> Reason:
+        """The same."""
+
+
+class Shown(Protocol):
+    """One target: a track, or a reading of it."""
+
+    @property
+    def state(self) -> LineState: ...
+
+    @property
+    def reason(self) -> Reason: ...
+
+
+def vote_of(targets: Iterable[Shown]) -> tuple[LineState, Reason]:
     """State and reason of a line at this vantage; `down` only if all targets that can tell say so. Without targets: no data."""
-    best = min(
-        ((_BEST_FIRST.index(reading.state), _rank(reading.reason), reading) for reading in readings),
-        key=lambda candidate: candidate[:2],
-        default=None,
-    )
-    return ("unknown", "no_data") if best is None else (best[2].state, best[2].reason)
+    shown = [(target.state, target.reason) for target in targets]
+    return min(shown, key=_rank) if shown else ("unknown", "no_data")
 
 
-def _rank(reason: Reason) -> int:
-    """Which of several reasons for the same state is told."""
-    return _TELLING_FIRST.index(reason) if reason in _TELLING_FIRST else len(_TELLING_FIRST)
+def _rank(shown: tuple[LineState, Reason]) -> tuple[int, int]:
+    """The best state first, and of several reasons for it the one that tells most."""
+    state, reason = shown
+    return _BEST_FIRST.index(state), _TELLING_FIRST.index(reason) if reason in _TELLING_FIRST else len(_TELLING_FIRST)
