@@ -15,6 +15,7 @@ from typing import Final
 
 from netmon.active_probe import arrival
 from netmon.active_probe.probers.base import RECEIVE_BUFFER_BYTES, RECEIVE_MAX, SEQ_MASK, PacketProbe, Reply
+from netmon.active_probe.stamp import clock
 from netmon.active_probe.stamp.packet import (
     ANSWER,
     AUTHENTICATED_OCTETS,
@@ -23,7 +24,6 @@ from netmon.active_probe.stamp.packet import (
     QUESTION,
     SIGNED_ANSWER,
     SIGNED_QUESTION,
-    error_estimate_of,
     is_authentic,
     key_of,
     signed,
@@ -38,8 +38,8 @@ TTL: Final = 255
 """So that the TTL that the reflector tells counts the hops (RFC 5357 section 4.1.2)."""
 WINDOW: Final = 1 << 16
 """An answer to a packet that is so many behind the newest is none of ours."""
+SSID_MAX: Final = 0xFFFF
 _START_MIN: Final = 1 << 16
-_ERROR_ESTIMATE: Final = error_estimate_of(0.001)
 _BROKEN: Final = {errno.ENETDOWN, errno.ENODEV, errno.EBADF, errno.ENOTSOCK}
 
 
@@ -48,11 +48,11 @@ class _Target:
 
     __slots__ = ("index", "key", "newest", "sockaddr", "ssid", "start")
 
-    def __init__(self, index: int, sockaddr: SockAddr, key: bytes | None) -> None:
+    def __init__(self, index: int, ssid: int, sockaddr: SockAddr, key: bytes | None) -> None:
         self.index = index
         self.sockaddr = sockaddr
         self.key = key
-        self.ssid = 1 + randomness.randbelow(0xFFFF)
+        self.ssid = ssid
         self.start = _START_MIN + randomness.randbelow(SEQ_MASK - 2 * _START_MIN)
         self.newest: int | None = None
         """Sequence number on the wire that was sent last."""
@@ -67,9 +67,11 @@ def open_channel(pin: Pin, probes: Sequence[PacketProbe], secrets: Mapping[str, 
     """
     asked = [probe for probe in probes if isinstance(probe, StampProbe)]
     assert len(asked) == len(probes)
+    # No two alike: one host may be the far end of many lines, and tells their sessions apart by the SSID alone.
+    ssids = randomness.SystemRandom().sample(range(1, SSID_MAX + 1), len(asked))
     targets = [
-        _Target(index, sockaddr_of(pin, probe.address, probe.port), _key(probe, secrets))
-        for index, probe in enumerate(asked)
+        _Target(index, ssid, sockaddr_of(pin, probe.address, probe.port), _key(probe, secrets))
+        for index, (probe, ssid) in enumerate(zip(asked, ssids, strict=True))
     ]
     return StampChannel(make_socket(pin, family_of(asked[0].address), socket.SOCK_DGRAM), pin, targets)
 
@@ -91,6 +93,7 @@ class StampChannel:
     def __init__(self, sock: socket.socket, pin: Pin, targets: Sequence[_Target]) -> None:
         self.refused = 0
         self._sock = sock
+        self._error_estimate = clock.error_estimate()
         self._targets = targets
         self._by_sockaddr = {_as_received(target.sockaddr): target for target in targets}
         self._check = arrival.InterfaceCheck(pin) if pin.expect_interface else None
@@ -118,9 +121,11 @@ class StampChannel:
         to = self._targets[target]
         sequence = (seq + to.start) & SEQ_MASK
         if to.key is None:
-            packet = QUESTION.pack(sequence, timestamp_of(unix_ns), _ERROR_ESTIMATE, to.ssid)
+            packet = QUESTION.pack(sequence, timestamp_of(unix_ns), self._error_estimate, to.ssid)
         else:
-            packet = signed(SIGNED_QUESTION.pack(sequence, timestamp_of(unix_ns), _ERROR_ESTIMATE, to.ssid), to.key)
+            packet = signed(
+                SIGNED_QUESTION.pack(sequence, timestamp_of(unix_ns), self._error_estimate, to.ssid), to.key
+            )
         to.newest = sequence
         self._sock.sendto(packet, to.sockaddr)
 

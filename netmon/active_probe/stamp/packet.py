@@ -27,7 +27,8 @@ OCTETS_MAX: Final = 1_472
 KEY_OCTETS_MIN: Final = 16
 """As long as the HMAC, or guessing the key were easier than guessing that."""
 
-REASONS: Final = ("short", "long", "hmac", "error_estimate")
+REASONS: Final = ("short", "long", "hmac", "error_estimate", "answer")
+"""Why a datagram is no question, or no answer."""
 
 Format = Literal["ntp", "ptp"]
 
@@ -39,6 +40,7 @@ SIGNED_QUESTION: Final = struct.Struct("!I12xQHH68x")
 SIGNED_ANSWER: Final = struct.Struct("!I12xQHH4xQ8xI12xQH6xB15x")
 """With authentication, the same fields stand in blocks of 16 octets, for ciphers; the HMAC follows."""
 
+_ANSWERED_WITHIN_S: Final = 10
 _NTP_TO_UNIX_S: Final = 2_208_988_800
 _SECOND_NS: Final = 1_000_000_000
 _MASK_32: Final = 0xFFFF_FFFF
@@ -119,14 +121,23 @@ def decode_question(data: bytes | memoryview, key: bytes | None = None) -> Quest
     """The question in a datagram; extensions behind it are let pass.
 
     Raises:
-        DecodeError: `short`, `long`, `hmac`, or `error_estimate`: its multiplier is 0, which RFC 4656 has discarded.
+        DecodeError: `short`, `long`, `hmac`; `error_estimate`: its multiplier is 0, which RFC 4656 has discarded; `answer`: it is
+            an answer, which a reflector that answers it as a question sends round for ever.
     """
     _check(data, key)
     layout = QUESTION if key is None else SIGNED_QUESTION
     question = Question(*layout.unpack_from(data))
     if not question.error_estimate & _MULTIPLIER:
         raise DecodeError("error_estimate", 12 if key is None else 24)
+    if _is_answer(data, question, 16 if key is None else 32):
+        raise DecodeError("answer", 16 if key is None else 32)
     return question
+
+
+def _is_answer(data: bytes | memoryview, question: Question, offset: int) -> bool:
+    """Whether a receive timestamp stands where a question has zeros, or padding of TWAMP Light: soon before the other timestamp."""
+    received_s = int.from_bytes(data[offset : offset + 4], "big")
+    return 0 <= (question.timestamp >> 32) - received_s < _ANSWERED_WITHIN_S
 
 
 def decode_answer(data: bytes | memoryview, key: bytes | None = None) -> Answer:
