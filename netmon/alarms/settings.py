@@ -83,6 +83,8 @@ class AlarmSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Who may ask."""
     own_site_id: str = ""
     """Where netmon itself is: what devices there send has come over no line."""
+    passive_evidence: bool = True
+    """Whether the prober is told what has come over a line by itself; a line that is only played brings nothing."""
     lease_s: float = 5.0
     """A worker that has been silent for so long is replaced by one that waits."""
     stream_entries_max: int = 100_000

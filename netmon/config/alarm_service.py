@@ -51,17 +51,25 @@ def alarm_settings(config: Config, *, redis_url: str) -> AlarmSettings:
     Raises:
         ConfigError: Region, rules or the password's file cannot be used.
     """
-    alarms = config.alarms
+    alarms, region = config.alarms, inventory(config)
+    probed = tuple(line.id for line in region.lines if line.probes or config.probe.rehearsal)
+    sites = {gateway.id: gateway.site_id for gateway in region.gateways}
+    sites |= {vantage.id: vantage.site_id for vantage in region.vantages}
+    own = config.probe.vantage
     settings = alarms.model_dump(include=set(Lifecycle.__struct_fields__))
     return AlarmSettings(
         receivers=receivers_of(config),
         redis=redis_settings(config, redis_url=redis_url),
         directory=str(config.data_dir),
-        inventory=inventory(config),
+        inventory=region,
         rules=rules(config),
         lifecycle=Lifecycle(**settings),
         flood=Flood(**alarms.flood.model_dump()),
         posture=PostureSettings(**config.posture.model_dump()),
+        probed_line_ids=probed,
+        vantage_ids=tuple(dict.fromkeys([*sites, own])) if probed else (),
+        own_site_id=sites.get(own, ""),
+        passive_evidence=not config.probe.rehearsal,
         lease_s=alarms.lease_s,
         stream_entries_max=alarms.stream_entries_max,
         log_level=config.log.level,

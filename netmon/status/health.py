@@ -19,7 +19,7 @@ from netmon.trap_receiver.ledger import SHED, LaneLedger
 HEARTBEAT_AGE_MAX_NS: Final = 15_000_000_000
 """Roles publish their counters at least every few seconds, also when nothing arrives."""
 
-ALARM_SERVICE: Final = frozenset({"alarms", "api", "northbound"})
+ALARM_SERVICE: Final = frozenset({"alarms", "api", "northbound", "rehearsal", "lines", "probe"})
 """Processes without which traps are taken and kept as ever."""
 ALARM_LAG_MAX_S: Final = 10.0
 """Alarms that are older than this when they are seen are late."""

@@ -1,4 +1,4 @@
-"""The processes of the alarm service as the supervisor holds them: alarm worker, API, northbound.
+"""The processes beside the lanes as the supervisor holds them: alarm worker, API, northbound, and those of the prober.
 
 Receiving comes first. A region or rules that cannot be used, or a process that ends again and again, keeps no lane from its work:
 it is told in the log and in /readyz, and what ran before goes on.
@@ -23,6 +23,7 @@ from netmon.config import Config, redis_settings
 from netmon.config.alarm_service import alarm_settings, receivers_of
 from netmon.config.api import api_settings
 from netmon.config.northbound import northbound_settings
+from netmon.config.probe import rehearsal_settings, vantage_settings, verdict_settings
 from netmon.errors import ConfigError, UnavailableError
 from netmon.log import limited, log
 from netmon.model import RedisSettings
@@ -48,8 +49,13 @@ _SERVICES: Final[dict[str, tuple[tuple[str, ...], _Wanted]]] = {
     "alarms": (("netmon.role", "alarms"), _alarms),
     "api": (("netmon.api",), api_settings),
     "northbound": (("netmon.northbound",), northbound_settings),
+    "rehearsal": (("netmon.active_probe.rehearsal",), rehearsal_settings),
+    "lines": (("netmon.active_probe.verdict",), verdict_settings),
+    "probe": (("netmon.active_probe.vantage",), vantage_settings),
 }
 """Name to module with its arguments, and what it is told. A new process of this kind is a line here."""
+_ASKS: Final = "probe"
+"""Stops before the others: what answers in a rehearsal must not be gone while it is still asked."""
 
 _GIVE_UP_RETRY_S: Final = 5.0
 
@@ -145,7 +151,8 @@ class AlarmServiceKeeper:
             await self._keepers[name].follow(settings, grace_s)
 
     async def stop(self, grace_s: float) -> None:
-        """Stop all of them at once; none waits for another."""
+        """Stop all of them at once, when nobody asks over the lines any more."""
+        await self._keepers[_ASKS].stop(grace_s)
         await asyncio.gather(*(keeper.stop(grace_s) for keeper in self._keepers.values()))
 
     async def give_up_streams(self, config: Config, redis_url: str) -> None:

@@ -86,6 +86,7 @@ class Leader:
         self._left_out = frozenset(left_out)
         self._unmatched = UnmatchedTable(_unmatched_in(self._meta))
         self.situation = Situation(settings.posture, topology, self._meta, self.book, time.time_ns())
+        heard_line_ids = settings.probed_line_ids if settings.passive_evidence else ()
         self.intake = Intake(
             matcher,
             topology,
@@ -94,7 +95,7 @@ class Leader:
             unmatched=self._unmatched.add,
             hear=self.situation.forecaster.hear,
             left_out=self._left_out,
-            passive=PassiveLines(topology, settings.probed_line_ids, settings.own_site_id),
+            passive=PassiveLines(topology, heard_line_ids, settings.own_site_id),
         )
         self.lines = LineIntake(self.book, topology, counts, vantage_ids=settings.vantage_ids, left_out=self._left_out)
         self.lines.give_up(settings.probed_line_ids, time.time_ns())
