@@ -259,7 +259,7 @@ class Reflector:
         # Another reflector that a forged question has set on us.
         if sender[1] in self._ports:
             raise RefusedError("from_reflector")
-        way = _way_back(messages) if listener.is_wildcard else None
+        way = way_back(messages) if listener.is_wildcard else None
         arrived = Arrived(
             data,
             sender,
@@ -277,14 +277,16 @@ class Reflector:
             raise RefusedError("cannot_send") from None
 
 
-class _Way(NamedTuple):
+class Way(NamedTuple):
+    """How an answer leaves by the address that was asked."""
+
     where: bytes
     """Our address that was asked."""
     message: tuple[int, int, bytes]
     """Has the answer leave from that address."""
 
 
-def _way_back(messages: arrival.ControlMessages) -> _Way:
+def way_back(messages: arrival.ControlMessages) -> Way:
     """How to answer a datagram that came to any of our addresses.
 
     Raises:
@@ -294,12 +296,12 @@ def _way_back(messages: arrival.ControlMessages) -> _Way:
         if level == socket.IPPROTO_IP and kind == IP_PKTINFO:
             _, ours, asked = _PKTINFO_4.unpack_from(data)
             if ours == asked:
-                return _Way(ours, (level, kind, _PKTINFO_4.pack(0, ours, bytes(4))))
+                return Way(ours, (level, kind, _PKTINFO_4.pack(0, ours, bytes(4))))
         if level == socket.IPPROTO_IPV6 and kind == arrival.IPV6_PKTINFO:
             asked, interface = _PKTINFO_6.unpack_from(data)
             if asked[0] != _MULTICAST_6:
                 scope = interface if asked[:2] == b"\xfe\x80" else 0
-                return _Way(asked, (level, kind, _PKTINFO_6.pack(asked, scope)))
+                return Way(asked, (level, kind, _PKTINFO_6.pack(asked, scope)))
     raise RefusedError("broadcast")
 
 
