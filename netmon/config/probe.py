@@ -310,7 +310,8 @@ def _secrets(asked: Sequence[tuple[config_source.Path, AnyProbe]], region: Path)
             if not name or name in found:
                 continue
             try:
-                found[name] = read(region.parent / name)
+                if (content := read(region.parent / name)) is not None:
+                    found[name] = content
             except ValueError as error:
                 wrong.append(((*at, field), str(error)))
             except ConfigError as error:
@@ -334,9 +335,8 @@ def _word_of(file: Path) -> str:
     return _line_of(file).strip()
 
 
-def _certificates_of(file: Path) -> str:
+def _certificates_of(file: Path) -> None:
     lines_of(file)
-    return ""
 
 
 def _user_of(file: Path) -> str:
@@ -350,7 +350,7 @@ def _user_of(file: Path) -> str:
     return msgspec.json.encode(configuration.v3_user(user)).decode()
 
 
-_READ: Final[dict[str, Callable[[Path], str]]] = {
+_READ: Final[dict[str, Callable[[Path], str | None]]] = {
     "key_file": _word_of,
     "community_file": _line_of,
     "user_file": _user_of,
