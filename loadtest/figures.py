@@ -8,7 +8,14 @@ from typing import Final
 
 import msgspec
 
-from loadtest import alarm_figures, alarm_storm_figures, decoding_figures, receiver_figures
+from loadtest import (
+    alarm_figures,
+    alarm_storm_figures,
+    decoding_figures,
+    icmp_figures,
+    line_figures,
+    receiver_figures,
+)
 from loadtest.outcome import Outcome
 
 
@@ -73,6 +80,21 @@ FIGURES: Final[dict[str, Figure]] = {
         "1,000,000-trap earthquake over the sample region, scaled to 2,000 devices",
         "ends with the exact alarms that the scenario implies, grouped under its true causes",
         alarm_storm_figures.earthquake,
+    ),
+    "line-cut": Figure(
+        "silent cut at the far end → line told to be down: profile fast (50 ms × 3), and the default of a wired line",
+        "fast: p95 ≤ 220 ms; wired: ≤ 2 s",
+        line_figures.cut,
+    ),
+    "line-calm": Figure(
+        "false downs of 40 healthy lines in 10 minutes while both cores are busy with something else",
+        "0",
+        line_figures.calm,
+    ),
+    "icmp-peers": Figure(
+        "CPU for 1,000 ICMP targets at 1 Hz against blackbox_exporter and fping, same run",
+        "≤ 1/2 of blackbox_exporter",
+        icmp_figures.peers,
     ),
 }
 """Every figure by its name in `--only`, in the order in which they run."""

@@ -125,11 +125,34 @@ class Lab:
             f"addr add fd66:{n:x}::1/64 dev f{n}",
         )
         self[FAR].ip(f"addr add {line.target}/30 dev e{n}", f"addr add {line.target6}/64 dev e{n}")
-        self.plug_near(line)
+        self._plug_near(line)
         self._plug_far(line)
         self[EDGE].ip(f"route add {line.target}/32 via 10.65.{CARRIERS.index(carrier)}.2")
 
-    def plug_near(self, line: LabLine, source: str = "") -> None:
+    def share(self, preferred: str, other: str) -> tuple[str, str]:
+        """Gives the far end two addresses to which two lines of different carriers lead; the gateway's routes prefer one of them.
+
+        Answers of the first address come back by the line whose address was asked from, as behind a carrier's own network. Those of
+        the second all come back by the preferred line, whoever asked, as in a network whose routing prefers it, too.
+        """
+        one, two = self.lines[preferred], self.lines[other]
+        self[FAR].ip(
+            "addr add 10.99.0.1/32 dev lo",
+            "addr add 10.99.0.2/32 dev lo",
+            "rule add from 10.99.0.2 lookup 98",
+            f"route add default via 10.66.{one.number}.1 dev e{one.number} table 98",
+        )
+        for metric, line in ((10, one), (20, two)):
+            n = line.number
+            self[GATEWAY].ip(f"route add 10.99.0.0/24 via 10.64.{n}.2 dev l{n} metric {metric}")
+            self[line.carrier].ip(
+                f"route add default via 10.66.{n}.2 dev f{n} table {2000 + n}",
+                f"rule add to 10.99.0.0/24 iif n{n} lookup {2000 + n}",
+            )
+        self[one.carrier].ip(f"route add 10.64.{two.number}.0/29 via {one.source}")
+        return "10.99.0.1", "10.99.0.2"
+
+    def _plug_near(self, line: LabLine, source: str = "") -> None:
         """Addresses and routes of the gateway's interface; `source` instead of its usual address."""
         n = line.number
         self[GATEWAY].ip(
@@ -204,16 +227,20 @@ class Lab:
         """What `cut_uplink` did."""
         self[EDGE].ip("rule del iif access blackhole")
 
-    def replace_modem(self, line_id: str, source: str) -> None:
-        """As a 5G modem that comes back: another interface by the same name, another address; the routes are new, too."""
+    def remove_modem(self, line_id: str) -> None:
+        """The gateway's interface is gone, as that of a 5G modem that starts anew."""
         line = self.lines[line_id]
-        n = line.number
-        self[GATEWAY].ip(f"link del l{n}")
+        self[GATEWAY].ip(f"link del {line.interface}")
         for name in (GATEWAY, line.carrier):
             self[name].renew()
-        self._spaces.link(GATEWAY, f"l{n}", line.carrier, f"n{n}")
+
+    def insert_modem(self, line_id: str, source: str) -> None:
+        """It is back: another interface by the same name, with another address (10.64.N.3 to 6); the routes are new, too."""
+        line = self.lines[line_id]
+        n = line.number
+        self._spaces.link(GATEWAY, line.interface, line.carrier, f"n{n}")
         self[line.carrier].ip(f"addr add 10.64.{n}.2/29 dev n{n}", f"addr add fd64:{n:x}::2/64 dev n{n}")
-        self.plug_near(line, source)
+        self._plug_near(line, source)
 
     def _rules(self, verb: str, line_ids: Sequence[str], *patterns: str) -> None:
         for line in map(self.lines.__getitem__, line_ids):
