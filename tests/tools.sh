@@ -20,6 +20,8 @@ need prometheus prometheus
 need promtool prometheus
 need prometheus-alertmanager prometheus-alertmanager
 need amtool prometheus-alertmanager
+need mosquitto mosquitto
+need snmpd snmpd
 
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 
@@ -43,6 +45,6 @@ apt-get update
 apt-get install -y --no-install-recommends "${missing[@]}"
 
 # Nor at the next start of the machine: Prometheus and Alertmanager would listen on all addresses.
-for unit in prometheus prometheus-alertmanager; do
+for unit in prometheus prometheus-alertmanager mosquitto snmpd; do
     [[ " ${missing[*]} " == *" $unit "* ]] && systemctl disable --now "$unit" >/dev/null 2>&1 || true
 done

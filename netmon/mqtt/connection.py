@@ -45,7 +45,7 @@ class Connection:
         writer.write(packet.connect(hello))
         kind, _, body = await connection._read()
         if kind != packet.CONNACK:
-            raise MqttError("an answer that is no MQTT")
+            raise MqttError("no answer to CONNECT")
         return connection, packet.read_connack(body)
 
     async def subscribe(self, filters: Sequence[str]) -> None:
@@ -117,6 +117,8 @@ class Connection:
         """Type, flags and body of the next packet."""
         try:
             first = (await self._reader.readexactly(1))[0]
+            if first >> 4 not in packet.FROM_BROKER:
+                raise MqttError("an answer that is no MQTT, or none to what was asked")
             size = await self._size()
             body = await self._reader.readexactly(size)
         except IncompleteReadError:

@@ -21,6 +21,8 @@ PINGREQ: Final = 12
 PINGRESP: Final = 13
 DISCONNECT: Final = 14
 """Section 2.1.2, control packet types."""
+FROM_BROKER: Final = frozenset({CONNACK, PUBLISH, SUBACK, PINGRESP, DISCONNECT})
+"""What a client at QoS 0 may be sent."""
 
 SUCCESS: Final = 0
 FAILURE: Final = 0x80

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-from pyasn1.error import PyAsn1Error
+from pyasn1.type import univ
 from pysnmp.carrier.asyncio.dgram import udp, udp6
 from pysnmp.entity import config
 from pysnmp.entity.engine import SnmpEngine
@@ -151,7 +151,8 @@ class Wire(udp.UdpAsyncioTransport):  # type: ignore[misc]  # pysnmp has no type
     def datagram_received(self, datagram: bytes, _address: object) -> None:
         """Hands over what the agent says; what is no SNMP is as good as nothing."""
         self.heard_mono_s = time.monotonic()
-        with suppress(PySnmpError, PyAsn1Error):
+        # Not only its own errors: a datagram that was changed on purpose makes pysnmp raise TypeError, ValueError and what not.
+        with suppress(Exception):
             self._callback_function(self, self._address, datagram)
 
     def error_received(self, error: OSError) -> None:
@@ -168,21 +169,12 @@ class SnmpService(Service):
         self._probe = probe
         self._oid = (*IF_OPER_STATUS, probe.if_index) if probe.if_index else SYS_UP_TIME
         self._engine = Engine.borrow(user)
-        number = self._engine.number()
-        is_v6 = family_of(probe.address) == socket.AF_INET6
-        self._domain = (*(udp6 if is_v6 else udp).DOMAIN_NAME, number)
-        self._target = f"t{number}"
+        self._credentials = self._engine.credentials(community)
+        self._address = (probe.address.partition("%")[0], probe.port)
         self._generator = GetCommandGenerator()
         self._wire: Wire | None = None
-        config.add_target_address(
-            self._engine.snmp,
-            self._target,
-            self._domain,
-            (probe.address.partition("%")[0], probe.port),
-            self._engine.credentials(community),
-            FORGET_S * 100,
-            0,
-        )
+        self._target = f"t{self._engine.number()}"
+        self._domain: tuple[int, ...] = ()
 
     async def ask(self) -> Outcome:
         """Asks once."""
@@ -218,6 +210,8 @@ class SnmpService(Service):
         value = varbinds[0][1]
         if isinstance(value, (rfc1905.NoSuchObject, rfc1905.NoSuchInstance, rfc1905.EndOfMibView)):
             raise BadAnswer(f"{name}: {value.prettyPrint()}")
+        if not isinstance(value, univ.Integer):
+            raise BadAnswer(f"{name}: no number")
         if not self._probe.if_index:
             return Outcome("reply", rtt_s)
         number = int(value)
@@ -229,17 +223,25 @@ class SnmpService(Service):
         sock = make_socket(pin, family_of(address), socket.SOCK_DGRAM)
         try:
             begin_connect(sock, sockaddr_of(pin, address, self._probe.port))
-            wire = Wire((address.partition("%")[0], self._probe.port))
+            wire = Wire(self._address)
             await asyncio.get_running_loop().create_datagram_endpoint(lambda: wire, sock=sock)
         except BaseException:
             sock.close()
             raise
+        # A transport has a number of its own, by which pysnmp keeps what it knows of the agent's engine: with another one it asks again who
+        # that is. An agent that has been replaced would not be believed, or asked, for minutes.
+        family = udp6 if sock.family == socket.AF_INET6 else udp
+        self._domain = (*family.DOMAIN_NAME, self._engine.number())
         config.add_transport(self._engine.snmp, self._domain, wire)
+        config.add_target_address(
+            self._engine.snmp, self._target, self._domain, self._address, self._credentials, FORGET_S * 100, 0
+        )
         self._wire = wire
         return wire
 
     def _hang_up(self) -> None:
         if self._wire is not None:
+            config.delete_target_address(self._engine.snmp, self._target)
             self._engine.snmp.transport_dispatcher.unregister_transport(self._domain)
             self._wire.close_transport()
             self._wire = None

@@ -1,0 +1,217 @@
+"""The MQTT prober and the listener for keepalives against a real broker, and against brokers that make no sense."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from netmon.active_probe.probers.base import Outcome, ServiceContext
+from netmon.active_probe.probers.mqtt import make_service
+from netmon.errors import ConfigError
+from netmon.inventory.probes import MqttProbe, Pin
+from tests.integration.harness import free_port
+from tests.integration.services import TIMEOUT_S, Certificate, Mosquitto, open_files, prober, refused_port
+
+SHORT_S = 0.2
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str], str]) -> Iterator[int]:
+    """The port of a broker that lets anybody in."""
+    require_tool("mosquitto")
+    port = free_port(socket.SOCK_STREAM)
+    with Mosquitto(tmp_path_factory.mktemp("mosquitto"), port):
+        yield port
+
+
+def probe_of(port: int, **fields: object) -> MqttProbe:
+    """A probe of the loopback."""
+    return MqttProbe(url=f"mqtt://127.0.0.1:{port}", **fields)  # type: ignore[arg-type]
+
+
+async def outcome_of(probe: MqttProbe, timeout_s: float = TIMEOUT_S, **secrets: str) -> Outcome:
+    """What comes of one probe."""
+    async with prober(probe, **secrets) as asked:
+        return await asked.probe(timeout_s)  # type: ignore[no-any-return]
+
+
+async def test_message_comes_back(broker: int) -> None:
+    """The first probe makes a connection, which the others use; the round trip is the message's alone."""
+    async with prober(probe_of(broker)) as asked:
+        first = await asked.probe(TIMEOUT_S)
+        assert list(asked.phases.seconds) == ["connect", "mqtt", "round trip"]
+        second = await asked.probe(TIMEOUT_S)
+        assert list(asked.phases.seconds) == ["round trip"]
+
+    assert (first.kind, second.kind) == ("reply", "reply")
+    assert second.rtt_s is not None
+
+
+async def test_two_vantages_do_not_disturb_each_other(broker: int) -> None:
+    """Nor two lines of one: each has its own name and topic at the broker."""
+    async with prober(probe_of(broker), line_id="a") as one, prober(probe_of(broker), line_id="b") as other:
+        found = [await asked.probe(TIMEOUT_S) for _ in range(3) for asked in (one, other)]
+
+    assert [outcome.kind for outcome in found] == ["reply"] * 6
+
+
+async def test_broker_that_restarts_or_stops_is_found_again(tmp_path: Path, require_tool: Callable[[str], str]) -> None:
+    """A stopped broker is lost within the timeout; once it goes on, or is there again, the line is not waited for."""
+    require_tool("mosquitto")
+    port = free_port(socket.SOCK_STREAM)
+    broker = Mosquitto(tmp_path, port)
+    async with prober(probe_of(port)) as asked:
+        with broker:
+            assert (await asked.probe(TIMEOUT_S)).kind == "reply"
+            broker.signal(signal.SIGSTOP)
+            started = time.monotonic()
+            assert (await asked.probe(SHORT_S)).kind == "lost"
+            assert time.monotonic() - started < SHORT_S + 1.0
+            assert (await asked.probe(SHORT_S)).kind == "lost"
+            broker.signal(signal.SIGCONT)
+            assert (await asked.probe(TIMEOUT_S)).kind == "reply"
+        away = [await asked.probe(TIMEOUT_S) for _ in range(2)]
+        assert (away[-1].kind, away[-1].detail) == ("failed", "ECONNREFUSED")
+        broker.start()
+        try:
+            assert (await asked.probe(TIMEOUT_S)).kind == "reply"
+        finally:
+            broker.kill()
+
+
+async def test_refusal_is_told_and_not_repeated(tmp_path: Path, require_tool: Callable[[str], str]) -> None:
+    """A wrong password is the broker's answer; it is not asked again with each probe."""
+    require_tool("mosquitto_passwd")
+    port = free_port(socket.SOCK_STREAM)
+    probe = probe_of(port, username="probe", password_file="password")
+    with Mosquitto(tmp_path, port, password="let me in"):
+        assert (await outcome_of(probe, password="let me in")).kind == "reply"
+        async with prober(probe, password="wrong") as asked:
+            found = [await asked.probe(TIMEOUT_S) for _ in range(5)]
+
+    assert {outcome.kind for outcome in found} == {"failed"}
+    assert {outcome.detail for outcome in found} <= {"bad user name or password", "not authorized"}
+    assert (tmp_path / "log").read_text().count("as netmon") <= 3
+
+
+async def test_tls_is_verified(tmp_path: Path, require_tool: Callable[[str], str]) -> None:
+    """With the broker's authority it answers, without it is a bad answer."""
+    require_tool("mosquitto")
+    certificate = Certificate(tmp_path, "127.0.0.1")
+    port = free_port(socket.SOCK_STREAM)
+    with Mosquitto(tmp_path / "mosquitto", port, tls=certificate):
+        url = f"mqtts://127.0.0.1:{port}"
+        good = await outcome_of(MqttProbe(url=url, tls_ca_file=str(certificate.file)))
+        bad = await outcome_of(MqttProbe(url=url))
+
+    assert good.kind == "reply"
+    assert (bad.kind, bad.detail.partition(":")[0]) == ("failed", "TLS")
+
+
+async def test_closed_port_is_a_bad_answer() -> None:
+    """Somebody is there, but no broker."""
+    found = await outcome_of(probe_of(refused_port()))
+
+    assert (found.kind, found.detail) == ("failed", "ECONNREFUSED")
+
+
+@pytest.mark.parametrize("pin", [Pin(interface="no-such-line"), Pin(netns="no-such-space"), Pin(source="192.0.2.77")])
+async def test_pin_that_cannot_be_had_is_a_local_error(broker: int, pin: Pin) -> None:
+    """Although the broker would be there by another way."""
+    found = await outcome_of(probe_of(broker, pin=pin))
+
+    assert found.kind == "local_error"
+    assert found.detail.startswith("pin to ")
+
+
+@asynccontextmanager
+async def answering(*answers: bytes) -> AsyncIterator[int]:
+    """The port of a server that says one of these to each thing that it is told, and then goes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            for answer in answers:
+                await reader.read(1_000)
+                writer.write(answer)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+CONNACK = b"\x20\x03\0\0\0"
+SUBACK = b"\x90\x04\0\x01\0\0"
+
+
+@pytest.mark.parametrize(
+    ("answers", "detail"),
+    [
+        ((b"",), "the broker has closed the connection"),
+        ((b"\x20\x02\0\x01",), "speaks no MQTT 5"),
+        ((b"\x20\x03\0\x87\0",), "not authorized"),
+        ((b"\x20\x0a\0\x89\x07\x1f\0\x04full",), "server busy: full"),
+        ((b"HTTP/1.1 400 Bad Request\r\n\r\n",), "an answer that is no MQTT, or none to what was asked"),
+        ((b"\x20\xff\xff\xff\x7f",), "a packet that is too long, or no MQTT"),
+        ((b"\x20\xff\xff\xff\xff",), "a packet that is too long, or no MQTT"),
+        ((b"\x20\x01\0",), "a CONNACK that is too short"),
+        ((b"\x20\x05\0\0\x02\x7f\0",), "a property that the standard does not know"),
+        ((CONNACK, b"\x90\x04\0\x01\0\x87"), "not authorized"),
+        ((CONNACK, SUBACK, b"\xe0\x01\x8e"), "session taken over"),
+        ((CONNACK, SUBACK, b"\x30\x05\0\x09abc"), "a packet that is cut off"),
+        ((CONNACK, SUBACK, b"\x32\x05\0\x01a\0\x01"), "a message at a QoS that nobody asked for"),
+    ],
+)
+async def test_brokers_of_all_kinds(answers: tuple[bytes, ...], detail: str) -> None:
+    """What a broker says instead of what it should is a bad answer, in words."""
+    async with answering(*answers) as port:
+        found = await outcome_of(probe_of(port))
+
+    assert found.kind == "failed"
+    assert found.detail.endswith(detail)
+
+
+async def test_nothing_is_left_behind(broker: int) -> None:
+    """Answered, lost and cancelled probes leave no task and no socket."""
+    before, tasks = open_files(), len(asyncio.all_tasks())
+    async with prober(probe_of(broker)) as asked:
+        for _ in range(300):
+            assert (await asked.probe(TIMEOUT_S)).kind == "reply"
+        for _ in range(50):
+            probing = asyncio.create_task(asked.probe(TIMEOUT_S))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            probing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await probing
+        assert (await asked.probe(TIMEOUT_S)).kind == "reply"
+    async with answering(b"") as port:
+        for _ in range(50):
+            await outcome_of(probe_of(port), 0.01)
+    async with asyncio.timeout(TIMEOUT_S):
+        while open_files() > before or len(asyncio.all_tasks()) > tasks:
+            gc.collect()
+            await asyncio.sleep(0.01)
+
+    assert (open_files(), len(asyncio.all_tasks())) == (before, tasks)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a", "mqtt://", "mqtt://user:word@a", "mqtt://a:port", "mqtt://a/topic", "mqtt://a?b"]
+)
+def test_url_that_is_of_no_use(url: str) -> None:
+    """Is a mistake of the configuration."""
+    with pytest.raises(ConfigError, match="expected mqtt://HOST:PORT or mqtts://HOST:PORT, without a user"):
+        make_service(MqttProbe(url=url), ServiceContext("here", "line", {}))
