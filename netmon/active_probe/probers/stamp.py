@@ -7,14 +7,14 @@ counts by itself from one that copies our number, which has to be known before l
 
 from __future__ import annotations
 
-import errno
 import secrets as randomness
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from netmon.active_probe import arrival
-from netmon.active_probe.probers.base import RECEIVE_BUFFER_BYTES, RECEIVE_MAX, SEQ_MASK, PacketProbe, Reply
+from netmon.active_probe.probers.base import SEQ_MASK, PacketProbe, Reply
+from netmon.active_probe.probers.datagram import DatagramChannel, as_received, is_recent
 from netmon.active_probe.stamp import clock
 from netmon.active_probe.stamp.packet import (
     ANSWER,
@@ -32,15 +32,11 @@ from netmon.active_probe.stamp.packet import (
 from netmon.active_probe.vantage.pinning import SockAddr, family_of, make_socket, sockaddr_of
 from netmon.errors import ConfigError
 from netmon.inventory.probes import Pin, StampProbe
-from netmon.sockets import set_receive_buffer
 
 TTL: Final = 255
 """So that the TTL that the reflector tells counts the hops (RFC 5357 section 4.1.2)."""
-WINDOW: Final = 1 << 16
-"""An answer to a packet that is so many behind the newest is none of ours."""
 SSID_MAX: Final = 0xFFFF
 _START_MIN: Final = 1 << 16
-_BROKEN: Final = {errno.ENETDOWN, errno.ENODEV, errno.EBADF, errno.ENOTSOCK}
 
 
 class _Target:
@@ -87,30 +83,19 @@ def _key(probe: StampProbe, secrets: Mapping[str, str]) -> bytes | None:
         raise ConfigError([f"{probe.key_file}: {mistake}" for mistake in error.mistakes]) from None
 
 
-class StampChannel:
+class StampChannel(DatagramChannel):
     """See `PacketProber`."""
 
     def __init__(self, sock: socket.socket, pin: Pin, targets: Sequence[_Target]) -> None:
-        self.refused = 0
-        self._sock = sock
-        self._error_estimate = clock.error_estimate()
+        super().__init__(sock, pin, octets_max=OCTETS_MAX)
         self._targets = targets
-        self._by_sockaddr = {_as_received(target.sockaddr): target for target in targets}
-        self._check = arrival.InterfaceCheck(pin) if pin.expect_interface else None
-        self._buffer = bytearray(OCTETS_MAX)
+        self._by_sockaddr = {as_received(target.sockaddr): target for target in targets}
         self._view = memoryview(self._buffer)
-        arrival.stamp_arrivals(sock)
-        if self._check:
-            arrival.tell_interface(sock)
+        self._error_estimate = clock.error_estimate()
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, TTL)
         else:
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, TTL)
-        set_receive_buffer(sock, RECEIVE_BUFFER_BYTES)
-
-    def fileno(self) -> int:
-        """Of the socket."""
-        return self._sock.fileno()
 
     def send(self, target: int, seq: int, unix_ns: int) -> None:
         """Sends one question.
@@ -129,31 +114,6 @@ class StampChannel:
         to.newest = sequence
         self._sock.sendto(packet, to.sockaddr)
 
-    def receive(self) -> list[Reply]:
-        """Reads what is there.
-
-        Raises:
-            OSError: The socket is of no use any more.
-        """
-        replies: list[Reply] = []
-        receive = self._sock.recvmsg_into
-        buffers = [self._buffer]
-        for _ in range(RECEIVE_MAX):
-            try:
-                octets, messages, _, sender = receive(buffers, arrival.ANCILLARY_BYTES)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno in _BROKEN:
-                    raise
-                continue
-            reply = self._reply(octets, messages, sender)
-            if reply is None:
-                self.refused += 1
-            else:
-                replies.append(reply)
-        return replies
-
     def _reply(self, octets: int, messages: arrival.ControlMessages, sender: SockAddr) -> Reply | None:
         target = self._by_sockaddr.get(sender)
         if target is None or target.newest is None:
@@ -167,22 +127,12 @@ class StampChannel:
                 return None
             counted, _, _, ssid, _, sequence, _, _, _ = SIGNED_ANSWER.unpack_from(self._buffer)
         # A reflector that does not know RFC 8972 leaves the SSID 0.
-        if (ssid and ssid != target.ssid) or (target.newest - sequence) & SEQ_MASK >= WINDOW:
+        if (ssid and ssid != target.ssid) or not is_recent(sequence, target.newest):
             return None
         return Reply(
             target.index,
             (sequence - target.start) & SEQ_MASK,
             arrival.received_unix_ns(messages),
             None if counted == sequence else counted,
-            self._check.wrong(messages) if self._check else "",
+            self._wrong_interface(messages),
         )
-
-    def close(self) -> None:
-        """Closes the socket."""
-        self._sock.close()
-
-
-def _as_received(to: SockAddr) -> SockAddr:
-    """The address as `recvmsg` tells it: in the kernel's own way to write it."""
-    family = socket.AF_INET if len(to) == 2 else socket.AF_INET6
-    return (socket.inet_ntop(family, socket.inet_pton(family, to[0])), *to[1:])
