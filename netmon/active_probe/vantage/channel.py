@@ -23,6 +23,41 @@ _GONE: Final = {errno.ENODEV, errno.ENXIO, errno.EBADF, errno.ENOTSOCK}
 """What a socket says that will never work again."""
 
 
+class Poll:
+    """One epoll for the sockets of all channels, and whose each of them is."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._owners: dict[int, Channel] = {}
+
+    def fileno(self) -> int:
+        """Of the epoll: readable as long as one of the sockets is."""
+        return self._epoll.fileno()
+
+    def add(self, fd: int, channel: Channel) -> None:
+        """Waits for this socket, too."""
+        self._epoll.register(fd, select.EPOLLIN)
+        self._owners[fd] = channel
+
+    def remove(self, fd: int) -> None:
+        """No more; before it is closed, for its number may be another's then."""
+        self._epoll.unregister(fd)
+        del self._owners[fd]
+
+    def ready(self) -> list[Channel]:
+        """Channels that have something to read, now."""
+        owners = self._owners
+        return [owners[fd] for fd, _ in self._epoll.poll(0)]
+
+    def __len__(self) -> int:
+        """How many sockets."""
+        return len(self._owners)
+
+    def close(self) -> None:
+        """Closes the epoll."""
+        self._epoll.close()
+
+
 class Channel:
     """One way, many targets.
 
@@ -31,7 +66,7 @@ class Channel:
         refused: Datagrams that came to it and answered nothing of ours.
     """
 
-    def __init__(self, probes: Sequence[PacketProbe], secrets: Mapping[str, str], poll: select.epoll) -> None:
+    def __init__(self, probes: Sequence[PacketProbe], secrets: Mapping[str, str], poll: Poll) -> None:
         """Prepares; the first probe opens it.
 
         Args:
@@ -44,7 +79,7 @@ class Channel:
         self._probes = probes
         self._secrets = secrets
         self._poll = poll
-        self._kind = kind_of(probes[0])
+        self._open = load_packet_prober(kind_of(probes[0]))
         self._prober: PacketProber | None = None
         self._fd = -1
         self._failing_since_ns = 0
@@ -62,32 +97,9 @@ class Channel:
         """See the class."""
         return self._refused + (self._prober.refused if self._prober else 0)
 
-    def fileno(self) -> int:
-        """Of its socket now; -1: it has none."""
-        return self._fd
-
-    def open(self, now_ns: int) -> PacketProber:
-        """Opens it, unless the last try is too fresh. Raises OSError: why there is none."""
-        if now_ns < self._retry_ns:
-            raise self._error
-        self._retry_ns = now_ns + self._backoff_ns
-        self._backoff_ns = min(2 * self._backoff_ns, REOPEN_MAX_NS)
-        try:
-            prober = load_packet_prober(self._kind)(self.pin, self._probes, self._secrets)
-        except OSError as error:
-            self._error = error
-            raise
-        except ConfigError as error:
-            self._error = OSError(errno.EINVAL, str(error))
-            limited.error("probe.channel_refused", reason=str(error), cure="netmon check")
-            raise self._error from error
-        self._prober, self._fd = prober, prober.fileno()
-        self._poll.register(self._fd, select.EPOLLIN)
-        return prober
-
     def send(self, index: int, seq: int, now_ns: int, unix_ns: int) -> None:
         """Sends one probe. Raises OSError: it could not leave, which says nothing of the line."""
-        prober = self._prober or self.open(now_ns)
+        prober = self._prober or self._reopen(now_ns)
         try:
             prober.send(index, seq, unix_ns)
         except OSError as error:
@@ -112,10 +124,29 @@ class Channel:
     def close(self) -> None:
         """Closes its socket."""
         if self._prober is not None:
-            self._poll.unregister(self._fd)
+            self._poll.remove(self._fd)
             self._refused += self._prober.refused
             self._prober.close()
             self._prober, self._fd = None, -1
+
+    def _reopen(self, now_ns: int) -> PacketProber:
+        """Opens it, unless the last try is too fresh. Raises OSError: why there is none."""
+        if now_ns < self._retry_ns:
+            raise self._error
+        self._retry_ns = now_ns + self._backoff_ns
+        self._backoff_ns = min(2 * self._backoff_ns, REOPEN_MAX_NS)
+        try:
+            prober = self._open(self.pin, self._probes, self._secrets)
+        except OSError as error:
+            self._error = error
+            raise
+        except ConfigError as error:
+            self._error = OSError(errno.EINVAL, str(error))
+            limited.error("probe.channel_refused", reason=str(error), cure="netmon check")
+            raise self._error from error
+        self._prober, self._fd = prober, prober.fileno()
+        self._poll.add(self._fd, self)
+        return prober
 
     def _failed(self, error: OSError, now_ns: int) -> None:
         """Only a socket by which nothing leaves any more is given up: one target without a route is not the others' fault."""

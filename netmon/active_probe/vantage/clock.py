@@ -49,6 +49,10 @@ class Clock:
         """The time of day, as of the last measurement."""
         return self.now_ns() + self._offset_ns
 
+    def unix_of(self, mono_ns: int) -> int:
+        """A moment as the time of day, as of the last measurement."""
+        return mono_ns + self._offset_ns
+
     def mono_of(self, unix_ns: int) -> int:
         """When a datagram with this stamp came, on the monotonic clock."""
         return unix_ns - self._offset_ns
