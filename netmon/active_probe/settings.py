@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from netmon.inventory.probes import AnyProbe, Profile
@@ -85,4 +87,4 @@ class VerdictSettings(msgspec.Struct, frozen=True, kw_only=True):
     loss_unavailable: float = 0.20
     """c1 of Y.1540."""
     log_level: str = "info"
-    log_format: str = "json"
+    log_format: Literal["console", "json"] = "json"

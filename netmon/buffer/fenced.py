@@ -8,7 +8,9 @@ whole.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import hiredis
@@ -57,6 +59,20 @@ class FencedError(UnavailableError):
 
     def __init__(self) -> None:
         super().__init__("fenced", "another process leads, or Redis has lost what was written")
+
+
+def holder_name(path: Path) -> str:
+    """The name under which a process holds: the same after a restart, as long as the file is there, and of this machine only.
+
+    Raises:
+        OSError: The file can be neither read nor written.
+    """
+    try:
+        own = path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        own = os.urandom(_TOKEN_BYTES).hex()
+        path.write_text(own, encoding="ascii")
+    return f"{socket.gethostname()}/{own}"
 
 
 class FencedWriter:
@@ -109,6 +125,10 @@ class FencedWriter:
         self.fence, self._token = fence, token
         self._arm()
         return True
+
+    def is_forgotten(self) -> bool:
+        """Whether Redis knows of no leader, not even of a former one: whoever led will notice, and knows what Redis has lost."""
+        return not self._command("HEXISTS", self._meta, "fence")
 
     def renew(self) -> None:
         """Says that we live, for another lease."""

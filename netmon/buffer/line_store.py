@@ -68,6 +68,11 @@ def vantage_field(vantage_id: str) -> str:
     return _VANTAGE_FIELD + vantage_id
 
 
+def vantage_of_field(field: str) -> str | None:
+    """ID of the vantage that a field of META is about; None: it is about something else."""
+    return field.removeprefix(_VANTAGE_FIELD) if field.startswith(_VANTAGE_FIELD) else None
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of `netmon:line-changes`; both None for a kind that this netmon does not know."""
 
@@ -102,9 +107,9 @@ class LineView(View):
         """ID to what the verdict process last said of each vantage: live, isolated or stale, and since when."""
         fields = self._ask(lambda client: client.hgetall(META))
         return {
-            name.decode().removeprefix(_VANTAGE_FIELD): _vantage_change(body)
+            vantage_id: _vantage_change(body)
             for name, body in fields.items()
-            if name.startswith(_VANTAGE_FIELD.encode())
+            if (vantage_id := vantage_of_field(name.decode())) is not None
         }
 
     def votes(self, vantage_id: str) -> Iterator[Vote]:

@@ -8,7 +8,7 @@ go into an outbox that is in the transaction, and from it into the stream under 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,11 +18,6 @@ from netmon.buffer.fenced import FencedWriter
 from netmon.buffer.line_store import CHANGES, LEASE, LINES, META, month_key
 from netmon.model import RedisSettings
 
-_MONTHS: Final = "months"
-"""Field of META: JSON of the list of months that are kept."""
-
-_status = msgspec.json.Decoder(LineStatus).decode
-_month = msgspec.json.Decoder(LineMonth).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -39,8 +34,6 @@ class LineFlush(NamedTuple):
     """Accounts as they are now."""
     meta: Mapping[str, bytes | str] = {}
     """Fields of the hash beside the lines."""
-    forgotten: Sequence[str] = ()
-    """Fields of that hash that go."""
     months_dropped: Sequence[str] = ()
     """Months whose accounts go."""
 
@@ -82,8 +75,6 @@ class LineWriter(FencedWriter):
         ]
         if flush.meta:
             commands.append(encode_command("HSET", META, *(word for pair in flush.meta.items() for word in pair)))
-        if flush.forgotten:
-            commands.append(encode_command("HDEL", META, *flush.forgotten))
         if flush.months_dropped:
             commands.append(encode_command("UNLINK", *map(month_key, flush.months_dropped)))
         self._transact(commands)

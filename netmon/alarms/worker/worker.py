@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import random
-import socket
 import threading
 import time
 from pathlib import Path
@@ -23,7 +22,7 @@ from netmon.alarms.worker.intake import EntryError
 from netmon.alarms.worker.leader import Leader
 from netmon.alarms.worker.report import REPORT_FILE, AlarmReport, AreaReport, Counts, WorkerState
 from netmon.buffer.alarm_writer import AlarmWriter
-from netmon.buffer.fenced import FencedError
+from netmon.buffer.fenced import FencedError, holder_name
 from netmon.errors import UnavailableError, disk_cure
 from netmon.inventory.topology import Topology
 from netmon.log import limited, log
@@ -61,7 +60,7 @@ class AlarmRole:
         self._matcher = Matcher(settings.rules, self._topology)
         self._writer = AlarmWriter(
             settings.redis,
-            _name(directory),
+            holder_name(directory / NAME_FILE),
             lease_ms=int(settings.lease_s * 1_000),
             stream_entries_max=settings.stream_entries_max,
         )
@@ -218,14 +217,3 @@ def _crash(args: threading.ExceptHookArgs) -> None:
     """A reader that has died would leave its lane unread for ever: the process goes with it, and is started again."""
     threading.__excepthook__(args)
     os._exit(1)
-
-
-def _name(directory: Path) -> str:
-    """This worker's name: the same after a restart, another one on another machine. Raises OSError."""
-    path = directory / NAME_FILE
-    try:
-        own = path.read_text(encoding="ascii")
-    except FileNotFoundError:
-        own = os.urandom(8).hex()
-        path.write_text(own, encoding="ascii")
-    return f"{socket.gethostname()}/{own}"
