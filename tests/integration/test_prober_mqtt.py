@@ -15,8 +15,12 @@ import pytest
 
 from netmon.active_probe.probers.base import Outcome, ServiceContext
 from netmon.active_probe.probers.mqtt import make_service
+from netmon.active_probe.settings import KeepaliveSettings
+from netmon.active_probe.vantage.keepalives import Heard, Keepalives
 from netmon.errors import ConfigError
 from netmon.inventory.probes import MqttProbe, Pin
+from netmon.mqtt.connection import Connection
+from netmon.mqtt.packet import Hello
 from tests.integration.harness import free_port
 from tests.integration.services import TIMEOUT_S, Certificate, Mosquitto, open_files, prober, refused_port
 
@@ -215,3 +219,69 @@ def test_url_that_is_of_no_use(url: str) -> None:
     """Is a mistake of the configuration."""
     with pytest.raises(ConfigError, match="expected mqtt://HOST:PORT or mqtts://HOST:PORT, without a user"):
         make_service(MqttProbe(url=url), ServiceContext("here", "line", {}))
+
+
+@asynccontextmanager
+async def listener(port: int, **topics: str) -> AsyncIterator[list[Heard]]:
+    """What a listener tells, as it comes."""
+    told: list[Heard] = []
+    keepalives = Keepalives(
+        KeepaliveSettings(url=f"mqtt://127.0.0.1:{port}", topics={topic: line for line, topic in topics.items()}),
+        "here",
+        told.append,
+    )
+    listening = asyncio.create_task(keepalives.run())
+    try:
+        yield told
+    finally:
+        listening.cancel()
+        await asyncio.wait({listening})
+
+
+@asynccontextmanager
+async def device(port: int) -> AsyncIterator[Connection]:
+    """A device's connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    connection, _ = await Connection.open(
+        reader, writer, Hello(client_id="device", keep_alive_s=60, packet_bytes_max=4_096)
+    )
+    try:
+        yield connection
+    finally:
+        connection.abort()
+
+
+async def heard(port: int, told: list[Heard], *topics: str, until: set[str]) -> dict[str, str]:
+    """Publishes on these topics again and again until the listener has told of these lines; line to what it told."""
+    found: dict[str, str] = {}
+    async with device(port) as connection, asyncio.timeout(20):
+        while not until <= found.keys():
+            for topic in topics:
+                connection.publish(topic, b"alive")
+            await asyncio.sleep(0.05)
+            found |= {line: what for each in told for line, (_, what) in each.items()}
+    return found
+
+
+async def test_keepalives_are_heard_by_line(broker: int) -> None:
+    """By topic and by pattern; what nobody asked for, and what was retained, is nothing; a line is told once a second at most."""
+    retained = b"\x31\x09\0\x05a/old" + b"\0x"
+    async with device(broker) as connection:
+        connection._writer.write(retained)
+    before_ns = time.time_ns()
+    async with listener(broker, fibre="pump/7", radio="sensor/+/alive", both="pump/#", old="a/old") as told:
+        found = await heard(broker, told, "pump/7", "sensor/a/alive", "sensor/alive", until={"fibre", "radio", "both"})
+
+    assert found == {"fibre": "mqtt pump/7", "radio": "mqtt sensor/a/alive", "both": "mqtt pump/7"}
+    assert all(before_ns <= unix_ns <= time.time_ns() for each in told for unix_ns, _ in each.values())
+
+
+async def test_listener_finds_a_broker_again(tmp_path: Path, require_tool: Callable[[str], str]) -> None:
+    """Whether it is there at first or not, and after it was away."""
+    require_tool("mosquitto")
+    port = free_port(socket.SOCK_STREAM)
+    async with listener(port, fibre="pump/7") as told:
+        for _ in range(2):
+            told.clear()
+            with Mosquitto(tmp_path, port):
+                assert await heard(port, told, "pump/7", until={"fibre"}) == {"fibre": "mqtt pump/7"}

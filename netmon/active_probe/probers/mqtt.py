@@ -38,6 +38,9 @@ REFUSED_MAX_S: Final = 30.0
 """A broker that refuses (a wrong password, an old certificate) is asked again after this, twice as long each time; until then its refusal is
 the outcome. One that does not answer is asked again by each probe: that is what a probe is for."""
 
+FOREIGN_MAX: Final = 100
+"""Messages of others that one probe reads until it gives up."""
+
 _NONCE_BYTES: Final = 16
 
 
@@ -86,8 +89,10 @@ class MqttService(Service):
         assert connection is not None
         try:
             connection.publish(self._topic, nonce)
-            while (await connection.message()).payload != nonce:
-                pass
+            for _ in range(FOREIGN_MAX):
+                if (await connection.message()).payload == nonce:
+                    return
+            raise BadAnswer("somebody else publishes on this topic")
         except MqttError as error:
             raise BadAnswer(str(error)) from None
 

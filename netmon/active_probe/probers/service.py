@@ -118,9 +118,13 @@ async def deadline(timeout_s: float) -> AsyncIterator[None]:
 
 
 def outcome(kind: OutcomeKind, detail: str, rtt_s: float | None = None) -> Outcome:
-    """An outcome whose detail may quote the far end: bounded, and fit to be printed."""
-    text = "".join(sign if sign.isprintable() else "?" for sign in detail[:DETAIL_CHARS_MAX])
-    return Outcome(kind, rtt_s, text)
+    """An outcome whose detail may quote the far end."""
+    return Outcome(kind, rtt_s, shown(detail))
+
+
+def shown(text: str) -> str:
+    """What may come from a far end: bounded, and fit to be printed."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:DETAIL_CHARS_MAX])
 
 
 def outcome_of(error: OSError) -> Outcome:
