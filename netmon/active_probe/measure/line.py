@@ -33,10 +33,12 @@ class Shown(Protocol):
     """One target: a track, or a reading of it."""
 
     @property
-    def state(self) -> LineState: ...
+    def state(self) -> LineState:
+        """What it shows."""
 
     @property
-    def reason(self) -> Reason: ...
+    def reason(self) -> Reason:
+        """Why."""
 
 
 def vote_of(targets: Iterable[Shown]) -> tuple[LineState, Reason]:

@@ -122,10 +122,10 @@ def _is_lossy(quality: Quality, phase: Phase, profile: Profile) -> bool:
 def _is_slow(quality: Quality, phase: Phase, profile: Profile) -> bool:
     """Round trips call for `degraded`: beside what they were, or by any measure."""
     if quality.rtt_p50_s is None:
-        return False
-    if profile.rtt_cap_s and quality.rtt_p50_s > profile.rtt_cap_s:
+        return phase == "slow"
+    factor = profile.rtt_factor_clear if phase == "slow" else profile.rtt_factor
+    if profile.rtt_cap_s and quality.rtt_p50_s > profile.rtt_cap_s * factor / profile.rtt_factor:
         return True
     if quality.baseline_s is None:
         return False
-    factor = profile.rtt_factor_clear if phase == "slow" else profile.rtt_factor
     return quality.rtt_p50_s > max(factor * quality.baseline_s, profile.rtt_floor_s)
