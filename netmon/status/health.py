@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from netmon.active_probe.vantage.report import LineReport, ProbeReport
+from netmon.active_probe.verdict.report import VerdictReport
 from netmon.alarms.worker.report import AlarmReport
 from netmon.canary.accounts import WINDOWS_S, CanaryBooks
 from netmon.model import LaneSettings
@@ -19,8 +21,15 @@ from netmon.trap_receiver.ledger import SHED, LaneLedger
 HEARTBEAT_AGE_MAX_NS: Final = 15_000_000_000
 """Roles publish their counters at least every few seconds, also when nothing arrives."""
 
+_NAMED_MAX: Final = 3
+"""Lines that a cure names."""
+
 ALARM_SERVICE: Final = frozenset({"alarms", "api", "northbound", "rehearsal", "lines", "probe"})
-"""Processes without which traps are taken and kept as ever."""
+"""Processes without which traps are taken and kept as ever; those of the prober among them."""
+STUCK_INTERVALS: Final = 3
+"""A line that has not been asked for so many of its intervals ..."""
+STUCK_S: Final = 15.0
+"""... and for so long is not asked any more; the report may be some seconds old."""
 ALARM_LAG_MAX_S: Final = 10.0
 """Alarms that are older than this when they are seen are late."""
 
@@ -74,6 +83,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What the alarm worker last told; None while it is switched off, or has told nothing yet."""
     northbound: NorthboundReport | None = None
     """The same of the northbound process."""
+    probe: ProbeReport | None = None
+    """What the vantage of this netmon last told."""
+    verdict: VerdictReport | None = None
+    """The same of the process that judges the lines."""
     services_refused: tuple[str, ...] = ()
     """Processes of the alarm service whose files are wrong: they go on as before, or do not run."""
 
@@ -98,6 +111,8 @@ def checks(snapshot: Snapshot) -> list[Check]:
         found += _lane_checks(lane, snapshot)
     found += [_canary_check(canary, snapshot.unix_ns) for canary in snapshot.canaries]
     found += _alarm_checks(snapshot)
+    found += _probe_checks(snapshot)
+    found += _verdict_checks(snapshot)
     return found
 
 
@@ -204,3 +219,57 @@ def _alarm_checks(snapshot: Snapshot) -> Iterator[Check]:
     else:
         cure = "after a storm or a standstill it catches up by itself; if not, look for a processor that is busy with something else"
         yield Check("alarms.lag", False, f"{lag} entries, the oldest {report.oldest_pending_s:.0f} s old", cure, True)
+
+
+def stuck_lines(report: ProbeReport) -> list[str]:
+    """IDs of lines that the vantage did not ask when it was their turn; what it says of them is old."""
+    return [line.line_id for line in report.lines if _is_stuck(line, report.unix_ns)]
+
+
+def _is_stuck(line: LineReport, unix_ns: int) -> bool:
+    asked_unix_ns = max((target.asked_unix_ns for target in line.targets), default=0) or line.since_unix_ns
+    interval_s = max((target.interval_s for target in line.targets), default=0.0)
+    return (unix_ns - asked_unix_ns) / 1e9 > STUCK_INTERVALS * interval_s + STUCK_S
+
+
+def _probe_checks(snapshot: Snapshot) -> Iterator[Check]:
+    """Advisory, as those of the alarms: what asks over lines is apart from what takes traps."""
+    report = snapshot.probe
+    if report is None:
+        return
+    age_ns, health = snapshot.unix_ns - report.unix_ns, report.health
+    if age_ns > HEARTBEAT_AGE_MAX_NS:
+        cure = "the process starts, is stopped (SIGSTOP), or waits; lines that only it asks become unknown"
+        yield Check("probe.vantage", False, f"silent for {age_ns // 1_000_000_000} s", cure, True)
+        return
+    if health.state == "isolated":
+        cure = f"look at the uplink of vantage {report.vantage_id}: {health.reason}; its votes do not count until then"
+        yield Check("probe.vantage", False, "isolated", cure, True)
+    else:
+        yield Check("probe.vantage", True, f"asks over {len(report.lines)} lines", advisory=True)
+    stuck = stuck_lines(report)
+    if stuck:
+        cure = (
+            f"{', '.join(stuck[:_NAMED_MAX])} and others: the prober is too busy, or a service hangs; its log has why"
+        )
+        yield Check("probe.stuck", False, f"{len(stuck)} lines are not asked any more", cure, True)
+
+
+def _verdict_checks(snapshot: Snapshot) -> Iterator[Check]:
+    report = snapshot.verdict
+    if report is None:
+        return
+    age_ns = snapshot.unix_ns - report.unix_ns
+    if age_ns > HEARTBEAT_AGE_MAX_NS:
+        cure = "the process starts, is stopped (SIGSTOP), or waits; nobody judges the lines unless another netmon does"
+        yield Check("lines.verdict", False, f"silent for {age_ns // 1_000_000_000} s", cure, True)
+    elif report.state == "unreachable":
+        cure = "look after the Redis that redis.url names; the vantages go on asking, and what they say then is judged"
+        yield Check("lines.verdict", False, "Redis is unreachable", cure, True)
+    else:
+        yield Check("lines.verdict", True, report.state, advisory=True)
+    if report.leader:
+        unknown = report.states.get("unknown", 0)
+        state = ", ".join(f"{count} {name}" for name, count in report.states.items() if count)
+        why = "netmon lines says why: no vantage is live that asks over them"
+        yield Check("lines.known", not unknown, state or "none judged yet", why if unknown else None, True)

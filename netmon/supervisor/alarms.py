@@ -16,6 +16,10 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
+from netmon.active_probe.vantage import report as probe_report
+from netmon.active_probe.vantage.report import ProbeReport
+from netmon.active_probe.verdict import report as verdict_report
+from netmon.active_probe.verdict.report import VerdictReport
 from netmon.alarms.worker import report as alarms_report
 from netmon.alarms.worker.report import AlarmReport
 from netmon.buffer.alarm_reader import destroy_groups
@@ -32,7 +36,7 @@ from netmon.northbound.report import NorthboundReport
 from netmon.supervisor.child import Child
 from netmon.supervisor.lane import settings_fd
 
-_Report = TypeVar("_Report", AlarmReport, NorthboundReport)
+_Report = TypeVar("_Report", AlarmReport, NorthboundReport, ProbeReport, VerdictReport)
 
 
 class _Wanted(Protocol):
@@ -177,6 +181,14 @@ class AlarmServiceKeeper:
     def northbound(self) -> NorthboundReport | None:
         """The same of the northbound process."""
         return self._told("northbound", northbound_report.REPORT_FILE, NorthboundReport)
+
+    def probe(self) -> ProbeReport | None:
+        """The same of the vantage."""
+        return self._told("probe", probe_report.REPORT_FILE, ProbeReport)
+
+    def verdict(self) -> VerdictReport | None:
+        """The same of the process that judges the lines."""
+        return self._told("lines", verdict_report.REPORT_FILE, VerdictReport)
 
     def _told(self, name: str, file: str, kind: type[_Report]) -> _Report | None:
         if self._keepers[name].child is None:

@@ -263,6 +263,8 @@ class Supervisor:
             canaries=self._canary.samples(),
             alarms=self._alarm_service.report(),
             northbound=self._alarm_service.northbound(),
+            probe=self._alarm_service.probe(),
+            verdict=self._alarm_service.verdict(),
             services_refused=tuple(self._alarm_service.refused),
         )
 
