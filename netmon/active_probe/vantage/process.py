@@ -17,6 +17,7 @@ from netmon.active_probe.vantage.channel import Channel, arrange
 from netmon.active_probe.vantage.clock import Clock
 from netmon.active_probe.vantage.engine import Engine
 from netmon.active_probe.vantage.health import Health, patience_s
+from netmon.active_probe.vantage.keepalives import Keepalives
 from netmon.active_probe.vantage.report import (
     BYTES_PER_S,
     REPORT_FILE,
@@ -28,6 +29,7 @@ from netmon.active_probe.vantage.report import (
 from netmon.active_probe.vantage.services import UNDER_WAY_MAX, Services
 from netmon.active_probe.vantage.target import Target, anchors_of, targets_of
 from netmon.active_probe.vantage.votes import Votes
+from netmon.buffer.line_reader import HeardWriter
 from netmon.buffer.vote_writer import VoteWriter
 from netmon.errors import ConfigError, disk_cure
 from netmon.inventory.probes import IcmpProbe, StampProbe, kind_of
@@ -74,6 +76,12 @@ class Vantage:
             check_s=settings.refresh_s / 2,
         )
         self._votes = Votes(settings.vantage_id, targets, self._clock, self._health, self._writer.put)
+        self._heard = HeardWriter(settings.redis)
+        self._keepalives = (
+            None
+            if settings.keepalives is None
+            else Keepalives(settings.keepalives, settings.vantage_id, self._heard.put)
+        )
         self._services = Services(self._clock)
         self._engine = Engine(
             targets,
@@ -122,6 +130,9 @@ class Vantage:
                 tasks.create_task(self._beat_again(), name="heartbeat")
                 tasks.create_task(self._refresh_again(), name="refresh")
                 tasks.create_task(self._report_again(), name="report")
+                if self._keepalives is not None:
+                    self._heard.start()
+                    tasks.create_task(self._keepalives.run(), name="keepalives")
         finally:
             await self._leave()
 
@@ -131,6 +142,7 @@ class Vantage:
         self._beat += 1
         self._writer.put_health(self._health_now(stopped=True))
         self._writer.stop(LEAVE_S)
+        self._heard.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S):
                 for target in self._targets:
