@@ -16,7 +16,7 @@ from netmon.active_probe.vantage.channel import Channel, Poll
 from netmon.active_probe.vantage.clock import Clock
 from netmon.active_probe.vantage.pinning import describe
 from netmon.active_probe.vantage.report import Counts
-from netmon.active_probe.vantage.schedule import BUNDLE_NS, Pace, Wheel, phases
+from netmon.active_probe.vantage.schedule import BUNDLE_NS, Wheel, bundle_max, phases
 from netmon.active_probe.vantage.target import Target
 
 LATE_NS: Final = 50_000_000
@@ -76,8 +76,7 @@ class Engine:
         self._answered = answered
         self._ask_service = ask_service
         self._work = work
-        self._pace = Pace()
-        self._pace.per_second = sum(1 / target.period_s for target in self._targets)
+        self._bundle_max = bundle_max(sum(1 / target.period_s for target in self._targets))
         self._turns: Wheel[Target] = Wheel()
         self._deadlines: Wheel[Waiting] = Wheel()
         self._extended: Wheel[Waiting] = Wheel()
@@ -86,6 +85,7 @@ class Engine:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._wake_ns = self._bundle_ns = 0
+        self._room = self._bundle_max
         self._lag_ns = 0
         self._is_paced = self._is_awake = False
 
@@ -253,21 +253,21 @@ class Engine:
 
     def _send(self, now_ns: int) -> bool:
         """Sends what is due, in even bundles; whether some is left for the next."""
-        room = self._pace.bundle(now_ns - self._bundle_ns)
-        self._bundle_ns = now_ns
+        if now_ns - self._bundle_ns >= BUNDLE_NS:
+            self._bundle_ns, self._room = now_ns, self._bundle_max
         while (bundle := self._turns.take(now_ns)) is not None:
             due_ns, targets = bundle
             for place, target in enumerate(targets):
                 if target.due_ns != due_ns:
                     continue
-                if not room:
+                if not self._room:
                     self._put_back(due_ns, targets[place:])
                     return True
                 if now_ns - due_ns > min(TURN_LATE_MAX_NS, max(target.interval_ns() // 2, BUNDLE_NS)):
                     self.counts.skipped += 1
                     self._plan(target, target.next_turn_ns(now_ns))
                     continue
-                room -= 1
+                self._room -= 1
                 self._ask(target)
         return False
 

@@ -6,6 +6,7 @@ the milliseconds that have one stand in a heap.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -16,6 +17,8 @@ T = TypeVar("T")
 
 BUNDLE_NS: Final = 1_000_000
 """Events this close are done together: as fine as an event loop's timer is."""
+BUNDLE_LEAST: Final = 16
+"""A few may always go out together."""
 
 
 class Wheel(Generic[T]):
@@ -64,24 +67,13 @@ def next_turn(phase_ns: int, period_ns: int, after_ns: int) -> int:
     return after_ns + period_ns - (after_ns - phase_ns) % period_ns
 
 
-class Pace:
-    """How much may be sent at a time: at most twice what is due on average, and never less than a few.
+def bundle_max(per_second: float) -> int:
+    """Most that may be sent in one bundle: twice what is due on average, and never less than a few.
 
     After a stall, what is due meanwhile goes out in such bundles and not at once: a burst would be lost in the first queue on
     its way, and the line would be blamed.
     """
-
-    LEAST: Final = 16
-    LATE_MS_MAX: Final = 4
-
-    def __init__(self) -> None:
-        self.per_second = 0.0
-        """Probes that are due on average."""
-
-    def bundle(self, elapsed_ns: int) -> int:
-        """Most that may be sent now, when so much time has gone by since the last bundle."""
-        elapsed_ms = min(max(elapsed_ns / 1e6, 1.0), self.LATE_MS_MAX)
-        return max(self.LEAST, round(2 * self.per_second / 1_000 * elapsed_ms))
+    return max(BUNDLE_LEAST, math.ceil(2 * per_second * BUNDLE_NS / 1e9))
 
 
 def _hash(key: str) -> bytes:
