@@ -6,23 +6,31 @@ import asyncio
 import gc
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
+import redis
 
+from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.active_probe.probers.base import Outcome, ServiceContext
 from netmon.active_probe.probers.mqtt import make_service
-from netmon.active_probe.settings import KeepaliveSettings
+from netmon.active_probe.settings import KeepaliveSettings, ProbedLine, VantageSettings
 from netmon.active_probe.vantage.keepalives import Heard, Keepalives
+from netmon.buffer.line_store import HEARD
 from netmon.errors import ConfigError
-from netmon.inventory.probes import MqttProbe, Pin
+from netmon.inventory.probes import MqttProbe, Pin, TcpProbe
+from netmon.model import RedisSettings
 from netmon.mqtt.connection import Connection
 from netmon.mqtt.packet import Hello
-from tests.integration.harness import free_port
+from tests.integration.harness import REPOSITORY, free_port
 from tests.integration.services import TIMEOUT_S, Certificate, Mosquitto, open_files, prober, refused_port
+from tests.integration.valkey import Valkey
 
 SHORT_S = 0.2
 
@@ -285,3 +293,36 @@ async def test_listener_finds_a_broker_again(tmp_path: Path, require_tool: Calla
             told.clear()
             with Mosquitto(tmp_path, port):
                 assert await heard(port, told, "pump/7", until={"fibre"}) == {"fibre": "mqtt pump/7"}
+
+
+async def test_vantage_tells_redis_what_was_heard(
+    tmp_path: Path, broker: int, server: Valkey, client: redis.Redis
+) -> None:
+    """The whole way: a device publishes, and the hash of what was heard has its line."""
+    profile = BUILT_IN["fibre"]
+    probe = TcpProbe(address="127.0.0.1", port=broker)
+    settings = VantageSettings(
+        vantage_id="here",
+        redis=RedisSettings(url=server.url),
+        directory=str(tmp_path),
+        lines=(ProbedLine(line_id="fibre", profile=profile, probes=(probe,)),),
+        anchor_profile=profile,
+        keepalives=KeepaliveSettings(url=f"mqtt://127.0.0.1:{broker}", topics={"pump/7": "fibre"}),
+    )
+    command = (sys.executable, "-m", "netmon.active_probe.vantage")
+    vantage = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, cwd=REPOSITORY)
+    try:
+        assert vantage.stdin is not None
+        vantage.stdin.write(msgspec.json.encode(settings))
+        vantage.stdin.close()
+        async with device(broker) as connection, asyncio.timeout(30):
+            while not (found := client.hget(HEARD, "fibre")):
+                connection.publish("pump/7", b"alive")
+                await asyncio.sleep(0.1)
+    finally:
+        vantage.kill()
+        await vantage.wait()
+
+    unix_ns, what = msgspec.json.decode(found, type=tuple[int, str])
+    assert abs(time.time_ns() - unix_ns) < 60e9
+    assert what == "mqtt pump/7"
