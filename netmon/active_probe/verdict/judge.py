@@ -6,7 +6,7 @@ Pure. Times that end in `mono_ns` are of this process' monotonic clock, those in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 from netmon.active_probe.model import (
@@ -150,6 +150,8 @@ class Judge:
         """Lines of which nothing has been told yet."""
         self._passing: set[str] = set()
         """Lines that may be about to be unknown."""
+        self._evident: set[str] = set()
+        """Lines over which something has arrived lately."""
         self._not_up = {line.id for line in self._lines.values() if line.verdict.state != "up"}
         self._dirty: dict[str, None] = dict.fromkeys(self._lines)
         self._told: list[Told] = []
@@ -206,6 +208,7 @@ class Judge:
         line.heard_told_ns = told_unix_ns
         line.heard_unix_ns = min(told_unix_ns, unix_ns)
         self._dirty[line_id] = None
+        self._evident.add(line_id)
 
     def forgive(self, mono_ns: int) -> None:
         """Begins all ages anew: we, or Redis, were away, and nobody could be heard."""
@@ -236,7 +239,9 @@ class Judge:
             if mono_ns - vantage.seen_mono_ns > vantage.silence_max_ns(self._settings.stale_heartbeats):
                 self._find(name, vantage, "stale", "silent", unix_ns)
         # Evidence fades, and patience ends, without a word from anybody.
-        self._dirty.update(dict.fromkeys(line_id for line_id in self._not_up if self._lines[line_id].heard_unix_ns))
+        self._dirty.update(dict.fromkeys(self._evident))
+        faded_ns = unix_ns - int((self._settings.heard_s + 1) * _S_NS)
+        self._evident = {line_id for line_id in self._evident if self._lines[line_id].heard_unix_ns > faded_ns}
         self._dirty.update(dict.fromkeys(self._passing))
         if self._waiting and not self._is_patient(mono_ns):
             self._dirty.update(dict.fromkeys(self._waiting))
@@ -366,14 +371,16 @@ class Judge:
     def reconcile(self, stored: Iterable[LineStatus], unix_ns: int) -> None:
         """Brings Redis up to what we know, after it was away, or has lost something: all is written, what differs is told."""
         known = {status.line_id: status for status in stored}
+        self._gone = sorted(known.keys() - self._lines.keys())
         self._touched = dict.fromkeys(self._lines)
         self.accounts.touch_all()
         for line in self._lines.values():
             there = known.get(line.id)
-            if there is None or there.since_unix_ns != line.since_unix_ns or there.state != line.verdict.state:
-                if line.id not in self._new:
-                    self._tell_line(line, "unknown" if there is None else there.state, unix_ns, restated=True)
-            elif line.verdict.state != "up":
+            if line.id in self._new:
+                continue
+            if there is not None and there.state != line.verdict.state:
+                self._tell_line(line, there.state, unix_ns)
+            elif line.verdict.state != "up" or (there is not None and there.since_unix_ns != line.since_unix_ns):
                 self._tell_line(line, line.verdict.state, unix_ns, restated=True)
         self._restate_vantages(unix_ns)
 
@@ -407,10 +414,6 @@ class Judge:
             heard_unix_ns=line.heard_unix_ns,
             availability=self.accounts.availability(line.id),
         )
-
-    def line_ids(self) -> Sequence[str]:
-        """All lines."""
-        return list(self._lines)
 
     def states(self) -> dict[LineState, int]:
         """How many lines are in each state."""

@@ -137,7 +137,6 @@ class Leader:
 
     def _reload(self) -> None:
         """Reads what the vantages' hashes hold: all that was said by now."""
-        self._counts.reloads += 1
         self._reader.begin()
         now_mono_ns, now_unix_ns = time.monotonic_ns(), time.time_ns()
         for health in self._readable(_health, self._reader.health(list(self._line_ids))):
@@ -162,6 +161,7 @@ class Leader:
             limited.warning(
                 "lines.news_missed", cure="none needed: everything is read again; if it is so often, look at load"
             )
+            self._counts.reloads += 1
             self._reload()
         unix_ns = time.time_ns()
         for field, body in news or ():

@@ -111,11 +111,12 @@ class VerdictProcess:
             # Whatever we know, the other one knows better.
             self._judge = None
             return False
-        # A smaller fence than ours: Redis has lost what we wrote, and nobody has led since who would know better.
-        judge = self._judge if self._writer.fence <= self._fence + 1 else None
-        self._leader = Leader(self._settings, self._writer, self._counts, judge)
-        self._judge = self._leader.judge
+        if self._writer.fence > self._fence + 1:
+            # Another one has led since. A smaller number than ours: Redis has lost what we wrote, and we know better.
+            self._judge = None
         self._fence = self._writer.fence
+        self._leader = Leader(self._settings, self._writer, self._counts, self._judge)
+        self._judge = self._leader.judge
         # What has been loaded stays; a collector that looked through all lines would stand in the way of the next ones.
         gc.freeze()
         self._state = "leading"
