@@ -20,6 +20,12 @@ CALM_BEATS: Final = 3
 LAG_MAX_S: Final = 1.0
 """A loop that is later than this has not measured what it should have, whatever its deadlines were extended by."""
 
+RELAPSE_NS: Final = 60_000_000_000
+"""Cut off again so soon after it was back, it has to be well for longer before it is live: at first HOLD_MIN_NS, then twice as long ..."""
+HOLD_MIN_NS: Final = 5_000_000_000
+HOLD_MAX_NS: Final = 60_000_000_000
+"""... each time, up to this."""
+
 _ANSWERS_MAX: Final = 1024
 _ANSWERS_APART_NS: Final = 10_000_000
 """Of what lines answered, one in so much time is remembered: 10 s and more."""
@@ -49,6 +55,11 @@ class Health:
         self.reason = ""
         """Of `isolated`: no_anchor, cannot_send, late."""
         self.since_ns = started_ns
+        self._was_isolated = False
+        self._hold_ns = 0
+        """How long it has to be well before it is live again."""
+        self._well_ns = started_ns
+        """Since when it is well, while it is still isolated; 0: it is not."""
         self._anchors = anchors
         self._lines = lines
         self._patience_ns = round(patience_s * 1e9)
@@ -73,12 +84,26 @@ class Health:
     def look(self, now_ns: int) -> bool:
         """Look at the anchors; True: `state` or `reason` changed."""
         reason = self._why_isolated()
-        state: VantageState = "isolated" if reason else "live"
-        if (state, reason) == (self.state, self.reason):
+        if reason:
+            return self._be_isolated(reason, now_ns)
+        if self.state == "live":
             return False
-        if state != self.state:
-            self.since_ns = now_ns
-        self.state, self.reason = state, reason
+        self._well_ns = self._well_ns or now_ns
+        if now_ns - self._well_ns < self._hold_ns:
+            return False
+        self.state, self.reason, self.since_ns = "live", "", now_ns
+        return True
+
+    def _be_isolated(self, reason: str, now_ns: int) -> bool:
+        """Something is wrong here; True: it was not, or something else was."""
+        self._well_ns = 0
+        if (self.state, self.reason) == ("isolated", reason):
+            return False
+        if self.state == "live":
+            is_relapse = self._was_isolated and now_ns - self.since_ns < RELAPSE_NS
+            self._hold_ns = min(max(2 * self._hold_ns, HOLD_MIN_NS), HOLD_MAX_NS) if is_relapse else 0
+            self._was_isolated, self.since_ns = True, now_ns
+        self.state, self.reason = "isolated", reason
         return True
 
     def beat(self, lag_s: float, now_ns: int) -> bool:

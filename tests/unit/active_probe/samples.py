@@ -67,6 +67,10 @@ class Asker:
         self.now_s = end_s
         return self.seen[known:]
 
+    def ask_at_once(self) -> None:
+        """Its turn is now."""
+        self._plan_turn(0.0)
+
     @property
     def now_ns(self) -> int:
         """Of the monotonic clock."""

@@ -1,0 +1,295 @@
+"""A vantage that is cut off itself calls no line down: its anchors, its loop, and the races between them and its lines."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from netmon.active_probe.measure.profiles import BUILT_IN
+from netmon.active_probe.measure.track import Track
+from netmon.active_probe.model import LineState
+from netmon.active_probe.vantage.health import CALM_BEATS, Health, patience_s
+from tests.unit.active_probe.samples import MILLI, SECOND, Asker, Bad, Far, Fate, cut, well
+
+FIBRE = BUILT_IN["fibre"]
+
+
+class Place:
+    """A vantage with lines and anchors, which ask at their own pace; the clock goes on by 50 ms."""
+
+    def __init__(self, lines: int = 2, anchors: int = 2) -> None:
+        self.lines = [Asker() for _ in range(lines)]
+        self.anchors = [Asker() for _ in range(anchors)]
+        self.health = Health([anchor.track for anchor in self.anchors], lines, patience_s([FIBRE]), 0)
+        self.said: list[LineState] = ["unknown"] * lines
+        self.told: list[tuple[float, str, str]] = []
+        """Changes of votes and of the vantage."""
+        self.now_s = 0.0
+        self._heard = [0] * lines
+
+    def go_on(self, seconds: float, *fars: Far, anchor: Far = well, lag_s: float = 0.0) -> list[tuple[float, str, str]]:
+        """Go on for so long; what was told in the meantime."""
+        known = len(self.told)
+        for _ in range(round(seconds * 20)):
+            self.now_s = round(self.now_s + 0.05, 3)
+            undecided = [line.track.undecided for line in self.lines]
+            for asker, far in zip([*self.anchors, *self.lines], [anchor] * len(self.anchors) + list(fars), strict=True):
+                asker.go_on(self.now_s - asker.now_s, far)
+            if any(line.track.undecided and not was for line, was in zip(self.lines, undecided, strict=True)):
+                for asker in self.anchors:
+                    asker.ask_at_once()
+            self._look(lag_s)
+        return self.told[known:]
+
+    @property
+    def now_ns(self) -> int:
+        """Of the monotonic clock."""
+        return round(self.now_s * SECOND)
+
+    def _look(self, lag_s: float) -> None:
+        for number, line in enumerate(self.lines):
+            if line.track.answered_ns > self._heard[number]:
+                self._heard[number] = line.track.answered_ns
+                self.health.heard(line.track.answered_ns)
+        is_beat = round(self.now_s * 20) % 20 == 0
+        if self.health.beat(lag_s, self.now_ns) if is_beat else self.health.look(self.now_ns):
+            self.told.append((self.now_s, "vantage", self.health.reason or self.health.state))
+            if self.health.state == "live":
+                for line in self.lines:
+                    line.track.restart(self.now_ns)
+        for number, line in enumerate(self.lines):
+            track = line.track
+            said = self.health.say(track.state, track.reason, [track], self.said[number], self.now_ns)
+            if said and said[0] != self.said[number]:
+                self.said[number] = said[0]
+                self.told.append((self.now_s, f"line {number}", said[0]))
+
+
+def states(told: list[tuple[float, str, str]]) -> list[tuple[str, str]]:
+    """Without times."""
+    return [(who, what) for _, who, what in told]
+
+
+def healthy(**more: int) -> Place:
+    """A vantage where all has been well for a minute."""
+    place = Place(**more)
+    place.go_on(60, *[well] * len(place.lines))
+    return place
+
+
+# --- Anchors. ---
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_a_line_that_is_cut_is_down_while_an_anchor_answers(part: int) -> None:
+    """And not later for it, whenever it happens: within 2 s, and the 50 ms of this test's clock."""
+    place = healthy()
+    place.go_on(part / 8, well, well)
+    begin_s = place.now_s
+    told = place.go_on(10, cut, well)
+
+    assert states(told) == [("line 0", "down")]
+    assert told[0][0] - begin_s <= 2.0
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_no_line_is_down_while_our_own_uplink_is_cut(part: int) -> None:
+    """Nothing answers at all: the vantage is isolated, its lines are unknown; afterwards all is as it was. Whenever it happens."""
+    place = healthy()
+    place.go_on(part / 10, well, well)
+    during = place.go_on(30, cut, cut, anchor=cut)
+    after = place.go_on(30, well, well)
+
+    assert sorted(states(during)) == [("line 0", "unknown"), ("line 1", "unknown"), ("vantage", "no_anchor")]
+    assert sorted(states(after)) == [("line 0", "up"), ("line 1", "up"), ("vantage", "live")]
+
+
+@pytest.mark.parametrize("length", range(1, 60))
+def test_no_line_is_down_for_a_gap_in_our_own_uplink(length: int) -> None:
+    """However short it is: lines that fell in it are not called down because an anchor answers again before they do."""
+    place = healthy()
+    place.go_on(0.35, well, well)
+    told = place.go_on(length / 10, cut, cut, anchor=cut) + place.go_on(60, well, well)
+
+    assert [what for what in states(told) if what[1] == "down"] == []
+    assert place.said == ["up", "up"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_line_is_down_for_an_uplink_that_loses_half(seed: int) -> None:
+    """By chance, for five minutes: the vantage is isolated, and does not come and go."""
+    chance = random.Random(seed)
+
+    def lossy(at_s: float) -> Fate:
+        return None if chance.random() < 0.5 else 0.002
+
+    place = healthy(lines=1)
+    told = states(place.go_on(300, lossy, anchor=lossy))
+
+    assert len([what for what in told if what[0] == "vantage"]) <= 8
+
+
+def test_a_line_that_was_dead_before_we_were_cut_off_is_dead_afterwards() -> None:
+    """Unknown in between: it may have come back."""
+    place = healthy()
+    told = place.go_on(10, cut, well) + place.go_on(10, cut, cut, anchor=cut) + place.go_on(20, cut, well)
+
+    assert [what for what in states(told) if what[0] == "line 0"] == [
+        ("line 0", "down"),
+        ("line 0", "unknown"),
+        ("line 0", "down"),
+    ]
+
+
+def test_one_anchor_is_enough() -> None:
+    """The others may be dead."""
+    place = healthy()
+    place.anchors[0].track.restart(place.now_ns)
+    for seq in range(1_000, 1_003):
+        place.anchors[0].track.sent(seq, place.now_ns)
+        place.anchors[0].track.lost(seq, place.now_ns)
+
+    assert place.anchors[0].track.state == "down"
+    assert (place.health.look(place.now_ns), place.health.state) == (False, "live")
+
+
+def test_isolated_until_an_anchor_has_answered_as_often_as_its_profile_wants() -> None:
+    """Once or twice is not enough: it does not flicker."""
+    place = healthy()
+    place.go_on(10, cut, cut, anchor=cut)
+    blips = place.go_on(30, cut, cut, anchor=lambda at_s: 0.002 if int(at_s) % 6 < 3 else None)
+
+    assert (states(blips), place.health.state) == ([], "isolated")
+
+
+def test_anchors_that_cannot_be_asked() -> None:
+    """The interface is gone: that is the reason."""
+    place = healthy()
+    gone = Bad("local_error", "ENETDOWN")
+    told = states(place.go_on(10, lambda at_s: gone, lambda at_s: gone, anchor=lambda at_s: gone))
+
+    assert ("vantage", "cannot_send") in told
+    assert [what for what in told if what[1] == "down"] == []
+
+
+def test_before_an_anchor_has_answered_nothing_is_down() -> None:
+    """At the start, both are unknown: the vote is held, and the vantage is not called isolated."""
+    anchor = Track("icmp 192.0.2.9", FIBRE, 0)
+    health = Health([anchor], 1, 2.0, 0)
+
+    assert (health.look(SECOND), health.state, health.may_say_down(SECOND, 2 * SECOND)) == (False, "live", False)
+
+
+def test_answers_from_before_or_after_a_row_of_misses_prove_nothing() -> None:
+    """Only what was asked between its first and its last."""
+    anchor = Track("icmp 192.0.2.9", FIBRE, 0)
+    health = Health([anchor], 1, 2.0, 0)
+    for seq, at_s in enumerate((1, 3)):
+        anchor.sent(seq, at_s * SECOND)
+        anchor.replied(seq, MILLI, at_s * SECOND + MILLI)
+    rows = [(1, 2), (1, 3), (2, 4), (3, 5)]
+
+    assert [health.may_say_down(first * SECOND, 9 * SECOND, last * SECOND) for first, last in rows] == [
+        False, True, True, False,
+    ]  # fmt: skip
+
+
+def test_a_late_answer_of_an_anchor_counts_by_when_it_was_asked() -> None:
+    """It was on its way while the line missed its probes."""
+    anchor = Track("icmp 192.0.2.9", FIBRE, 0)
+    health = Health([anchor], 1, 2.0, 0)
+    anchor.sent(0, 2 * SECOND)
+    before = health.may_say_down(SECOND, 3 * SECOND, 3 * SECOND)
+    anchor.lost(0, 3 * SECOND)
+    anchor.replied(0, 2 * SECOND, 4 * SECOND)
+
+    assert (before, health.may_say_down(SECOND, 4 * SECOND, 3 * SECOND)) == (False, True)
+
+
+def test_what_has_been_said_stands_while_a_line_comes_back() -> None:
+    """A line that was called down stays it until it has risen, though its row of misses is over."""
+    place = healthy()
+    place.go_on(10, cut, well)
+    told = place.go_on(3, well, well)
+
+    assert (told, place.said[0], place.lines[0].track.misses) == ([], "down", 0)
+
+
+def test_a_line_that_is_down_by_loss_needs_no_row() -> None:
+    """An anchor that answers is enough."""
+    anchor = Track("icmp 192.0.2.9", FIBRE, 0)
+    health = Health([anchor], 1, 2.0, 0)
+    line = Track("icmp 192.0.2.1", FIBRE, 0)
+    line.state, line.reason = "down", "loss"
+    held = health.say("down", "loss", [line], "degraded", SECOND)
+    anchor.sent(0, SECOND)
+    anchor.replied(0, MILLI, SECOND + MILLI)
+
+    assert (held, health.say("down", "loss", [line], "degraded", 2 * SECOND)) == (None, ("down", "loss"))
+
+
+# --- Without anchors. ---
+
+
+def test_a_single_line_without_anchors_may_be_down() -> None:
+    """There is nothing else that could tell."""
+    assert states(healthy(lines=1, anchors=0).go_on(10, cut)) == [("line 0", "down")]
+
+
+def test_without_anchors_another_line_proves_it() -> None:
+    """It answers what was asked meanwhile."""
+    assert states(healthy(lines=3, anchors=0).go_on(10, cut, well, well)) == [("line 0", "down")]
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_without_anchors_all_lines_at_once_are_our_own_fault(part: int) -> None:
+    """Isolated; and back after a few heartbeats with answers."""
+    place = healthy(lines=3, anchors=0)
+    place.go_on(part / 10, *[well] * 3)
+    during = place.go_on(30, cut, cut, cut)
+    after = place.go_on(30, well, well, well)
+
+    assert ("vantage", "no_anchor") in states(during)
+    assert [what for what in states(during + after) if what[1] == "down"] == []
+    assert ("vantage", "live") in states(after)
+    assert place.said == ["up"] * 3
+
+
+def test_without_lines_nothing_is_wrong() -> None:
+    """A vantage that has nothing to do."""
+    health = Health([], 0, patience_s([]), 0)
+
+    assert (health.beat(0.0, 100 * SECOND), health.state) == (False, "live")
+
+
+# --- The loop. ---
+
+
+def test_a_loop_that_was_late_once_says_down_a_heartbeat_later() -> None:
+    """Nothing is isolated for it."""
+    anchor = Track("icmp 192.0.2.9", FIBRE, 0)
+    health = Health([anchor], 1, 2.0, 0)
+    anchor.sent(0, SECOND)
+    anchor.replied(0, MILLI, SECOND + MILLI)
+    shown = []
+    for beat, lag_s in enumerate((0.9, 1.0, 0.0), start=2):
+        shown.append((health.beat(lag_s, beat * SECOND), health.may_say_down(0, beat * SECOND)))
+
+    assert shown == [(False, True), (False, False), (False, True)]
+
+
+def test_a_loop_that_is_late_all_the_time_is_isolated() -> None:
+    """And back after as many heartbeats without."""
+    health = Health([], 1, 2.0, 0)
+    lags = [2.0] * CALM_BEATS + [0.0] * (CALM_BEATS - 1) + [2.0] + [0.0] * CALM_BEATS
+    changes = [
+        (beat, health.state, health.reason) for beat, lag_s in enumerate(lags) if health.beat(lag_s, beat * SECOND)
+    ]
+
+    assert changes == [(2, "isolated", "late"), (8, "live", "")]
+
+
+def test_patience_is_that_of_the_slowest_line() -> None:
+    """An interval, and its time to fall."""
+    assert patience_s([FIBRE, BUILT_IN["geo"]]) == 5 + 3 + 1 + 2
