@@ -137,7 +137,7 @@ def decode_question(data: bytes | memoryview, key: bytes | None = None) -> Quest
 def _is_answer(data: bytes | memoryview, question: Question, offset: int) -> bool:
     """Whether a receive timestamp stands where a question has zeros, or padding of TWAMP Light: soon before the other timestamp."""
     received_s = int.from_bytes(data[offset : offset + 4], "big")
-    return 0 <= (question.timestamp >> 32) - received_s < _ANSWERED_WITHIN_S
+    return received_s != 0 and 0 <= (question.timestamp >> 32) - received_s < _ANSWERED_WITHIN_S
 
 
 def decode_answer(data: bytes | memoryview, key: bytes | None = None) -> Answer:
@@ -209,7 +209,7 @@ def timestamp_of(unix_ns: int, style: Format = "ntp") -> int:
 def unix_ns_of(timestamp: int, error_estimate: int = 0) -> int:
     """Nanoseconds since 1970 UTC of a timestamp; what `timestamp_of` made comes back exactly.
 
-    NTP's seconds begin again in 2036: those below 2^31 are of the new era (RFC 4330 section 3), those of PTP are good up to 2106.
+    NTP's seconds begin again in 2036: those below 2^31 are of the new era (RFC 4330 section 3), up to 2104; PTP's last up to 2106.
 
     Args:
         timestamp: 64 bits, by anybody: the nanoseconds of PTP may be more than a second, and are added as they are.
