@@ -28,6 +28,12 @@ POSTURE = {
     2: ("災害 / disaster", RED),
     3: ("復旧中 / recovering", "blue"),
 }
+LINE = {
+    0: ("正常 / up", GREEN),
+    1: ("品質低下 / degraded", YELLOW),
+    2: ("断線 / down", RED),
+    3: ("不明 / unknown", "blue"),
+}
 
 OF = 'instance=~"$instance"'
 """Of the netmons that are chosen above the board."""
@@ -228,6 +234,33 @@ ALARMS = [
     graph("書き込み / Writes", "Transactions that wrote alarms, and commands of operators, a second.", (f"sum(rate(netmon_alarm_flushes_total{{{OF}}}[1m]))", "書き込み flushes"), (f"sum(rate(netmon_alarm_commands_total{{{OF}}}[1m]))", "操作 commands"), unit="cps"),
 ]  # fmt: skip
 
+LINES = [
+    stat("断線 / Down", "Lines that are down, as the prober judges.", ('sum(state:netmon_lines:sum{state="down"})', ""), steps=BAD_FROM_1),
+    stat("品質低下 / Degraded", "Lines with loss, long round trips, one direction, or vantages that disagree.", ('sum(state:netmon_lines:sum{state="degraded"})', ""), steps=[(None, GREEN), (1, YELLOW)]),
+    stat("不明 / Unknown", "Lines of which nobody knows how they are: no live vantage asks over them.", ('sum(state:netmon_lines:sum{state="unknown"})', ""), steps=[(None, GREEN), (1, YELLOW)]),
+    stat("正常 / Up", "Lines that are well.", ('sum(state:netmon_lines:sum{state="up"})', "")),
+    stat("判定 / Judging", "Whether the process that judges the lines runs and reaches Redis.", (f"max(netmon_verdict_up{{{OF}}})", ""), words=UP),
+    stat("止まった試験 / Not asked", "Lines that were not asked when it was their turn.", (f"sum(netmon_probe_stuck{{{OF}}})", ""), steps=BAD_FROM_1),
+    panel("state-timeline", "回線の状態 / Lines", "The forty that are worst at each moment. `netmon lines` has all, with the evidence.", ("topk(40, line:netmon_line_state:code)", "{{line}}"), words=LINE, width=24, height=12),
+    row("品質 / Quality"),
+    graph("往復時間 50% / Round trip, half", "Half of the answers came within this time; the twenty slowest lines.", ("topk(20, line:netmon_probe_round_trip_seconds:p50_5m)", "{{line}} {{vantage}}"), unit="s"),
+    graph("往復時間 99% / Round trip, 99 of 100", "99 of 100 answers came within this time; the twenty slowest lines.", ("topk(20, line:netmon_probe_round_trip_seconds:p99_5m)", "{{line}} {{vantage}}"), unit="s"),
+    graph("損失 / Loss", "Share of the last window's probes, by the best probe of each line.", ("topk(20, max by (line) (netmon_line_loss_ratio))", "{{line}}"), unit="percentunit"),
+    graph("揺らぎ / Variation", "Mean difference of the delays of neighbouring probes (RFC 3393).", ("topk(20, max by (line) (netmon_line_ipdv_seconds))", "{{line}}"), unit="s"),
+    graph("今月の稼働率 / Availability this month", "By ITU-T Y.1540, of the minutes that could be judged; the twenty worst. `netmon lines report` has whole months.", ("bottomk(20, max by (line) (netmon_line_availability_ratio))", "{{line}}"), unit="percentunit"),
+    graph("停止していた時間 / Down of the last hour", "Share of the last hour in which a line was down: how fast its month burns.", ("topk(20, line:netmon_line_state:down1h) > 0", "{{line}}"), unit="percentunit"),
+    graph("変化 / Changes", "How often lines came to a state, in an hour.", ("sum by (state) (increase(netmon_line_changes_total[1h]))", "{{state}}")),
+    row("観測点 / Vantages"),
+    graph("孤立・無応答 / Cut off or silent", "1 while a vantage is cut off itself, or says nothing: its votes do not count.", ("max by (vantage) (netmon_vantage_isolated)", "孤立 isolated {{vantage}}"), ("max by (vantage) (netmon_vantage_silent)", "無応答 silent {{vantage}}")),
+    graph("最後の報告から / Since it last spoke", "Every vantage speaks each second.", ("max by (vantage) (netmon_vantage_age_seconds)", "{{vantage}}"), unit="s"),
+    graph("基準点 / Anchors", "What a vantage asks to know that it is not cut off itself, and how many of that answer.", (f"netmon_probe_anchors{{{OF}}}", "基準点 anchors {{vantage}}"), (f"netmon_probe_anchors_answering{{{OF}}}", "応答 answering {{vantage}}")),
+    row("試験 / Probing"),
+    graph("送信と応答 / Sent and answered", "Probes a second, and answers to them.", (f"sum by (vantage) (rate(netmon_probe_departed_total{{{OF}}}[1m]))", "送信 sent {{vantage}}"), (f"sum by (vantage) (rate(netmon_probe_replies_total{{{OF}}}[1m]))", "応答 answered {{vantage}}"), unit="cps"),
+    graph("回線を通らない試験 / Not by their lines", "Probes that could not leave by their line, and answers that came in by another one. Should be 0.", (f"sum by (vantage) (increase(netmon_probe_local_errors_total{{{OF}}}[5m]))", "送信不可 local errors {{vantage}}"), (f"sum by (vantage) (increase(netmon_probe_wrong_interface_total{{{OF}}}[5m]))", "別の回線 wrong interface {{vantage}}")),
+    graph("遅れ / Lag", "How late the prober itself was, and how long a vote takes to become a verdict.", (f"max by (vantage) (netmon_probe_loop_lag_seconds{{{OF}}})", "試験 prober {{vantage}}"), (f"max(netmon_verdict_lag_seconds{{{OF}}})", "判定 verdict"), unit="s"),
+    graph("報告の新しさ / Age of reports", "Written each second, of many lines less often; older than 15 s, nothing of them is shown.", (f"netmon_probe_report_age_seconds{{{OF}}}", "試験 probe {{instance}}"), (f"netmon_verdict_report_age_seconds{{{OF}}}", "判定 verdict {{instance}}"), unit="s"),
+]  # fmt: skip
+
 SELF = [
     stat("netmon", "Which netmon runs where.", (f"netmon_build_info{{{OF}}}", "{{instance}} {{version}}"), width=6),
     stat("警報処理 / Alarm worker", "Whether it reports and reaches Redis.", (f"min(netmon_alarm_worker_up{{{OF}}})", ""), words=UP),
@@ -253,6 +286,7 @@ SELF = [
 BOARDS = [
     board("netmon-ingest", "netmon 受信と損失 / Ingest and loss", "What arrives, where it is, and proof that none is lost.", INGEST),
     board("netmon-alarms", "netmon 回線・警報・災害 / Lines, alarms, posture", "What a person has to know, and where.", ALARMS),
+    board("netmon-lines", "netmon 回線の状態と品質 / Lines", "Which lines are down or bad, and who says so.", LINES),
     board("netmon-self", "netmon 外部連携と自身 / Northbound and self", "Whether others are told, and how netmon itself is.", SELF),
 ]  # fmt: skip
 
