@@ -107,9 +107,11 @@ def grade(quality: Quality, phase: Phase, profile: Profile) -> Input | None:
 
 def _is_failing(quality: Quality, phase: Phase, profile: Profile) -> bool:
     """Loss calls for `down`. A cut that is over does not: it has been told."""
+    recent_loss = quality.recent_loss if quality.recent_sent >= SAMPLES_MIN else 0.0
     if phase == "failing":
-        return quality.loss > profile.loss_down_clear or quality.answers_in_row < profile.rise
-    return quality.recent_sent >= SAMPLES_MIN and quality.recent_loss > profile.loss_down
+        # What raised it has to pass, too, even if the window still shows how good it was before.
+        return max(quality.loss, recent_loss) > profile.loss_down_clear or quality.answers_in_row < profile.rise
+    return recent_loss > profile.loss_down
 
 
 def _is_lossy(quality: Quality, phase: Phase, profile: Profile) -> bool:

@@ -63,7 +63,7 @@ class Track:
 
     __slots__ = (
         "_answers", "_back_seq", "_baseline_ns", "_buckets", "_detail", "_detail_ns", "_errors", "_judge_ns", "_median_ns",
-        "_newest_failed", "_patience_ns", "_phase", "_profile", "_round_trips_ns", "_sum_ns", "_window", "first_miss_ns",
+        "_newest_failed", "_patience_ns", "_phase", "_profile", "_round_trips_ns", "_row_seq", "_sum_ns", "_window", "first_miss_ns",
         "label", "last_miss_ns", "misses", "reason", "since_ns", "state", "unasked", "undecided",
     )  # fmt: skip
 
@@ -90,6 +90,8 @@ class Track:
         """In a row, since the last miss."""
         self._errors = 0
         """Local errors in a row."""
+        self._row_seq = 0
+        """The present row of misses, or the last one, began here."""
         self._back_seq = -1
         """Probes after this one are those since it came back from a cut."""
         self._newest_failed = False
@@ -239,7 +241,7 @@ class Track:
         if self.misses:
             self.misses, self.first_miss_ns, self.last_miss_ns = self._window.row()
         if self._answers == 1 and self._phase in _AWAY:
-            self._back_seq = seq - 1
+            self._back_seq = self._back_after(seq)
         if self._answers < self._profile.rise:
             return self._step("answered", now_ns)
         was = self._outward()
@@ -247,6 +249,17 @@ class Track:
         if self._phase not in _AWAY:
             self._judge(now_ns)
         return was != self._outward()
+
+    def _back_after(self, seq: int) -> int:
+        """After which probe the line counts as back, with this answer: the row of misses has been told.
+
+        Unless probes got lost one by one before it as well: then the row was chance, and belongs to a brownout that is not over.
+        """
+        if self._phase == "fallen":
+            since = max(self._row_seq - SAMPLES_MIN - 1, self._back_seq)
+            if self._window.tally_between(since, self._row_seq).loss > self._profile.loss_down_clear:
+                return since
+        return seq - 1
 
     def _missed(self, seq: int, status: int, detail: str, now_ns: int) -> bool:
         """A miss; it counts in the row only if nothing that was sent after it has been answered."""
@@ -258,6 +271,8 @@ class Track:
         if seq < self._window.answered:
             return False
         sent_ns = self._window.sent_ns(seq)
+        if not self.misses:
+            self._row_seq = self._window.answered + 1
         self.misses += 1
         self.first_miss_ns = min(self.first_miss_ns or sent_ns, sent_ns)
         self.last_miss_ns = max(self.last_miss_ns, sent_ns)

@@ -197,6 +197,11 @@ class Window:
         first = max(seq + 1, self._oldest, self.newest - self._slots + 1)
         return _tally(self._run(first))
 
+    def tally_between(self, after: int, before: int) -> Tally:
+        """What was decided of the probes after the one and before the other."""
+        first = max(after + 1, self._oldest, self.newest - self._slots + 1)
+        return _tally(bytearray(self._status[seq % self._slots] for seq in range(first, before)))
+
     def row(self) -> tuple[int, int, int]:
         """Losses and failures since the newest probe that was answered, and when the first and the last of them were sent (0: none)."""
         first = max(self.answered + 1, self._oldest, self.newest - self._slots + 1)
