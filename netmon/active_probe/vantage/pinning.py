@@ -282,9 +282,9 @@ def _enter(netns: str) -> None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise PinError(
-            error.errno, f"pin to netns {netns}: {path}: {error.strerror}; `ip netns list` shows which there are"
-        ) from None
+        denied = isinstance(error, PermissionError)
+        cure = "it is another user's process" if denied else "`ip netns list` shows which there are"
+        raise PinError(error.errno, f"pin to netns {netns}: {path}: {error.strerror}; {cure}") from None
     try:
         # os.setns is there from Python 3.12 on.
         if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) == 0:
