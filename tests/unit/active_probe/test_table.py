@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from netmon.active_probe.measure.table import (
     grade,
 )
 
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "probing.md"
 FIBRE = BUILT_IN["fibre"]
 AWAY = ("new", "fallen", "mute", "astray")
 """Phases in which nothing is known to work."""
@@ -136,3 +139,15 @@ def test_a_grade_that_was_given_is_given_again(
         states.append(TABLE[states[-1], given_] if given_ else states[-1])
 
     assert states[-1] == states[-2] == states[-3]
+
+
+def test_the_document_has_the_table() -> None:
+    """As it is."""
+    section = DOCUMENT.read_text().split("\n## How a line is judged\n")[1].split("\n## ")[0]
+    written = {
+        (phase, given_): after
+        for phase, row in re.findall(r"^\| `(\w+)` \|((?: \w+ \|){10})$", section, re.MULTILINE)
+        for given_, after in zip(INPUTS, re.findall(r"\w+", row), strict=True)
+    }
+
+    assert written == TABLE
