@@ -25,7 +25,7 @@ from netmon.cli.common import (
     numbered,
     redis_url,
 )
-from netmon.config import EMBEDDED, Config
+from netmon.config import EMBEDDED, Config, probe
 from netmon.config.alarm_service import alarm_settings
 from netmon.errors import ConfigError
 from netmon.log import log, set_up
@@ -104,6 +104,8 @@ def _banner(supervisor: Supervisor, path: Path) -> None:
     port = supervisor.lanes[0].bound.sock.getsockname()[1]
     console.print(f"  try        {_try_line(port)}", markup=False)
     console.print(f"  watch      {_own_command()} traps --follow{_config_option(path)}", markup=False)
+    if probe.is_asked(config):
+        console.print(f"  lines      {_own_command()} lines{_config_option(path)}", markup=False)
 
 
 def _own_command() -> str:

@@ -26,6 +26,9 @@ _PLACES: Final[dict[str, tuple[str, ...]]] = {
     "mib": ("mib",),
     "alarms": ("alarms",),
     "posture": ("posture",),
+    "lines": ("lines",),
+    "probe": ("probe",),
+    "probing": ("probe-agent", "reflector", "rehearse"),
     "inventory": ("inventory",),
     "rules": ("rules",),
 }

@@ -13,14 +13,14 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 from netmon import model, sockets
 from netmon.config import checked
 from netmon.config import source as config_source
 from netmon.config.kinds import MIB, lines_of
-from netmon.config.settings import EMBEDDED, PEERS_MAX, AllowRule, Config, Peer
+from netmon.config.settings import EMBEDDED, PEERS_MAX, AllowRule, Config, Log, Peer, Redis
 from netmon.config.snmpv3 import User, weaknesses
 from netmon.config.source import Mistake, Source, dotted
 from netmon.errors import ConfigError
@@ -130,7 +130,17 @@ def lane_settings(config: Config, *, redis_url: str, engine: model.Engine | None
     ]
 
 
-def redis_settings(config: Config, *, redis_url: str) -> model.RedisSettings:
+class _WithRedis(Protocol):
+    @property
+    def redis(self) -> Redis: ...
+
+
+class _WithLog(Protocol):
+    @property
+    def log(self) -> Log: ...
+
+
+def redis_settings(config: _WithRedis, *, redis_url: str) -> model.RedisSettings:
     """How a process reaches the buffer at `redis_url`, with the password read from its file.
 
     Raises:
@@ -182,7 +192,7 @@ def embedded_memory_bytes_max(config: Config) -> int:
     return lanes * config.redis.stream_memory_bytes_max * 5 // 4 + 64 * MIB + alarms * _ALARM_BYTES
 
 
-def log_format(config: Config) -> Literal["console", "json"]:
+def log_format(config: _WithLog) -> Literal["console", "json"]:
     """The format of this process's log and its children's; `auto` looks at standard error."""
     if config.log.format != "auto":
         return config.log.format

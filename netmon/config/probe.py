@@ -216,6 +216,18 @@ def _rehearsing(config: Config, region: Inventory, redis_url: str) -> VantageSet
 # --- Who asks what. ---
 
 
+def is_asked(config: Config) -> bool:
+    """Whether any line is asked, from wherever; not of a region that cannot be read."""
+    section, file = config.probe, config.region.file
+    if not section.enabled or file is None:
+        return False
+    try:
+        lines = schema.read(file).lines
+    except ConfigError:
+        return False
+    return any(section.rehearsal or line.probes for line in lines)
+
+
 def unknown_vantage(region: Inventory, vantage_id: str) -> str | None:
     """What is wrong with an ID of a vantage; None when the region has it, or names no vantages at all."""
     known = [*(vantage.id for vantage in region.vantages), *(gateway.id for gateway in region.gateways)]

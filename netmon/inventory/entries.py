@@ -143,8 +143,8 @@ def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
-def _duration(value: Any) -> float:
-    """Seconds, from a number of them or `500ms`, `2s`, `1m`."""
+def duration(value: Any) -> float:
+    """Seconds, from a number of them or `500ms`, `2s`, `1m`. Raises ValueError."""
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
@@ -187,7 +187,7 @@ Sectors = Annotated[
 ]
 Geometry = Annotated[tuple[Annotated[Point, BeforeValidator(_point)], ...], Field(max_length=_POINTS_MAX)]
 SourceAddress = Annotated[str, BeforeValidator(_source_address)]
-Duration = Annotated[float, BeforeValidator(_duration)]
+Duration = Annotated[float, BeforeValidator(duration)]
 Share = Annotated[float, BeforeValidator(_share)]
 Factor = Annotated[float, BeforeValidator(_factor)]
 
