@@ -237,12 +237,10 @@ class Vantage:
     # -- the report
 
     async def _report_again(self) -> None:
-        pause_s = REPORT_S
         while True:
-            await asyncio.sleep(pause_s)
             body = encode(self._report(), self._votes.bodies())
             await asyncio.to_thread(self._write, body)
-            pause_s = min(max(REPORT_S, len(body) / BYTES_PER_S), REPORT_MAX_S)
+            await asyncio.sleep(min(max(REPORT_S, len(body) / BYTES_PER_S), REPORT_MAX_S))
 
     def _report(self) -> ProbeReport:
         now_ns, counts, telling = self._clock.now_ns(), self._engine.counts, self._writer.telling
@@ -259,7 +257,7 @@ class Vantage:
             health=self._health_now(),
             redis_reachable=telling.reachable,
             counts=counts,
-            anchors=tuple(self._votes.target_report(anchor, anchor.track.reading(now_ns)) for anchor in self._anchors),
+            anchors=tuple(self._votes.target_report(anchor, anchor.reading(now_ns)) for anchor in self._anchors),
         )
 
     def _write(self, body: bytes) -> None:
