@@ -38,6 +38,8 @@ HEARD: Final = "{netmon:lines}:heard"
 """Hash: line ID to JSON of `[unix_ns, what]`: what last arrived over a line by itself; by whoever hears it."""
 META: Final = "{netmon:lines}:meta"
 """Hash: whose turn it is to judge, and what was last said of each vantage."""
+OUTBOX: Final = "{netmon:lines}:outbox"
+"""Stream: in a Redis Cluster, changes on their way to CHANGES; nobody reads it but the verdict process."""
 LEASE: Final = "{netmon:lines}:lease"
 """String: the verdict process that judges, for as long as it says so."""
 

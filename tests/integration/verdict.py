@@ -1,6 +1,6 @@
 """The verdict process on a real Valkey, and vantages that say what a test has them say.
 
-with Verdict(tmp_path, server, lines=2, vantages=("v1", "v2")) as verdict, Place(server, "v1") as first, ...:
+with Verdict(tmp_path, server, lines=2, vantages=("v1", "v2")) as verdict, Place(server.client(), "v1", ["l0"]) as first, ...:
     first.say("l0", "down")
 """
 
@@ -44,12 +44,12 @@ REFRESH_S = 1.0
 class Place:
     """A vantage: heartbeats, and votes that are told again, in a thread. As a context manager it lives, and falls silent."""
 
-    def __init__(self, server: Valkey, name: str, lines: Sequence[str]) -> None:
-        """All lines are up."""
+    def __init__(self, client: Any, name: str, lines: Sequence[str]) -> None:
+        """All lines are up. The client is closed at the end."""
         self.name = name
         self.state: VantageState = "live"
         self.reason = ""
-        self._client = server.client()
+        self._client = client
         self._votes = {line_id: self._vote(line_id, "up", "", 0) for line_id in lines}
         self._started = time.time_ns()
         self._beat = 0

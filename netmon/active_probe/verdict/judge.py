@@ -155,7 +155,7 @@ class Judge:
         self._not_up = {line.id for line in self._lines.values() if line.verdict.state != "up"}
         self._dirty: dict[str, None] = dict.fromkeys(self._lines)
         self._told: list[Told] = []
-        self._touched: dict[str, None] = {}
+        self._touched: dict[str, None] = dict.fromkeys(self._new)
         self._gone = sorted(known.keys() - self._lines.keys())
         self._round: list[str] = []
         for line_id in self._gone:

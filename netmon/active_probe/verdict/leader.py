@@ -80,7 +80,7 @@ class Leader:
                 self._line_ids.setdefault(name, []).append(line.line_id)
         meta = writer.load_meta()
         self._months = self._load_months(meta)
-        stored = list(self._readable(_status, writer.load_lines()))
+        stored, rubbish = self._load_lines()
         now_mono_ns, now_unix_ns = time.monotonic_ns(), time.time_ns()
         if judge is None:
             self.judge = self._begin(meta, stored, now_mono_ns, now_unix_ns)
@@ -88,6 +88,8 @@ class Leader:
             self.judge = judge
             judge.forgive(now_mono_ns)
             judge.reconcile(stored, now_unix_ns)
+        if rubbish:
+            writer.flush(LineFlush(gone=rubbish))
         self._reload()
         self._passed_ns = self._visit_due = self._heard_due = now_mono_ns
         self._lease_due = now_mono_ns + int(settings.lease_s * 1e9) // _LEASE_SHARE
@@ -130,6 +132,17 @@ class Leader:
             accounts = self._readable(_month, self._writer.load_month(month))
             months += [account for account in accounts if account.month == month]
         return Judge(self._settings, stored, said, months, mono_ns=mono_ns, unix_ns=unix_ns)
+
+    def _load_lines(self) -> tuple[list[LineStatus], list[bytes]]:
+        """What was last written of each line; and the fields of which nobody can tell what they are."""
+        stored, rubbish = [], []
+        for name, body in self._writer.load_lines():
+            status = next(self._readable(_status, [body]), None)
+            if status is not None and status.line_id.encode(errors="replace") == name:
+                stored.append(status)
+            else:
+                rubbish.append(name)
+        return stored, rubbish
 
     def _load_months(self, meta: dict[str, bytes]) -> list[str]:
         found = self._readable(_months, [meta[_MONTHS_FIELD]] if _MONTHS_FIELD in meta else [])
@@ -230,8 +243,6 @@ class Leader:
         self._writer.flush(
             LineFlush(statuses=statuses, gone=gone, told=told, months=months, meta=meta, months_dropped=dropped)
         )
-        # What the socket has not taken by now would wait as long as we wait for news.
-        self._writer.settle()
         self._counts.flushes += 1
         self._counts.changes = dict(self.judge.changes)
         self._counts.foreign = self.judge.foreign
