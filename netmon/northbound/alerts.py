@@ -23,8 +23,8 @@ TEXT_LETTERS_MAX: Final = 2_000
 LABEL_LETTERS_MAX: Final = 500
 
 _WORDS: Final = {
-    "ja": {"place": "場所", "caused": "これが原因とみられる警報", "severity": "重大度", "flapping": "発生と回復を繰り返しています"},
-    "en": {"place": "Place", "caused": "Alarms that this one explains", "severity": "Severity", "flapping": "It comes and goes"},
+    "ja": {"place": "場所", "caused": "これが原因とみられる警報", "severity": "重大度", "flapping": "発生と回復を繰り返しています", "evidence": "根拠"},
+    "en": {"place": "Place", "caused": "Alarms that this one explains", "severity": "Severity", "flapping": "It comes and goes", "evidence": "Evidence"},
 }  # fmt: skip
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -107,6 +107,7 @@ class Writer:
             f"{words['severity']}: {alarm.severity}",
             f"{words['caused']}: {alarm.caused}" if alarm.caused else "",
             words["flapping"] if alarm.flapping else "",
+            f"{words['evidence']}: {' '.join(alarm.evidence)}" if alarm.evidence.key else "",
         ]
         found = {"summary": text or alarm.alarm_type, "description": "\n".join(line for line in lines if line)}
         if self._runbook_url is not None:

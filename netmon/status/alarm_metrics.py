@@ -68,6 +68,7 @@ _REPORT: Final = (
         lambda x: [((kind,), x.counts.changes.get(kind, 0)) for kind in get_args(ChangeKind)], ("kind",), leader=False,
     ),
     _one("netmon_alarm_commands_total", "counter", "Commands of operators, done or refused.", lambda x: x.counts.commands, leader=False),
+    _one("netmon_alarm_line_changes_total", "counter", "What the prober said of lines and vantages.", lambda x: x.counts.line_changes, leader=False),
     _one("netmon_alarm_flushes_total", "counter", "Transactions by which alarms were written.", lambda x: x.counts.flushes, leader=False),
     _one("netmon_alarm_refused_total", "counter", "Alarms that had no room in the list.", lambda x: x.refused),
     _OfReport(

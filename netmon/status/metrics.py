@@ -1,7 +1,7 @@
 """Every metric of netmon, declared once: name, type, help, labels and where its value comes from.
 
-Names are `netmon_<area>_<what>_<base unit>[_total]`. Labels are bounded by the configuration and by closed sets of
-reasons; no address, OID or community is ever a label. docs and tests read `DECLARED`.
+Names are `netmon_<area>_<what>_<base unit>[_total]`. Labels are bounded by the configuration, by the
+region and by closed sets of reasons; no sender's address, OID or community is ever a label. docs and tests read `DECLARED`.
 """
 
 from __future__ import annotations
