@@ -58,6 +58,9 @@ class TargetReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Median round trip when it was well."""
     ipdv_s: float | None = None
     """Mean absolute difference of one-way or round-trip delays of neighbours (RFC 3393)."""
+    ipdv_forward_s: float | None = None
+    """The same towards the far end alone, of the newest answers; only STAMP tells."""
+    ipdv_backward_s: float | None = None
     lost_forward: int | None = None
     """Towards the far end; only STAMP tells, and counts only what is decided."""
     lost_backward: int | None = None

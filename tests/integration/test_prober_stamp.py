@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.active_probe.probers.base import PacketProber, Reply
 from netmon.active_probe.probers.stamp import StampChannel, open_channel
 from netmon.active_probe.rehearsed import Fault, Faults, RehearsalSettings, anchor_of, probe_of
@@ -37,6 +38,8 @@ from netmon.active_probe.stamp.packet import (
     unix_ns_of,
 )
 from netmon.active_probe.stamp.reflector import Reflector, ReflectorSettings, RefusedError, way_back
+from netmon.active_probe.vantage.channel import Channel
+from netmon.active_probe.vantage.target import Target
 from netmon.errors import ConfigError
 from netmon.inventory.probes import Pin, StampProbe
 
@@ -115,6 +118,47 @@ def test_sequence_numbers_go_round() -> None:
     """32 bits are used up after 136 years of a probe a second, or in a test."""
     with reflecting() as reflector, closing(channel_to(reflector.listening[0])) as channel:
         assert [reply.seq for reply in ask(channel, 0xFFFF_FFFF, 0)] == [0xFFFF_FFFF, 0]
+
+
+def test_the_variation_of_each_direction_is_known_after_two_answers() -> None:
+    """A far end that takes longer to be reached the second time, by its own clock, which is an hour ahead."""
+    hour_ns = 3_600_000_000_000
+    with far_end() as (channel, first, answer, sock):
+
+        def reached_after(question: Question, delay_ms: int) -> Answer:
+            stamp = timestamp_of(unix_ns_of(question.timestamp) + hour_ns + delay_ms * 1_000_000)
+            return msgspec.structs.replace(answer_to(question), receive_timestamp=stamp, timestamp=stamp)
+
+        answer(reached_after(first, 10))
+        replies_of(channel, 1)
+        before = channel.variation(0)
+        channel.send(0, 6, time.time_ns())
+        answer(reached_after(decode_question(sock.recv(OCTETS_MAX)), 14))
+        replies_of(channel, 1)
+        after = channel.variation(0)
+
+    assert before is None
+    assert after is not None
+    assert after[0] == pytest.approx(0.004, abs=1e-6)
+
+
+def test_a_reading_shows_the_variation_of_each_direction() -> None:
+    """Beside what the track knows of round trips."""
+    with reflecting() as reflector, closing(select.epoll()) as poll:
+        probe = probe_at(reflector.listening[0])
+        target = Target("fibre", "stamp", probe, BUILT_IN["fast"], standby=False, started_ns=0)
+        before = target.reading(1)
+        target.channel = Channel([probe], {}, poll)
+        with closing(target.channel) as channel:
+            for seq in range(2):
+                channel.send(0, seq, 1, time.time_ns())
+                poll.poll(LIMIT_S)
+                channel.receive(1)
+            after = target.reading(1)
+
+    assert (before.ipdv_forward_s, before.ipdv_backward_s) == (None, None)
+    assert (after.ipdv_forward_s or 0) + (after.ipdv_backward_s or 0) > 0
+    assert msgspec.structs.replace(after, ipdv_forward_s=None, ipdv_backward_s=None) == before
 
 
 def test_a_stateless_reflector_is_recognised() -> None:

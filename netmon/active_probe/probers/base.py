@@ -79,6 +79,9 @@ class PacketProber(Protocol):
             OSError: The socket is of no use any more (ENETDOWN and the like); the engine opens another.
         """
 
+    def variation(self, target: int) -> tuple[float, float] | None:
+        """Variation of delay on the way there and on the way back, in seconds; None: it cannot be told (yet)."""
+
     def close(self) -> None:
         """Closes the socket."""
 

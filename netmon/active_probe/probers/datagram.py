@@ -66,6 +66,10 @@ class DatagramChannel(ABC):
                 replies.append(reply)
         return replies
 
+    def variation(self, target: int) -> tuple[float, float] | None:  # noqa: ARG002 - of those that can tell
+        """See `PacketProber`: what only echoes cannot tell the directions apart."""
+        return None
+
     @abstractmethod
     def _reply(self, octets: int, messages: arrival.ControlMessages, sender: SockAddr) -> Reply | None:
         """What the first `octets` of the buffer answer; None: nothing of ours."""

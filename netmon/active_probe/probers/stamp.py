@@ -28,7 +28,9 @@ from netmon.active_probe.stamp.packet import (
     key_of,
     signed,
     timestamp_of,
+    unix_ns_of,
 )
+from netmon.active_probe.stamp.variation import Variation
 from netmon.active_probe.vantage.pinning import SockAddr, family_of, make_socket, sockaddr_of
 from netmon.errors import ConfigError
 from netmon.inventory.probes import Pin, StampProbe
@@ -42,7 +44,7 @@ _START_MIN: Final = 1 << 16
 class _Target:
     """One reflector."""
 
-    __slots__ = ("index", "key", "newest", "sockaddr", "ssid", "start")
+    __slots__ = ("index", "key", "newest", "sockaddr", "ssid", "start", "variation")
 
     def __init__(self, index: int, ssid: int, sockaddr: SockAddr, key: bytes | None) -> None:
         self.index = index
@@ -52,6 +54,7 @@ class _Target:
         self.start = _START_MIN + randomness.randbelow(SEQ_MASK - 2 * _START_MIN)
         self.newest: int | None = None
         """Sequence number on the wire that was sent last."""
+        self.variation = Variation()
 
 
 def open_channel(pin: Pin, probes: Sequence[PacketProbe], secrets: Mapping[str, str], /) -> StampChannel:
@@ -114,6 +117,11 @@ class StampChannel(DatagramChannel):
         to.newest = sequence
         self._sock.sendto(packet, to.sockaddr)
 
+    def variation(self, target: int) -> tuple[float, float] | None:
+        """See `PacketProber`."""
+        of = self._targets[target].variation
+        return (of.forward_s, of.backward_s) if of.known else None
+
     def _reply(self, octets: int, messages: arrival.ControlMessages, sender: SockAddr) -> Reply | None:
         target = self._by_sockaddr.get(sender)
         if target is None or target.newest is None:
@@ -121,18 +129,24 @@ class StampChannel(DatagramChannel):
         if target.key is None:
             if octets < OCTETS:
                 return None
-            counted, _, _, ssid, _, sequence, _, _, _ = ANSWER.unpack_from(self._buffer)
+            counted, answered, estimate, ssid, arrived, sequence, asked, _, _ = ANSWER.unpack_from(self._buffer)
         else:
             if octets < AUTHENTICATED_OCTETS or not is_authentic(self._view, target.key):
                 return None
-            counted, _, _, ssid, _, sequence, _, _, _ = SIGNED_ANSWER.unpack_from(self._buffer)
+            counted, answered, estimate, ssid, arrived, sequence, asked, _, _ = SIGNED_ANSWER.unpack_from(self._buffer)
         # A reflector that does not know RFC 8972 leaves the SSID 0.
         if (ssid and ssid != target.ssid) or not is_recent(sequence, target.newest):
             return None
+        received_unix_ns = arrival.received_unix_ns(messages)
+        target.variation.note(
+            sequence,
+            unix_ns_of(arrived, estimate) - unix_ns_of(asked),
+            received_unix_ns - unix_ns_of(answered, estimate),
+        )
         return Reply(
             target.index,
             (sequence - target.start) & SEQ_MASK,
-            arrival.received_unix_ns(messages),
+            received_unix_ns,
             None if counted == sequence else counted,
             self._wrong_interface(messages),
         )

@@ -121,6 +121,10 @@ class Channel:
             self._drop(error, now_ns)
             return ()
 
+    def variation(self, index: int) -> tuple[float, float] | None:
+        """Variation of delay on the way there and on the way back; None: it cannot be told (yet)."""
+        return self._prober.variation(index) if self._prober else None
+
     def close(self) -> None:
         """Closes its socket."""
         if self._prober is not None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from netmon.active_probe.measure.track import Track
+from netmon.active_probe.model import TargetReading
 from netmon.active_probe.probers.base import SEQ_MASK, ServiceProber
 from netmon.active_probe.settings import VantageSettings
 from netmon.active_probe.vantage.channel import Channel
@@ -86,6 +89,14 @@ class Target:
         newest = self.asked - 1
         behind = (newest - wire_seq) & SEQ_MASK
         return newest - behind if behind < _BEHIND_MAX else -1
+
+    def reading(self, now_ns: int) -> TargetReading:
+        """What its track shows, and what its channel knows of the directions."""
+        reading = self.track.reading(now_ns)
+        variation = self.channel.variation(self.index) if self.channel else None
+        if variation is None:
+            return reading
+        return msgspec.structs.replace(reading, ipdv_forward_s=variation[0], ipdv_backward_s=variation[1])
 
 
 def targets_of(settings: VantageSettings, started_ns: int) -> list[Target]:

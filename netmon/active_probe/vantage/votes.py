@@ -133,7 +133,7 @@ class Votes:
 
     def _say(self, line: _Line, now_ns: int, *, urgent: bool) -> None:
         clock = self._clock
-        readings = tuple(track.reading(now_ns) for track in line.tracks)
+        readings = tuple(target.reading(now_ns) for target in line.targets)
         first_miss_ns = line.first_miss_ns()
         vote = Vote(
             line_id=line.line_id,
