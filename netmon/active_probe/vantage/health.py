@@ -13,7 +13,7 @@ from typing import Final
 from netmon.active_probe.measure.profiles import fall_s
 from netmon.active_probe.measure.track import Track
 from netmon.active_probe.model import LineState, Reason, VantageState
-from netmon.inventory.probes import Profile
+from netmon.active_probe.settings import ProbedLine
 
 CALM_BEATS: Final = 3
 """So many heartbeats in a row that were late make it isolated, and so many that were not bring it back."""
@@ -31,9 +31,14 @@ _ANSWERS_APART_NS: Final = 10_000_000
 """Of what lines answered, one in so much time is remembered: 10 s and more."""
 
 
-def patience_s(profiles: Iterable[Profile]) -> float:
-    """Seconds after which all lines of these profiles, if none has answered, are silent together. 0 without lines."""
-    return max((profile.interval_s + fall_s(profile) for profile in profiles), default=0.0)
+def patience_s(lines: Iterable[ProbedLine]) -> float:
+    """Seconds after which these lines, if none of them has answered, are silent together. 0 without lines."""
+    return max((_rest_s(line) + fall_s(line.profile) for line in lines), default=0.0)
+
+
+def _rest_s(line: ProbedLine) -> float:
+    """Longest time between two probes of a line."""
+    return max(line.profile.interval_s, line.profile.standby_interval_s if line.standby else 0.0)
 
 
 class Health:

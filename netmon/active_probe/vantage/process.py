@@ -66,7 +66,7 @@ class Vantage:
         self._health = Health(
             [anchor.track for anchor in self._anchors],
             len(settings.lines),
-            patience_s(line.profile for line in settings.lines),
+            patience_s(settings.lines),
             self._started_ns,
         )
         self._writer = VoteWriter(

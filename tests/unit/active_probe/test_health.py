@@ -9,10 +9,17 @@ import pytest
 from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.active_probe.measure.track import Track
 from netmon.active_probe.model import LineState
+from netmon.active_probe.settings import ProbedLine
 from netmon.active_probe.vantage.health import CALM_BEATS, Health, patience_s
+from netmon.inventory.probes import Profile
 from tests.unit.active_probe.samples import MILLI, SECOND, Asker, Bad, Far, Fate, cut, well
 
 FIBRE = BUILT_IN["fibre"]
+
+
+def probed(profile: Profile, *, standby: bool = False) -> ProbedLine:
+    """A line by its pace."""
+    return ProbedLine(line_id="line", profile=profile, standby=standby, probes=())
 
 
 class Place:
@@ -21,7 +28,7 @@ class Place:
     def __init__(self, lines: int = 2, anchors: int = 2) -> None:
         self.lines = [Asker() for _ in range(lines)]
         self.anchors = [Asker() for _ in range(anchors)]
-        self.health = Health([anchor.track for anchor in self.anchors], lines, patience_s([FIBRE]), 0)
+        self.health = Health([anchor.track for anchor in self.anchors], lines, patience_s([probed(FIBRE)]), 0)
         self.said: list[LineState] = ["unknown"] * lines
         self.told: list[tuple[float, str, str]] = []
         """Changes of votes and of the vantage."""
@@ -291,5 +298,8 @@ def test_a_loop_that_is_late_all_the_time_is_isolated() -> None:
 
 
 def test_patience_is_that_of_the_slowest_line() -> None:
-    """An interval, and its time to fall."""
-    assert patience_s([FIBRE, BUILT_IN["geo"]]) == 5 + 3 + 1 + 2
+    """An interval, and its time to fall; that of a line on standby is long."""
+    lines = [probed(FIBRE), probed(BUILT_IN["geo"])]
+
+    assert patience_s(lines) == 5 + 3 + 1 + 2
+    assert patience_s([*lines, probed(BUILT_IN["5g"], standby=True)]) == 30 + 1 + 0.5 + 1
