@@ -38,7 +38,7 @@ from netmon.active_probe.stamp.packet import (
     unix_ns_of,
 )
 from netmon.active_probe.stamp.reflector import Reflector, ReflectorSettings, RefusedError, way_back
-from netmon.active_probe.vantage.channel import Channel
+from netmon.active_probe.vantage.channel import Channel, Poll
 from netmon.active_probe.vantage.target import Target
 from netmon.errors import ConfigError
 from netmon.inventory.probes import Pin, StampProbe
@@ -144,7 +144,7 @@ def test_the_variation_of_each_direction_is_known_after_two_answers() -> None:
 
 def test_a_reading_shows_the_variation_of_each_direction() -> None:
     """Beside what the track knows of round trips."""
-    with reflecting() as reflector, closing(select.epoll()) as poll:
+    with reflecting() as reflector, closing(Poll()) as poll:
         probe = probe_at(reflector.listening[0])
         target = Target("fibre", "stamp", probe, BUILT_IN["fast"], standby=False, started_ns=0)
         before = target.reading(1)
@@ -152,7 +152,7 @@ def test_a_reading_shows_the_variation_of_each_direction() -> None:
         with closing(target.channel) as channel:
             for seq in range(2):
                 channel.send(0, seq, 1, time.time_ns())
-                poll.poll(LIMIT_S)
+                select.select([poll.fileno()], [], [], LIMIT_S)
                 channel.receive(1)
             after = target.reading(1)
 
