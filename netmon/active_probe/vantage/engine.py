@@ -32,6 +32,9 @@ ROUNDS_MAX: Final = 64
 JUDGED_PER_WAKE: Final = 16
 """Lines that one wake judges: about a millisecond's work."""
 
+STAND_INS_MAX: Final = 4
+"""Lines that are asked as anchors are, where there are none."""
+
 Waiting = tuple[Target, int]
 """A probe: whom it asked, and its number."""
 
@@ -70,13 +73,13 @@ class Engine:
         self.unasked = 0
         self.poll = Poll()
         self._targets = [*targets, *anchors]
-        self._anchors = anchors
+        self._witnesses = anchors or stand_ins(targets)
         self._clock = clock
         self._changed = changed
         self._answered = answered
         self._ask_service = ask_service
         self._work = work
-        self._bundle_max = bundle_max(sum(1 / target.period_s for target in self._targets))
+        self._per_second = sum(1 / target.period_s for target in self._targets)
         self._turns: Wheel[Target] = Wheel()
         self._deadlines: Wheel[Waiting] = Wheel()
         self._extended: Wheel[Waiting] = Wheel()
@@ -85,7 +88,7 @@ class Engine:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._wake_ns = self._bundle_ns = 0
-        self._room = self._bundle_max
+        self._room = 0
         self._lag_ns = 0
         self._is_paced = self._is_awake = False
 
@@ -254,7 +257,8 @@ class Engine:
     def _send(self, now_ns: int) -> bool:
         """Sends what is due, in even bundles; whether some is left for the next."""
         if now_ns - self._bundle_ns >= BUNDLE_NS:
-            self._bundle_ns, self._room = now_ns, self._bundle_max
+            self._room = bundle_max(self._per_second, now_ns - self._bundle_ns)
+            self._bundle_ns = now_ns
         while (bundle := self._turns.take(now_ns)) is not None:
             due_ns, targets = bundle
             for place, target in enumerate(targets):
@@ -341,6 +345,19 @@ class Engine:
 
     def _ask_anchors(self, first_miss_ns: int, now_ns: int) -> None:
         """Only an anchor that was asked after a line's first miss can tell whether the line is to blame."""
-        for anchor in self._anchors:
+        for anchor in self._witnesses:
             if anchor.asked_ns < first_miss_ns:
                 self.hurry(anchor, max(now_ns, anchor.asked_ns + ANCHOR_APART_NS))
+
+
+def stand_ins(targets: Iterable[Target]) -> list[Target]:
+    """Who is asked instead of anchors: lines of both ends, those that are asked most often and those that are asked most rarely.
+
+    The rare ones are asked by other ways, likely, and would not be asked in time; one more of the others, since it may be the first of
+    them that is silent.
+    """
+    one_of_each = {target.line_id: target for target in targets}
+    by_pace = sorted(one_of_each.values(), key=lambda target: (target.period_s, target.key))
+    if len(by_pace) <= STAND_INS_MAX:
+        return by_pace
+    return by_pace[: STAND_INS_MAX // 2] + by_pace[-STAND_INS_MAX // 2 :]

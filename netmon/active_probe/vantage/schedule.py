@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 BUNDLE_NS: Final = 1_000_000
 """Events this close are done together: as fine as an event loop's timer is."""
+CATCH_UP_NS: Final = 3 * BUNDLE_NS
+"""So late may a bundle be, and still have all that is due: processes wait for their turn on a processor."""
 BUNDLE_LEAST: Final = 16
 """A few may always go out together."""
 
@@ -67,13 +69,17 @@ def next_turn(phase_ns: int, period_ns: int, after_ns: int) -> int:
     return after_ns + period_ns - (after_ns - phase_ns) % period_ns
 
 
-def bundle_max(per_second: float) -> int:
-    """Most that may be sent in one bundle: twice what is due on average, and never less than a few.
+def bundle_max(per_second: float, elapsed_ns: int) -> int:
+    """Most that may be sent in one bundle: twice what is due on average since the last, and never less than a few.
 
     After a stall, what is due meanwhile goes out in such bundles and not at once: a burst would be lost in the first queue on
     its way, and the line would be blamed.
+
+    Args:
+        per_second: Probes that are due on average.
+        elapsed_ns: Since the last bundle; of a longer time, CATCH_UP_NS count.
     """
-    return max(BUNDLE_LEAST, math.ceil(2 * per_second * BUNDLE_NS / 1e9))
+    return max(BUNDLE_LEAST, math.ceil(2 * per_second * min(max(elapsed_ns, BUNDLE_NS), CATCH_UP_NS) / 1e9))
 
 
 def _hash(key: str) -> bytes:

@@ -72,5 +72,6 @@ def test_next_turn_is_the_first_on_the_grid(phase_ns: int, period_ns: int, after
 
 
 def test_bundle_is_twice_the_mean_and_never_less_than_a_few() -> None:
-    """At 10,000 a second, 20 in a millisecond."""
-    assert (bundle_max(0), bundle_max(10_000), bundle_max(10_001)) == (BUNDLE_LEAST, 20, 21)
+    """At 10,000 a second 20 in a millisecond, and 60 after three of them, or after a second."""
+    assert bundle_max(0, SECOND) == BUNDLE_LEAST
+    assert [bundle_max(10_000, elapsed_ns) for elapsed_ns in (0, BUNDLE_NS, 3 * BUNDLE_NS, SECOND)] == [20, 20, 60, 60]
