@@ -6,6 +6,8 @@ import contextlib
 import itertools
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,6 +35,7 @@ from netmon.buffer.line_store import (
     votes_key,
 )
 from netmon.model import RedisSettings
+from tests.integration.test_buffer_schema import program
 from tests.integration.valkey import Valkey, wait_until
 from tests.integration.verdict import Place, Verdict, changes, states, stored
 
@@ -336,6 +339,28 @@ def test_five_vantages_of_which_one_says_goodbye(server: Valkey, client: redis.R
         assert (status.vantages_live, status.vantages_isolated, status.vantages_stale) == (3, 1, 1)
         assert len(status.votes) == 5
         wait_until(lambda: (r := verdict.report()) is not None and r.lines["a"].state == "down", "it is reported")
+
+
+def test_the_consumer_in_the_documents(server: Valkey, client: redis.Redis, tmp_path: Path) -> None:
+    """The program of docs/buffer-schema.md prints what is not up, and what becomes of it; the status shown there is one."""
+    assert msgspec.json.decode(program("json", "Lines"), type=LineStatus).state == "down"
+    output = tmp_path / "output.txt"
+    with (
+        Verdict(tmp_path, server, LINES_OF_TEST, ("v1",)),
+        places(server, ("v1",)) as (one,),
+        output.open("wb") as file,
+    ):
+        wait_all_up(client)
+        one.say("a", "down", "no_answer")
+        wait_state(client, "a", "down", "no_answer")
+        consumer = subprocess.Popen([sys.executable, "-c", program("python", "Lines"), server.url], stdout=file)
+        try:
+            wait_until(lambda: output.read_text() == "a down no_answer\n", "it has read the hash")
+            one.say("a", "up")
+            wait_until(lambda: output.read_text() == "a down no_answer\na down > up\n", "it is told")
+        finally:
+            consumer.kill()
+            consumer.wait()
 
 
 def test_in_a_cluster(cluster: list[Valkey], tmp_path: Path) -> None:
