@@ -40,7 +40,8 @@ MODULE_LINES_MAX = 500
 
 REQUIRED = [
     ".ci/run", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "config/netmon.yml",
-    "config/systemd/netmon-receiver.service", "config/systemd/netmon-receiver.socket", "config/systemd/netmon.service",
+    "config/probe-agent.yml", "config/systemd/netmon-probe-agent.service", "config/systemd/netmon-receiver.service",
+    "config/systemd/netmon-receiver.socket", "config/systemd/netmon-reflector.service", "config/systemd/netmon.service",
     "constraints.txt", "docs/configuration.md", "docs/security.md", "netmon/py.typed", "pyproject.toml",
 ]  # fmt: skip
 EXECUTABLE = [".ci/run", "tests/run.sh", "tests/tools.sh"]
