@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.active_probe.measure.track import Track
 from netmon.active_probe.model import LineState
 from netmon.active_probe.settings import ProbedLine
+from netmon.active_probe.vantage.engine import stand_ins
 from netmon.active_probe.vantage.health import CALM_BEATS, Health, patience_s
-from netmon.inventory.probes import Profile
+from netmon.active_probe.vantage.target import Target
+from netmon.inventory.probes import IcmpProbe, Profile
 from tests.unit.active_probe.samples import MILLI, SECOND, Asker, Bad, Far, Fate, cut, well
 
 FIBRE = BUILT_IN["fibre"]
@@ -236,6 +240,28 @@ def test_a_line_that_is_down_by_loss_needs_no_row() -> None:
     assert (held, health.say("down", "loss", [line], "degraded", 2 * SECOND)) == (None, ("down", "loss"))
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 150), st.integers(1, 150)), max_size=6),
+    st.sampled_from([1, 3]),
+    st.sampled_from([0, 2]),
+)
+@settings(max_examples=40, deadline=None)
+def test_no_line_is_down_for_whatever_our_own_uplink_does(
+    spells: list[tuple[int, int]], lines: int, anchors: int
+) -> None:
+    """Cut and back in any rhythm, by 50 ms: whoever has no anchors needs several lines. In the end all is well."""
+    place = healthy(lines=lines if anchors else 3, anchors=anchors)
+    far = [well] * len(place.lines), [cut] * len(place.lines)
+    told = []
+    for away, there in spells:
+        told += place.go_on(away / 20, *far[1], anchor=cut)
+        told += place.go_on(there / 20, *far[0])
+    told += place.go_on(120, *far[0])
+
+    assert [what for what in states(told) if what[1] == "down"] == []
+    assert set(place.said) == {"up"}
+
+
 # --- Without anchors. ---
 
 
@@ -261,6 +287,31 @@ def test_without_anchors_all_lines_at_once_are_our_own_fault(part: int) -> None:
     assert [what for what in states(during + after) if what[1] == "down"] == []
     assert ("vantage", "live") in states(after)
     assert place.said == ["up"] * 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("", ""),
+        ("fibre-1 fibre-1 5g-1", "fibre-1 5g-1"),
+        ("5g-1 fibre-1 geo-1 fibre-2 fibre-3 geo-2", "fibre-1 fibre-2 geo-1 geo-2"),
+    ],
+)
+def test_who_is_asked_instead_of_anchors(lines: str, expected: str) -> None:
+    """One target each of a few lines: those that are asked most often, and those that are asked most rarely."""
+    targets = [
+        Target(
+            line_id,
+            f"icmp {line_id}",
+            IcmpProbe(address="192.0.2.1"),
+            BUILT_IN[line_id[:-2]],
+            standby=False,
+            started_ns=0,
+        )
+        for line_id in lines.split()
+    ]
+
+    assert [target.line_id for target in stand_ins(targets)] == expected.split()
 
 
 def test_without_lines_nothing_is_wrong() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from netmon.active_probe.measure.profiles import BUILT_IN
@@ -227,3 +229,47 @@ def test_percentiles_are_values_that_were_measured() -> None:
         40,
     ]
     assert percentile([7], 0.99) == 7
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([1, 1, 1, 1, 2, 15, 16, 17, 10**9]),
+            st.sampled_from([0, 1, 4, 61]),
+            st.lists(
+                st.tuples(st.integers(-1, 18), st.sampled_from(["answer", "answer", "lost", "failed", "error"])),
+                max_size=4,
+            ),
+        ),
+        max_size=40,
+    )
+)
+def test_a_ring_counts_what_a_list_would(steps: list[tuple[int, int, list[tuple[int, str]]]]) -> None:
+    """Of the newest 16 numbers, in the newest 60 seconds, whatever happens to them and in which order."""
+    ring = Window(16, 60 * SECOND)
+    fates: dict[int, str] = {}
+    sent_s: dict[int, int] = {}
+    seq, now_s, answered = -1, 0, -1
+    for gap, wait_s, happens in steps:
+        seq, now_s = seq + gap, now_s + wait_s
+        ring.send(seq, now_s * SECOND)
+        fates[seq], sent_s[seq] = "pending", now_s
+        for back, what in happens:
+            probe = seq - back
+            if probe <= seq - 16 or probe not in fates or fates[probe] == "gone":
+                assert ring.answer(probe, MILLI, None) == UNASKED if what == "answer" else not ring.give_up(probe, LOST)
+            elif what == "answer":
+                ring.answer(probe, MILLI, None)
+                fates[probe], answered = "answer", max(answered, probe)
+            elif ring.give_up(probe, {"lost": LOST, "failed": FAILED, "error": LOCAL_ERROR}[what]):
+                assert fates[probe] == "pending"
+                fates[probe] = what
+        ring.expire(now_s * SECOND)
+        fates.update(dict.fromkeys((old for old in fates if sent_s[old] < now_s - 60 or old <= seq - 16), "gone"))
+        missed = [probe for probe, fate in fates.items() if fate in ("lost", "failed")]
+        row = [sent_s[probe] * SECOND for probe in missed if probe > answered]
+        replies = list(fates.values()).count("answer")
+        assert ring.tally() == Tally(replies + len(missed), len(missed))
+        assert ring.local_errors == list(fates.values()).count("error")
+        assert ring.row() == (len(row), min(row, default=0), max(row, default=0))
+        assert len(ring.round_trips_ns()) == replies
