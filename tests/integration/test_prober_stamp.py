@@ -93,8 +93,8 @@ def channel_to(where: str, *, host: str = "", key_file: str = "", pin: Pin | Non
 @pytest.mark.parametrize("key_file", ["", "key"], ids=["plain", "signed"])
 @pytest.mark.parametrize(
     ("listen", "host"),
-    [("127.0.0.1:0", ""), ("[::1]:0", ""), ("0.0.0.0:0", "127.3.2.1"), ("[::]:0", "::1")],
-    ids=["IPv4", "IPv6", "all of IPv4", "all of IPv6"],
+    [("127.0.0.1:0", ""), ("[::1]:0", ""), ("0.0.0.0:0", "127.3.2.1"), ("[::]:0", "::1"), ("[::]:0", "127.3.2.1")],
+    ids=["IPv4", "IPv6", "all of IPv4", "all, by IPv6", "all, by IPv4"],
 )
 def test_questions_are_answered(listen: str, host: str, key_file: str) -> None:
     """From the address that was asked; with the kernel's time, the reflector's count, and the interface that it came in by."""
@@ -430,7 +430,7 @@ def test_the_reflector_is_a_program_of_its_own(tmp_path: Path) -> None:
         (
             ["--listen", "here", "--listen", "192.0.2.1:0"],
             [
-                "listen: 'here' is not ADDRESS:PORT, such as [::]:1162 or 192.0.2.1:162",
+                "--listen: 'here' is not ADDRESS:PORT, such as [::]:1162 or 192.0.2.1:162",
                 "--listen 192.0.2.1:0: no interface of this machine has that address; `ip address` lists them",
             ],
         ),

@@ -36,7 +36,7 @@ from netmon.active_probe.vantage.pinning import PinError, SockAddr, family_of, m
 from netmon.errors import ConfigError, DecodeError, NetmonError
 from netmon.inventory.probes import Pin
 from netmon.log import log
-from netmon.sockets import IP_PKTINFO, Address, name_of, parse_address, set_receive_buffer
+from netmon.sockets import IP_PKTINFO, Address, has_ipv6, name_of, parse_address, set_receive_buffer
 
 RECEIVE_BUFFER_BYTES: Final = 4 << 20
 DRAIN_MAX: Final = 64
@@ -57,7 +57,7 @@ class ReflectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Of one reflector."""
 
     listen: tuple[str, ...]
-    """ADDRESS:PORT each; `[::]` is all of IPv6 and `0.0.0.0` all of IPv4."""
+    """ADDRESS:PORT each; `[::]` is every address, `0.0.0.0` every one of IPv4."""
     interface: str = ""
     """Answers only what comes in by it."""
     key: bytes | None = None
@@ -177,12 +177,8 @@ class Reflector:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll = select.epoll()
         self._epoll.register(self._wake, select.EPOLLIN)
-        mistakes = []
-        for listen in settings.listen:
-            try:
-                self._add(_listening(parse_address(listen), settings.interface))
-            except ConfigError as error:
-                mistakes += error.mistakes
+        mistakes: list[str] = []
+        self._listen(settings, mistakes)
         if mistakes:
             self.close()
             raise ConfigError(mistakes)
@@ -194,6 +190,23 @@ class Reflector:
     def reflection(self) -> Reflection:
         """What it answered and refused."""
         return self._reflection
+
+    def _listen(self, settings: ReflectorSettings, mistakes: list[str]) -> None:
+        wanted = [address for listen in settings.listen if (address := _parsed(listen, mistakes)) is not None]
+        for address in wanted:
+            try:
+                if address.host != "::":
+                    self._add(_listening(address, settings.interface))
+                    continue
+                # All addresses, as anywhere else in netmon; but of each family by itself, for their control messages differ.
+                port = address.port
+                if has_ipv6():
+                    self._add(sock := _listening(address, settings.interface))
+                    port = sock.getsockname()[1]
+                if Address("0.0.0.0", address.port) not in wanted:  # noqa: S104 - as told
+                    self._add(_listening(Address("0.0.0.0", port), settings.interface))  # noqa: S104 - as told
+            except ConfigError as error:
+                mistakes += error.mistakes
 
     def _add(self, sock: socket.socket) -> None:
         is_wildcard = ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]).is_unspecified
@@ -303,6 +316,14 @@ def way_back(messages: arrival.ControlMessages) -> Way:
                 scope = interface if asked[:2] == b"\xfe\x80" else 0
                 return Way(asked, (level, kind, _PKTINFO_6.pack(asked, scope)))
     raise RefusedError("broadcast")
+
+
+def _parsed(listen: str, mistakes: list[str]) -> Address | None:
+    try:
+        return parse_address(listen)
+    except ConfigError as error:
+        mistakes += [f"--{mistake}" for mistake in error.mistakes]
+        return None
 
 
 def _listening(address: Address, interface: str) -> socket.socket:
