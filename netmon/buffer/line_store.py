@@ -30,8 +30,8 @@ VANTAGES: Final = "{netmon:lines}:vantages"
 """Hash: vantage ID to JSON of its VantageHealth; written by each vantage."""
 NEWS: Final = "{netmon:lines}:news"
 """Stream: one field, `votes` with JSON of a list of Vote or `health` with that of a VantageHealth; by each vantage."""
-NEWS_ENTRIES_MAX: Final = 20_000
-"""About so many are kept: who has missed more reads the hashes."""
+NEWS_ENTRIES_MAX: Final = 4_000
+"""About so many are kept: minutes of a large region, and 0.3 GB. Who has missed more reads the hashes."""
 NEWS_VOTES_MAX: Final = 200
 """Votes of one entry."""
 HEARD: Final = "{netmon:lines}:heard"

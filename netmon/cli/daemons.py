@@ -104,7 +104,7 @@ def _banner(supervisor: Supervisor, path: Path) -> None:
     port = supervisor.lanes[0].bound.sock.getsockname()[1]
     console.print(f"  try        {_try_line(port)}", markup=False)
     console.print(f"  watch      {_own_command()} traps --follow{_config_option(path)}", markup=False)
-    if probe.is_asked(config):
+    if probe.lines_asked(config):
         console.print(f"  lines      {_own_command()} lines{_config_option(path)}", markup=False)
 
 

@@ -38,6 +38,12 @@ from netmon.model import RedisSettings
 ANCHOR_PROFILE: Final = "fibre"
 """By which anchors are asked: the own next hop is no further away than a fibre's far end."""
 _REHEARSED_ANCHORS: Final = 2
+_VOTE_BYTES: Final = 512
+"""Of a vote on two targets, as JSON."""
+_LINE_BYTES: Final = 4_096
+"""Of a line's state, and of the votes of three vantages."""
+_MONTH_BYTES: Final = 512
+_CHANGE_BYTES: Final = 2_048
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,16 +222,28 @@ def _rehearsing(config: Config, region: Inventory, redis_url: str) -> VantageSet
 # --- Who asks what. ---
 
 
-def is_asked(config: Config) -> bool:
-    """Whether any line is asked, from wherever; not of a region that cannot be read."""
+def lines_asked(config: Config) -> int:
+    """How many lines are asked, from wherever; 0 of a region that cannot be read."""
     section, file = config.probe, config.region.file
     if not section.enabled or file is None:
-        return False
+        return 0
     try:
         lines = schema.read(file).lines
     except ConfigError:
-        return False
-    return any(section.rehearsal or line.probes for line in lines)
+        return 0
+    return sum(section.rehearsal or bool(line.probes) for line in lines)
+
+
+def redis_bytes_max(config: Config) -> int:
+    """Memory that the lines may take in Redis: their states and votes, accounts of months, the news, and the stream of changes."""
+    from netmon.buffer.line_store import NEWS_ENTRIES_MAX, NEWS_VOTES_MAX  # noqa: PLC0415 - redis-py is slow to import
+
+    lines = lines_asked(config)
+    if not lines:
+        return 0
+    news = NEWS_ENTRIES_MAX * min(lines, NEWS_VOTES_MAX) * _VOTE_BYTES
+    states = lines * (_LINE_BYTES + config.probe.months_kept * _MONTH_BYTES)
+    return news + states + config.probe.stream_entries_max * _CHANGE_BYTES
 
 
 def unknown_vantage(region: Inventory, vantage_id: str) -> str | None:

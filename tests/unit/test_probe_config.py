@@ -265,3 +265,16 @@ def test_what_does_not_fit_the_region_is_told(folder: Path) -> None:
     ]
     with pytest.raises(ConfigError, match="there is no vantage 'cnetre'"):
         probe.vantage_settings(loaded(folder, "{vantage: cnetre}"), redis_url=URL)
+
+
+def test_an_embedded_server_has_room_for_what_is_said_of_lines(folder: Path) -> None:
+    """Else it refuses traps; nothing where no line is asked."""
+    settings = loaded(folder)
+    without = loaded(folder, "{enabled: false}")
+    news, states, changes = 4_000 * 2 * 512, 2 * (4_096 + 25 * 512), 100_000 * 2_048
+
+    assert probe.redis_bytes_max(settings) == news + states + changes
+    assert (
+        config.embedded_memory_bytes_max(settings) - config.embedded_memory_bytes_max(without)
+        == news + states + changes
+    )
