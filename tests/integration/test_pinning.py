@@ -235,7 +235,7 @@ def test_a_right_that_is_missing_is_named(lab: Namespaces) -> None:
 
     assert said.decode().splitlines() == [
         "pin by mark 0x7: needs CAP_NET_ADMIN; add it to AmbientCapabilities= of the service",
-        "pin to netns /proc/self/ns/net: needs CAP_SYS_ADMIN; add it to AmbientCapabilities= of the service",
+        "pin to netns /proc/self/ns/net: needs CAP_SYS_ADMIN; add it to AmbientCapabilities= of the service, and take RestrictNamespaces= out",
         "ICMP: needs CAP_NET_RAW, or `sysctl -w net.ipv4.ping_group_range='0 2147483647'` so that every group may send echoes",
     ]
 

@@ -293,7 +293,7 @@ def _enter(netns: str) -> None:
     finally:
         os.close(fd)
     what = (
-        "needs CAP_SYS_ADMIN; add it to AmbientCapabilities= of the service"
+        "needs CAP_SYS_ADMIN; add it to AmbientCapabilities= of the service, and take RestrictNamespaces= out"
         if code == errno.EPERM
         else f"{path} is no network namespace"
     )
