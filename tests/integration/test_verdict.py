@@ -194,7 +194,7 @@ def test_nobody_is_unknown_while_the_process_is_started_again(
     server: Valkey, client: redis.Redis, tmp_path: Path
 ) -> None:
     """What stood is told again, and nothing else: not unknown, and not up and down."""
-    verdict = Verdict(tmp_path, server, LINES_OF_TEST, ("v1", "v2"))
+    verdict = Verdict(tmp_path, server, LINES_OF_TEST, ("v1", "v2"), lease_s=60.0)
     with places(server, ("v1", "v2")) as (one, two):
         with verdict:
             wait_all_up(client)
@@ -215,7 +215,7 @@ def test_nobody_is_unknown_while_the_process_is_started_again(
 
 def test_after_flushall_everything_is_written_again(server: Valkey, client: redis.Redis, tmp_path: Path) -> None:
     """By who led, not by who waited: he knows what Redis has lost, and the month's account, too."""
-    first, second = (Verdict(tmp_path / name, server, LINES_OF_TEST, ("v1",), lease_s=5.0) for name in ("a", "b"))
+    first, second = (Verdict(tmp_path / name, server, LINES_OF_TEST, ("v1",), lease_s=60.0) for name in ("a", "b"))
     with first, places(server, ("v1",)) as (one,):
         wait_all_up(client)
         with second:
@@ -231,6 +231,7 @@ def test_after_flushall_everything_is_written_again(server: Valkey, client: redi
             assert states(client) == {"a": ("down", "no_answer"), "b": UP, "c": UP}
             assert account(client, "a").failures == 1
             assert (first.state(), second.state()) == ("leading", "waiting")
+            assert first.stop() == 0
             one.say("a", "up")
             wait_state(client, "a", "up")
 

@@ -178,6 +178,13 @@ class Judge:
         if before is None or _gist(before) != _gist(vote):
             self._dirty[line.id] = None
 
+    def recall(self, vote: Vote, mono_ns: int) -> None:
+        """Takes a vote that was said at some time, unless its vantage has said something later: Redis may have an older copy."""
+        line = self._lines.get(vote.line_id)
+        known = None if line is None else line.votes.get(vote.vantage_id)
+        if known is None or known.unix_ns < vote.unix_ns:
+            self.vote(vote, mono_ns)
+
     def health(self, health: VantageHealth, mono_ns: int, unix_ns: int) -> None:
         """Takes a vantage's sign of life."""
         vantage = self._vantages.get(health.vantage_id)
@@ -212,6 +219,7 @@ class Judge:
 
     def forgive(self, mono_ns: int) -> None:
         """Begins all ages anew: we, or Redis, were away, and nobody could be heard."""
+        self._began_mono_ns = mono_ns
         for vantage in self._vantages.values():
             vantage.seen_mono_ns = mono_ns
         for line in self._lines.values():

@@ -156,7 +156,7 @@ class Leader:
             self.judge.remember(health, now_mono_ns, now_unix_ns)
         for name, line_ids in self._line_ids.items():
             for vote in self._readable(_vote, self._reader.votes(name, line_ids)):
-                self.judge.vote(vote, now_mono_ns)
+                self.judge.recall(vote, now_mono_ns)
 
     # -- one pass
 
@@ -245,7 +245,9 @@ class Leader:
         )
         self._counts.flushes += 1
         self._counts.changes = dict(self.judge.changes)
-        self._counts.foreign = self.judge.foreign
+        if self._counts.foreign != self.judge.foreign:
+            self._counts.foreign = self.judge.foreign
+            limited.warning("lines.vote_ignored", cure="give all vantages and verdict processes the same region")
         self.shown.update((status.line_id, line_report(status)) for status in statuses)
 
     def _roll(self, new: set[str], unix_ns: int) -> list[str]:

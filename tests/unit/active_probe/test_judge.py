@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netmon.active_probe.model import (
     LineChange,
@@ -349,6 +352,16 @@ def test_redis_has_an_older_state() -> None:
     assert bench.told() == ["a: down>up", "v1: live>live again"]
 
 
+def test_an_older_copy_in_redis_is_not_believed() -> None:
+    """Redis comes back with votes of yesterday: the vantage has said something else since."""
+    bench = Bench().live()
+    old = msgspec.structs.replace(vote("a", "v1", "down", "no_answer", THEIRS), unix_ns=THEIRS - S)
+    bench.judge.recall(old, bench.mono)
+    assert bench.told() == []
+    bench.judge.recall(msgspec.structs.replace(old, unix_ns=THEIRS + S), bench.mono)
+    assert bench.told() == ["a: up>down no_answer"]
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -389,3 +402,55 @@ def test_counts_of_states_and_failures() -> None:
     (account,) = bench.judge.accounts.take()
     assert (account.failures, account.down_s) == (1, 10.0)
     assert bench.judge.changes == {"up": 2, "degraded": 0, "down": 2, "unknown": 1}
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("wait"), st.sampled_from((0.5, 1.0, 4.0))),
+    st.tuples(st.just("beat"), st.sampled_from(("v1", "v2", "v3")), st.sampled_from(("live", "isolated", "stopped"))),
+    st.tuples(
+        st.just("vote"),
+        st.sampled_from(("v1", "v2", "v3")),
+        st.sampled_from((("up", ""), ("degraded", "loss"), ("down", "no_answer"), ("unknown", "no_data"))),
+    ),
+    st.tuples(st.just("hear"), st.integers(-20, 20)),
+    st.tuples(st.just("forgive")),
+    st.tuples(st.just("restart")),
+)
+
+
+@given(st.lists(STEPS, max_size=40), st.sampled_from((1, 2, 3)))
+def test_laws(steps: list[tuple[Any, ...]], count: int) -> None:
+    """Whatever is said in whatever order: what is told is a chain that ends with the status, whoever goes on with it."""
+    names = ("v1", "v2", "v3")[:count]
+    bench, state = Bench(names), "unknown"
+    for step in steps:
+        match step:
+            case ("wait", seconds):
+                found = bench.wait(seconds)
+            case ("beat", name, how) if name in names:
+                found = bench.beat(
+                    name, "isolated" if how == "isolated" else "live", "stopped" if how == "stopped" else ""
+                )
+            case ("vote", name, (said, reason)) if name in names:
+                found = bench.vote(name, said, reason, miss=bench.unix - S if said == "down" else 0)
+            case ("hear", seconds):
+                bench.judge.hear("a", bench.unix + seconds * S, bench.unix)
+                found = bench.told()
+            case ("forgive",):
+                bench.judge.forgive(bench.mono)
+                found = bench.told()
+            case ("restart",):
+                before = bench
+                bench = Bench(names, stored=[before.judge.status("a", before.unix)])
+                bench.beats, bench.unix = before.beats, before.unix
+                found = bench.told()
+            case _:
+                continue
+        for before_state, after in (
+            re.findall(r"^a: (\w+)>(\w+)", line)[0] for line in found if line.startswith("a: ")
+        ):
+            assert before_state == state
+            state = after
+        status = bench.judge.status("a", bench.unix)
+        assert status.state == state
+        assert status.vantages_live + status.vantages_isolated + status.vantages_stale <= count
