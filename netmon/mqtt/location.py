@@ -1,4 +1,4 @@
-"""Where a broker is: `mqtt://HOST[:PORT]`, `mqtts://HOST[:PORT]`. Pure."""
+"""Where a broker is: `mqtt://HOST[:PORT]`, `mqtts://HOST[:PORT]`."""
 
 from __future__ import annotations
 

@@ -229,6 +229,20 @@ async def test_silence_is_lost_in_time() -> None:
     assert SHORT_S <= took_s < SHORT_S + 1.0
 
 
+@pytest.mark.parametrize("kind", ["tcp", "http"])
+async def test_late_loop_is_no_loss(kind: str) -> None:
+    """The answer is there, and only we have not looked: it is dealt with first, and the time that we were away does not count."""
+    loop = asyncio.get_running_loop()
+    async with website() as port:
+        probe = (
+            TcpProbe(address="127.0.0.1", port=port) if kind == "tcp" else HttpProbe(url=f"http://127.0.0.1:{port}/")
+        )
+        loop.call_later(0.001, time.sleep, 4 * SHORT_S)
+        found = await outcome_of(probe, 2 * SHORT_S)
+
+    assert found.kind == "reply"
+
+
 async def test_name_that_nobody_knows_is_a_local_error() -> None:
     """A name server is no part of the line."""
     found = await outcome_of(HttpProbe(url="http://no-such-host.invalid/"))
