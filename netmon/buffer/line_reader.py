@@ -1,7 +1,7 @@
 """What the alarm worker has to do with the lines: it reads what became of them, and tells when something has come over one.
 
-The stream is read as those of the lanes are: behind a position that stands beside the alarms. It may be missing, be trimmed, or be
-made anew at any time: the verdict process tells again what stands when Redis has lost it.
+The stream is read as those of the lanes are: behind a position that stands beside the alarms. Where it does not go on behind that,
+because it was trimmed, lost, or never read, the hash of all lines is taken first: it is written before the stream is.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import hiredis
 import msgspec
 
 from netmon.buffer.alarm_reader import Batch, Reader
 from netmon.buffer.connection import Connection, MovedError, encode_command, moved_to
-from netmon.buffer.line_store import CHANGES, HEARD
+from netmon.buffer.line_store import CHANGES, HEARD, LINES, META, vantage_field
 from netmon.buffer.stream import parse_id
 from netmon.errors import UnavailableError
 from netmon.log import limited
@@ -38,7 +38,7 @@ Heard = dict[str, tuple[int, str]]
 
 
 class LineReader(Reader):
-    """The stream `netmon:line-changes`."""
+    """The stream `netmon:line-changes`, and the hash `netmon:lines` where the stream does not have all."""
 
     def __init__(self, settings: RedisSettings, position: bytes, ring: Callable[[], None]) -> None:
         """`position`: ID of the last entry whose effects stand."""
@@ -55,21 +55,56 @@ class LineReader(Reader):
             self._put([Batch(KIND, CHANGES, "", entries)])
 
     def _tend(self, connection: Connection) -> None:
-        """Begins anew with a stream that is not the one that was read: its IDs may be smaller, if a clock was wrong."""
+        """Sees whether the stream goes on behind the position. Else it was trimmed, is another one, or was never read."""
         now = time.monotonic()
-        if self._position == _NO_ID or now - self._tend_mono < _TEND_S:
+        if self._tend_mono and now - self._tend_mono < _TEND_S:
             return
-        self._tend_mono = now
         connection.send(encode_command("XINFO", "STREAM", CHANGES))
         look = connection.reply()
-        if isinstance(look, hiredis.ReplyError):
-            if str(look).startswith("MOVED"):
-                raise connection.refusal(look)
+        if not isinstance(look, hiredis.ReplyError):
+            self._look(look)
+        elif str(look).startswith("MOVED"):
+            raise connection.refusal(look)
+        else:
+            self._position = _NO_ID
+        # Only now: what failed half-way is done again with the next connection.
+        self._tend_mono = now
+
+    def _look(self, look: list[Any]) -> None:
+        facts = {look[at]: look[at + 1] for at in range(0, len(look), 2)}
+        newest, oldest, here = facts[b"last-generated-id"], facts[b"first-entry"], parse_id(self._position)
+        if parse_id(newest) < here or (oldest is not None and parse_id(oldest[0]) > here):
+            self._begin_anew(newest)
+
+    def _begin_anew(self, newest: bytes) -> None:
+        """Takes how all lines are instead of how they came to it. What comes behind the newest entry is not in it yet."""
+        found = [[b"status", body] for body in _values(self._settings, LINES)]
+        if not found:
+            # Nobody has judged them yet, or Redis has lost that: the stream is all there is.
             self._position = _NO_ID
             return
-        facts = {look[at]: look[at + 1] for at in range(0, len(look), 2)}
-        if parse_id(facts[b"last-generated-id"]) < parse_id(self._position):
-            self._position = _NO_ID
+        prefix = vantage_field("").encode()
+        found += [[b"vantage", body] for body in _values(self._settings, META, prefix)]
+        while found:
+            page, found = found[:_ENTRIES_MAX], found[_ENTRIES_MAX:]
+            # The position moves on with the last page: whoever dies in between begins anew once more.
+            entry_id = self._position if found else newest
+            self._put([Batch(KIND, CHANGES, "", [(entry_id, fields) for fields in page])])
+        self._position = newest
+
+
+def _values(settings: RedisSettings, key: str, prefix: bytes = b"") -> list[bytes]:
+    """What the fields of a hash have whose names begin so. Raises UnavailableError."""
+    connection = Connection(settings)
+    try:
+        try:
+            pairs = connection.command("HGETALL", key)
+        except MovedError as error:
+            connection = Connection(settings, moved_to(error))
+            pairs = connection.command("HGETALL", key)
+    finally:
+        connection.close()
+    return [pairs[at + 1] for at in range(0, len(pairs), 2) if pairs[at].startswith(prefix)]
 
 
 class HeardWriter:
@@ -79,6 +114,7 @@ class HeardWriter:
         """Prepares."""
         self._settings = settings
         self._ready: queue.Queue[Heard | None] = queue.Queue(1)
+        self._connection: Connection | None = None
 
     def start(self) -> None:
         """Begins."""
@@ -109,17 +145,21 @@ class HeardWriter:
             return
 
     def _run(self) -> None:
-        connection: Connection | None = None
-        node: tuple[str, int] | None = None
         while (heard := self._ready.get()) is not None:
-            words = [word for line, told in heard.items() for word in (line, msgspec.json.encode(told))]
             try:
-                connection = connection or Connection(self._settings, node)
-                connection.command("HSET", HEARD, *words)
+                self._tell(heard)
             except UnavailableError as error:
-                connection, node = None, moved_to(error) if isinstance(error, MovedError) else None
-                if node is None:
-                    limited.warning("alarms.heard_untold", reason=error.reason, detail=error.detail)
-                    time.sleep(_RETRY_S)
-        if connection is not None:
-            connection.close()
+                self._connection = None
+                limited.warning("alarms.heard_untold", reason=error.reason, detail=error.detail)
+                time.sleep(_RETRY_S)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _tell(self, heard: Heard) -> None:
+        words = [word for line, told in heard.items() for word in (line, msgspec.json.encode(told))]
+        try:
+            self._connection = self._connection or Connection(self._settings)
+            self._connection.command("HSET", HEARD, *words)
+        except MovedError as error:
+            self._connection = Connection(self._settings, moved_to(error))
+            self._connection.command("HSET", HEARD, *words)

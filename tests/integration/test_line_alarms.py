@@ -9,15 +9,17 @@ from typing import Any
 import msgspec
 import pytest
 import redis
+from redis.cluster import RedisCluster
 
 from netmon.active_probe.model import LineChange, LineState, LineStatus, TargetReading, VantageChange, Vote
 from netmon.alarms.model import Alarm
 from netmon.buffer.alarm_reader import position_field
 from netmon.buffer.alarm_store import META
-from netmon.buffer.line_store import CHANGES, HEARD
+from netmon.buffer.line_store import CHANGES, HEARD, LINES, vantage_field
+from netmon.buffer.line_store import META as VERDICT_META
 from netmon.inventory.model import Area, Carrier, Device, Interface, Inventory, Line, Site
 from netmon.inventory.probes import Vantage
-from tests.integration.alarms import FIRST_MS, LINK_UP, Worker, changes, event, fill, stored
+from tests.integration.alarms import FIRST_MS, LINK_UP, OWNER, Worker, changes, event, fill, key, stored
 from tests.integration.valkey import Valkey, wait_until
 
 LINE = "line/coast"
@@ -102,6 +104,58 @@ def is_read_from_the_start(client: redis.Redis) -> bool:
     """Another stream, by a server whose clock is wrong; its first entry is told until it has been heard."""
     client.xadd(CHANGES, {"line": msgspec.json.encode(verdict("down", 90, before="up"))}, id="5-*")
     return line_down(client).is_active
+
+
+def test_where_the_stream_does_not_go_on_the_list_of_lines_is_read(
+    server: Valkey, client: redis.Redis, tmp_path: Path
+) -> None:
+    """A worker that never read it takes how lines are, and not how they came to it; so does one that was away too long."""
+
+    def keep(state: LineState, at_ms: int) -> None:
+        client.hset(LINES, "coast", msgspec.json.encode(verdict(state, at_ms).status))
+
+    for at_ms in range(1, 7, 2):
+        tell(client, verdict("down", at_ms))
+        tell(client, verdict("up", at_ms + 1))
+    tell(client, verdict("down", 9))
+    keep("down", 9)
+    silent = VantageChange(vantage_id="hall", before="live", after="stale", unix_ns=FIRST_MS * 1_000_000)
+    client.hset(VERDICT_META, vantage_field("hall"), msgspec.json.encode(silent))
+    with Worker(tmp_path, server, **PROBED):
+        wait_told(client)
+        alarm = line_down(client)
+        assert (alarm.is_active, alarm.raises, alarm.flapping) == (True, 1, False)
+        assert alarm.evidence == (LINES, "coast")
+        assert stored(client)["vantage/hall"].alarm_type == "vantage-silent"
+    tell(client, verdict("up", 20))
+    keep("up", 20)
+    other = VantageChange(vantage_id="hall", before="stale", after="live", unix_ns=(FIRST_MS + 30) * 1_000_000)
+    tell(client, other)
+    client.hset(VERDICT_META, vantage_field("hall"), msgspec.json.encode(other))
+    client.xtrim(CHANGES, maxlen=1, approximate=False)
+    with Worker(tmp_path, server, **PROBED):
+        wait_told(client)
+        assert line_down(client).is_cleared is True
+        assert stored(client)["vantage/hall"].is_cleared is True
+
+
+def test_in_a_cluster(cluster: list[Valkey], tmp_path: Path) -> None:
+    """Lines, their changes and the alarms are on nodes of their own; the worker is told one of them and finds all."""
+    nodes: Any = RedisCluster(host="127.0.0.1", port=cluster[0].port)
+    now_ms = time.time_ns() // 1_000_000
+    nodes.hset(LINES, "coast", msgspec.json.encode(verdict("up", 1).status))
+    tell(nodes, verdict("up", 1))
+    with Worker(tmp_path, cluster[0], **PROBED) as worker:
+        wait_told(nodes)
+        tell(nodes, verdict("down", 2))
+        wait_told(nodes)
+        assert line_down(nodes).evidence.key == CHANGES
+        one = event(1, event_ms=now_ms)
+        nodes.set(key("owner"), OWNER)
+        nodes.xadd(key(), {"trap": msgspec.json.encode(one)}, id=f"{FIRST_MS + 1}-1")
+        wait_until(lambda: bool(nodes.hexists(HEARD, "coast")), "the line has been heard")
+        assert worker.stop() == 0
+    nodes.close()
 
 
 @pytest.mark.parametrize("prober_first", [True, False])

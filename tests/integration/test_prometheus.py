@@ -136,6 +136,22 @@ def test_a_line_that_is_down_is_an_alert_with_its_place(running: Netmon, member:
     ]
 
 
+def test_a_line_that_dies_silently_is_one_alarm_with_its_evidence(
+    running: Netmon, member: Alertmanager, prometheus: Prometheus
+) -> None:
+    """Its far end answers no more, and no trap tells: netmon's own alert says who found out, and Prometheus has it, too."""
+    line = "fibre-school"
+    assert running.command_line("rehearse", line, "--cut").returncode == 0
+    running.wait_until(lambda: f"line/{line}" in member.alerts(), what="the line is an alert")
+
+    alert = member.alerts()[f"line/{line}"]
+    assert alert["labels"]["alertname"] == "LineDown"
+    assert "回応答なし" in alert["annotations"]["summary"]
+    assert "netmon:line-changes" in alert["annotations"]["description"]
+    firing = f'ALERTS{{alertname="NetmonLineDown", line="{line}", alertstate="firing"}}'
+    running.wait_until(lambda: bool(prometheus.query(firing)), what="Prometheus has it")
+
+
 def test_open_metrics_are_served_to_who_asks(running: Netmon, require_tool: Callable[[str], str]) -> None:
     """Both formats, told apart by their type, and each complete."""
     request = urllib.request.Request(f"http://127.0.0.1:{running.http_port}/metrics")

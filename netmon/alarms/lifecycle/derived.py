@@ -11,7 +11,7 @@ from typing import Final
 from netmon.alarms.lifecycle import marks as remembered
 from netmon.alarms.lifecycle.transitions import Record
 from netmon.alarms.model import Evidence, Key, Observation, Place, Probed, Text, Trust
-from netmon.buffer.line_store import CHANGES
+from netmon.buffer.line_store import CHANGES, LINES
 from netmon.inventory.topology import Topology
 
 LINE_DOWN: Final = "line-down"
@@ -25,7 +25,7 @@ _ASK_CARRIER: Final = Text(
 
 def is_own(evidence: Evidence) -> bool:
     """Whether netmon has found it out by itself: it would do so again, and the region bounds how much of it there is."""
-    return evidence.key in {"", CHANGES}
+    return evidence.key in {"", CHANGES, LINES}
 
 
 def newest_of(known: Record | None) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""From entries of `netmon:line-changes` to the book: what the prober says of lines and vantages.
+"""From entries of `netmon:line-changes`, or of the hash of all lines, to the book: what the prober says of lines and vantages.
 
 No I/O: the leader hands in what its reader has read.
 """
@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from netmon.active_probe.model import LineChange, VantageChange
+from netmon.active_probe.model import LineChange, LineStatus, VantageChange
 from netmon.alarms.lifecycle.book import Book
 from netmon.alarms.model import Evidence, Probed, Text
 from netmon.alarms.worker.intake import EntryError
@@ -20,17 +20,20 @@ from netmon.alarms.worker.lines import (
     VANTAGE_SILENT,
     degraded_of,
     probed_of,
+    restated,
     vantage_said,
     well,
 )
 from netmon.alarms.worker.report import Counts
 from netmon.buffer.alarm_reader import Batch
+from netmon.buffer.line_store import LINES
 from netmon.inventory.topology import Topology
 
 GIVEN_UP: Final = Evidence("", "given up")
 """Of what is cleared because nobody asks any more."""
 
 _decode_line: Final[Callable[[bytes], LineChange]] = msgspec.json.Decoder(LineChange).decode
+_decode_status: Final[Callable[[bytes], LineStatus]] = msgspec.json.Decoder(LineStatus).decode
 _decode_vantage: Final[Callable[[bytes], VantageChange]] = msgspec.json.Decoder(VantageChange).decode
 
 
@@ -94,8 +97,10 @@ class LineIntake:
         try:
             if kind == b"line":
                 line = _decode_line(body)
-                if line.line_id in self._topology.lines:
-                    self._line(line, evidence, now_unix_ns)
+                self._line(line, evidence, now_unix_ns)
+            elif kind == b"status":
+                status = _decode_status(body)
+                self._line(restated(status), Evidence(LINES, status.line_id), now_unix_ns)
             elif kind == b"vantage":
                 vantage = _decode_vantage(body)
                 if vantage.vantage_id in self._vantage_ids:
@@ -109,6 +114,8 @@ class LineIntake:
         self._counts.line_changes += 1
 
     def _line(self, change: LineChange, evidence: Evidence, now_unix_ns: int) -> None:
+        if change.line_id not in self._topology.lines:
+            return
         probed = probed_of(change, evidence, self._topology)
         degraded = degraded_of(change, evidence, self._topology)
         if probed is not None and degraded is not None:

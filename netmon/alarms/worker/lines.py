@@ -112,6 +112,18 @@ def _quality(status: LineStatus, unix_ns: int, evidence: Evidence, topology: Top
     )
 
 
+def restated(status: LineStatus) -> LineChange:
+    """How a line is, as if it were told again."""
+    return LineChange(
+        line_id=status.line_id,
+        before="unknown",
+        after=status.state,
+        unix_ns=status.unix_ns,
+        restated=True,
+        status=status,
+    )
+
+
 def well(line_id: str, unix_ns: int, evidence: Evidence, topology: Topology) -> Observation:
     """Nothing is said against a line's quality any more."""
     status = LineStatus(line_id=line_id, state="up", since_unix_ns=unix_ns, unix_ns=unix_ns)
