@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from netmon.active_probe.measure.profiles import profile_of
+from netmon.active_probe.measure.table import SAMPLES_MIN
 from netmon.inventory.model import Inventory, Line
 from netmon.inventory.probes import AnyProbe, HttpProbe, MqttProbe, Profile
 
@@ -104,6 +105,9 @@ def _about_vantages(inventory: Inventory, asked: list[Line]) -> Iterator[str]:
 def _about_profile(inventory: Inventory, name: str, profile: Profile) -> Iterator[str]:
     if not any((line.profile or line.medium) == name for line in inventory.lines):
         yield "no line has it"
+    if (samples := profile.window_s / profile.interval_s) < SAMPLES_MIN:
+        text = f"window_s holds {samples:.0f} probes, and loss is judged by at least {SAMPLES_MIN}"
+        yield f"{text}, so only a cut is found; a longer window, or a shorter interval_s, finds loss, too"
     if profile.timeout_s > profile.interval_s:
         yield (
             f"timeout_s {profile.timeout_s:g} is longer than interval_s {profile.interval_s:g}, "
