@@ -36,6 +36,9 @@ TARGETS_MAX: Final = 32
 TEXT_MAX: Final = 256
 """Characters of a label or a detail."""
 
+NO_DATA_NS: Final = 10_000_000_000
+"""How long a vantage that lives may have nothing to say of a line, before it is unknown for that: it has just begun."""
+
 _S_NS: Final = 1_000_000_000
 _UNIX_NS_MAX: Final = 1 << 62
 _PASSING: Final[tuple[Reason, ...]] = ("no_data", "no_vantage")
@@ -97,7 +100,7 @@ class _Line:
         self.known: LineState = self.verdict.state
         """The last state but unknown, if there was one."""
         self.passing_mono_ns = 0
-        """Until when its being unknown may pass."""
+        """Since when it would be unknown, if that did not look as if it passed."""
         self.heard_told_ns = self.heard_unix_ns = 0 if stored is None else stored.heard_unix_ns
         """As it was told; and by our clock, if that is earlier."""
 
@@ -327,10 +330,11 @@ class Judge:
             return False
         if line.id not in self._passing:
             self._passing.add(line.id)
-            heartbeats = self._settings.stale_heartbeats
-            silence = (self._vantages[name].silence_max_ns(heartbeats) for name in line.vantage_ids)
-            line.passing_mono_ns = mono_ns + max(line.fall_ns, *silence)
-        if mono_ns < line.passing_mono_ns:
+            line.passing_mono_ns = mono_ns
+        heartbeats = self._settings.stale_heartbeats
+        silence = (self._vantages[name].silence_max_ns(heartbeats) for name in line.vantage_ids)
+        least_ns = NO_DATA_NS if found.reason == "no_data" else 0
+        if mono_ns - line.passing_mono_ns < max(least_ns, line.fall_ns, *silence):
             return True
         self._passing.discard(line.id)
         return False

@@ -232,6 +232,14 @@ def test_a_vantage_that_is_started_again_makes_no_line_unknown() -> None:
     assert bench.status() == ("down", "no_answer", False)
 
 
+def test_a_vantage_that_lives_and_has_nothing_to_say() -> None:
+    """It may take ten seconds until its first probe of a line is answered, and no longer."""
+    bench = Bench().live()
+    assert bench.vote("v1", "unknown", "no_data") == []
+    assert bench.wait(9.5, speaking=["v1"]) == []
+    assert bench.wait(1, speaking=["v1"]) == ["a: up>unknown no_data"]
+
+
 def test_a_vantage_that_does_not_come_back_makes_it_unknown() -> None:
     """Only it takes as long as if it had fallen silent."""
     bench = Bench().live()
