@@ -67,6 +67,8 @@ class TargetView(msgspec.Struct, frozen=True, kw_only=True):
     rtt_p99_s: float | None
     baseline_s: float | None
     ipdv_s: float | None
+    ipdv_forward_s: float | None
+    ipdv_backward_s: float | None
     lost_forward: int | None
     lost_backward: int | None
     reordered: int
