@@ -63,7 +63,7 @@ class Track:
 
     __slots__ = (
         "_answers", "_back_seq", "_baseline_ns", "_buckets", "_detail", "_detail_ns", "_errors", "_judge_ns", "_median_ns",
-        "_newest_failed", "_patience_ns", "_phase", "_profile", "_round_trips_ns", "_row_seq", "_sum_ns", "_window", "first_miss_ns",
+        "_newest_failed", "_patience_ns", "_phase", "_profile", "_round_trips_ns", "_row_seq", "_sum_ns", "_window", "fell_ns", "first_miss_ns",
         "label", "last_miss_ns", "misses", "reason", "since_ns", "state", "unasked", "undecided",
     )  # fmt: skip
 
@@ -79,6 +79,8 @@ class Track:
         """When the first of them was sent; 0: none."""
         self.last_miss_ns = 0
         """When the last of them was sent; 0: none."""
+        self.fell_ns = 0
+        """`last_miss_ns` of when it last fell."""
         self.undecided = False
         """From the first miss until it has answered or fallen: ask fast."""
         self.unasked = 0
@@ -300,6 +302,8 @@ class Track:
 
     def _settle(self, now_ns: int, phase: Phase, was: tuple[LineState, Reason, bool]) -> bool:
         """Set what is seen from outside; True: it differs from what it was."""
+        if phase == "fallen" != self._phase:
+            self.fell_ns = self.last_miss_ns
         self._phase = phase
         state, reason = MEANING[phase]
         if phase == "fallen":

@@ -126,16 +126,18 @@ class Health:
 
     # --- What it means. ---
 
-    def may_say_down(self, first_miss_ns: int, now_ns: int, last_miss_ns: int = 0) -> bool:
-        """Whether a row of misses is the line's fault: meanwhile something else was reached from here.
+    def may_say_down(self, first_miss_ns: int, now_ns: int, last_miss_ns: int = 0, fell_ns: int = 0) -> bool:
+        """Whether a row of misses is the line's fault: meanwhile something else was reached from here, and it still is.
 
         An answer to a probe that was sent before the row proves nothing, and neither does one to a probe that was sent after it: our own
-        uplink may have been away in between. While this is False, the vote is held; ask again when an anchor has answered or fallen.
+        uplink may have been away in between. It may be away again by now, so there has to be one since the line fell, too. While this is
+        False, the vote is held; ask again when an anchor has answered or fallen.
 
         Args:
             first_miss_ns: When the first missed probe was sent; 0: no row, the line is down by its loss.
             now_ns: Now.
             last_miss_ns: When the last of them was sent; 0: now.
+            fell_ns: When the one was sent that was one too many.
         """
         if self.state == "isolated" or self._late:
             return False
@@ -143,8 +145,10 @@ class Health:
             return True
         until_ns = last_miss_ns or now_ns
         if self._anchors:
-            return any(anchor.answered_between(first_miss_ns, until_ns) for anchor in self._anchors)
-        return next((sent_ns > first_miss_ns for sent_ns in reversed(self._answers) if sent_ns <= until_ns), False)
+            meanwhile = any(anchor.answered_between(first_miss_ns, until_ns) for anchor in self._anchors)
+            return meanwhile and any(anchor.answered_ns >= fell_ns for anchor in self._anchors)
+        meanwhile = next((sent_ns > first_miss_ns for sent_ns in reversed(self._answers) if sent_ns <= until_ns), False)
+        return meanwhile and self._heard_ns >= fell_ns
 
     def say(
         self, state: LineState, reason: Reason, targets: Iterable[Track], said: LineState, now_ns: int
@@ -169,7 +173,9 @@ class Health:
         """The same for one target. One that fell but answers again by now has not been shown to be down while it was."""
         if target.reason == "loss":
             return self.may_say_down(0, now_ns)
-        return target.misses > 0 and self.may_say_down(target.first_miss_ns, now_ns, target.last_miss_ns)
+        return target.misses > 0 and self.may_say_down(
+            target.first_miss_ns, now_ns, target.last_miss_ns, target.fell_ns
+        )
 
     # --- Why. ---
 

@@ -44,11 +44,11 @@ class Place:
         known = len(self.told)
         for _ in range(round(seconds * 20)):
             self.now_s = round(self.now_s + 0.05, 3)
-            undecided = [line.track.undecided for line in self.lines]
+            before = [(line.track.undecided, line.track.fell_ns) for line in self.lines]
             for asker, far in zip([*self.anchors, *self.lines], [anchor] * len(self.anchors) + list(fars), strict=True):
                 asker.go_on(self.now_s - asker.now_s, far)
-            if any(line.track.undecided and not was for line, was in zip(self.lines, undecided, strict=True)):
-                for asker in self.anchors:
+            if before != [(line.track.undecided, line.track.fell_ns) for line in self.lines]:
+                for asker in self.anchors or self.lines:
                     asker.ask_at_once()
             self._look(lag_s)
         return self.told[known:]
