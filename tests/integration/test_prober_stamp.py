@@ -421,10 +421,11 @@ def test_the_reflector_is_a_program_of_its_own(tmp_path: Path) -> None:
     ("words", "mistakes"),
     [
         (
-            ["--listen", "127.0.0.1:0", "--allow", "192.0.2.1/24", "--key-file", "/nowhere"],
+            ["--listen", "127.0.0.1:0", "--allow", "192.0.2.1/24", "--key-file", "/nowhere", "--rate", "0"],
             [
                 "--allow 192.0.2.1/24: 192.0.2.1/24 has host bits set; write it as 192.0.2.0/24 or 2001:db8::/32",
                 "--key-file /nowhere: No such file or directory",
+                "--rate 0: expected at least 1 answer a second",
             ],
         ),
         (

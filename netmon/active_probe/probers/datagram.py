@@ -15,18 +15,22 @@ from netmon.sockets import set_receive_buffer
 
 WINDOW: Final = 1 << 16
 """An answer to a packet that is so many behind the newest is none of ours."""
+_ROOM_MIN_BYTES: Final = 256 << 10
+_TARGET_BYTES: Final = 16 << 10
+"""Of the socket's receive buffer: several answers, as the kernel books them, of each target."""
 _BROKEN: Final = {errno.ENETDOWN, errno.ENODEV, errno.EBADF, errno.ENOTSOCK}
 
 
 class DatagramChannel(ABC):
     """See `PacketProber`; `send` and what a datagram means are the prober's."""
 
-    def __init__(self, sock: socket.socket, pin: Pin, *, octets_max: int) -> None:
+    def __init__(self, sock: socket.socket, pin: Pin, *, targets: int, octets_max: int) -> None:
         """Takes a pinned socket over.
 
         Args:
             sock: Closed by `close`.
             pin: Its `expect_interface` is checked.
+            targets: How many answer on it.
             octets_max: Longer datagrams are read as that long.
         """
         self.refused = 0
@@ -36,7 +40,8 @@ class DatagramChannel(ABC):
         arrival.stamp_arrivals(sock)
         if self._check:
             arrival.tell_interface(sock)
-        set_receive_buffer(sock, RECEIVE_BUFFER_BYTES)
+        room = max(_ROOM_MIN_BYTES, targets * _TARGET_BYTES)
+        set_receive_buffer(sock, min(room, RECEIVE_BUFFER_BYTES))
 
     def fileno(self) -> int:
         """Of the socket."""

@@ -65,7 +65,7 @@ class IcmpChannel(DatagramChannel):
         self._is_4 = sock.family == socket.AF_INET
         if self._is_raw:
             attach_filter(sock, reply_filter(self._identifier, self._cookie >> 32, is_4=self._is_4))
-        super().__init__(sock, pin, octets_max=OCTETS_MAX)
+        super().__init__(sock, pin, targets=len(targets), octets_max=OCTETS_MAX)
 
     def send(self, target: int, seq: int, unix_ns: int) -> None:  # noqa: ARG002 - an echo has no place for a time that anybody reads
         """Sends one echo request.

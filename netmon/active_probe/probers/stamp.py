@@ -90,7 +90,7 @@ class StampChannel(DatagramChannel):
     """See `PacketProber`."""
 
     def __init__(self, sock: socket.socket, pin: Pin, targets: Sequence[_Target]) -> None:
-        super().__init__(sock, pin, octets_max=OCTETS_MAX)
+        super().__init__(sock, pin, targets=len(targets), octets_max=OCTETS_MAX)
         self._targets = targets
         self._by_sockaddr = {as_received(target.sockaddr): target for target in targets}
         self._view = memoryview(self._buffer)

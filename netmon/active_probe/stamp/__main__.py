@@ -34,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps({"listening": reflector.listening, "pid": os.getpid()}), flush=True)
     log.log.info("reflector.started", listening=reflector.listening, authenticated=options.key_file is not None)
+    if options.key_file is None and not options.allow:
+        log.log.warning("reflector.answers_everybody", cure="name a --key-file, or the sources with --allow")
     reflector.run()
     reflector.close()
     return 0
@@ -69,6 +71,9 @@ def settings_of(options: argparse.Namespace) -> ReflectorSettings:
     mistakes: list[str] = []
     networks = [network for text in options.allow if (network := _network(text, mistakes)) is not None]
     key = _key(options.key_file, mistakes) if options.key_file else None
+    for name, rate in (("--rate", options.rate), ("--rate-per-source", options.rate_per_source)):
+        if rate < 1:
+            mistakes.append(f"{name} {rate}: expected at least 1 answer a second")
     if mistakes:
         raise ConfigError(mistakes)
     return ReflectorSettings(

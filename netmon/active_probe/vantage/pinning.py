@@ -145,7 +145,10 @@ def in_netns(pin: Pin, make: Callable[[], T]) -> T:
             failed.append(error)
 
     thread = threading.Thread(target=work, name="netns")
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        raise PinError(errno.EAGAIN, f"pin to netns {pin.netns}: no thread can be started; raise TasksMax=") from None
     thread.join()
     if failed:
         raise failed[0]
