@@ -16,7 +16,15 @@ from netmon.active_probe.vantage.channel import Channel, Poll
 from netmon.active_probe.vantage.clock import Clock
 from netmon.active_probe.vantage.pinning import describe
 from netmon.active_probe.vantage.report import Counts
-from netmon.active_probe.vantage.schedule import BUNDLE_NS, Wheel, bundle_max, phases
+from netmon.active_probe.vantage.schedule import (
+    BUNDLE_NS,
+    GRID_MAX_NS,
+    Wheel,
+    bundle_max,
+    grid_of,
+    on_grid,
+    phases,
+)
 from netmon.active_probe.vantage.target import Target
 
 LATE_NS: Final = 50_000_000
@@ -29,6 +37,9 @@ ANCHOR_APART_NS: Final = 20_000_000
 """Between two probes of an anchor that misses of lines asked for."""
 ROUNDS_MAX: Final = 64
 """Times that one wake looks for datagrams: enough for all answers of a stall, and a flood ends some time."""
+LOOK_NS: Final = 50_000_000
+"""How often to look how thick answers come."""
+THICK_PER_S: Final = 300.0
 JUDGED_PER_WAKE: Final = 16
 """Lines that one wake judges: about a millisecond's work."""
 
@@ -87,7 +98,9 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
-        self._wake_ns = self._bundle_ns = 0
+        self._look_ns = self._bundle_ns = 0
+        self._recent = 0
+        """Answers since `_look_ns`."""
         self._room = 0
         self._lag_ns = 0
         self._is_paced = self._is_awake = False
@@ -103,12 +116,13 @@ class Engine:
     def start(self) -> None:
         """Begins to probe, in the running loop. Turns are spread over each target's interval."""
         self._loop = asyncio.get_running_loop()
-        now_ns = self._wake_ns = self._bundle_ns = self._clock.now_ns()
+        now_ns = self._look_ns = self._bundle_ns = self._clock.now_ns()
         for period_s in {target.period_s for target in self._targets}:
             those = [target for target in self._targets if target.period_s == period_s]
-            places = phases((target.key for target in those), int(period_s * 1e9))
+            period_ns = int(period_s * 1e9)
+            places = phases((target.key for target in those), period_ns, grid_of(period_ns, self._per_second))
             for target in those:
-                target.take_place(now_ns + places[target.key])
+                target.take_place(now_ns - now_ns % GRID_MAX_NS + places[target.key])
                 self._plan(target, target.next_turn_ns(now_ns))
         self._loop.add_reader(self.poll.fileno(), self._wake)
         self._arm(now_ns + BUNDLE_NS)
@@ -144,36 +158,48 @@ class Engine:
         now_ns = self._clock.now_ns()
         late_ns = max(now_ns - self._timer_ns, 0)
         self._lag_ns = max(self._lag_ns, late_ns)
-        received = self._receive(now_ns)
+        if late_ns and self._timer is not None:
+            # What it would have woken for is done now.
+            self._timer.cancel()
+            self._timer = None
+        self._recent += self._receive(now_ns)
         now_ns = self._clock.now_ns()
         if late_ns > LATE_NS:
             self._extend(now_ns, late_ns)
         self._expire(now_ns)
         waits = self._send(now_ns)
         waits |= self._work(now_ns, JUDGED_PER_WAKE)
-        self._rest(now_ns, waits=waits, received=received)
+        self._is_awake = False
+        if now_ns - self._look_ns >= LOOK_NS:
+            self._choose_pace(now_ns)
+        self._arm(self._next_ns(now_ns, waits=waits))
 
-    def _rest(self, now_ns: int, *, waits: bool, received: int) -> None:
-        """Decides when to wake next.
-
-        While answers come thick, they wait for the next millisecond: the kernel has stamped them, and a wake for each would be half of
-        all work. Else they wake the loop.
+    def _choose_pace(self, now_ns: int) -> None:
+        """While answers come thick, they wait a little for each other: the kernel has stamped them, and a wake for each would be most of
+        all work. Else each of them wakes the loop.
         """
         assert self._loop is not None, "started"
-        is_thick = bool(received) if self._is_paced else received > 0 and now_ns - self._wake_ns < BUNDLE_NS
-        if is_thick != self._is_paced:
-            self._is_paced = is_thick
-            if is_thick:
-                self._loop.remove_reader(self.poll.fileno())
-            else:
-                self._loop.add_reader(self.poll.fileno(), self._wake)
-        self._wake_ns = now_ns
-        self._is_awake = False
-        due_ns = [wheel.next_ns() for wheel in (self._turns, self._deadlines, self._extended)]
-        next_ns = min((due for due in due_ns if due is not None), default=now_ns + IDLE_NS)
-        if waits or is_thick:
-            next_ns = min(next_ns, now_ns + BUNDLE_NS)
-        self._arm(min(max(next_ns, now_ns + waits * BUNDLE_NS), now_ns + IDLE_NS))
+        per_second = self._recent * 1e9 / (now_ns - self._look_ns)
+        self._recent, self._look_ns = 0, now_ns
+        is_paced = per_second >= (THICK_PER_S / 2 if self._is_paced else THICK_PER_S)
+        if is_paced == self._is_paced:
+            return
+        self._is_paced = is_paced
+        if is_paced:
+            self._loop.remove_reader(self.poll.fileno())
+        else:
+            self._loop.add_reader(self.poll.fileno(), self._wake)
+
+    def _next_ns(self, now_ns: int, *, waits: bool) -> int:
+        """When to wake next."""
+        if waits:
+            return now_ns + BUNDLE_NS
+        next_ns = now_ns + (GRID_MAX_NS if self._is_paced else IDLE_NS)
+        for wheel in (self._turns, self._deadlines, self._extended):
+            due_ns = wheel.next_ns()
+            if due_ns is not None and due_ns < next_ns:
+                next_ns = due_ns
+        return next_ns
 
     def _arm(self, at_ns: int) -> None:
         """One timer; one that is armed for an earlier moment is left. A wake arms it when all is done."""
@@ -303,7 +329,7 @@ class Engine:
         target.number(now_ns)
         track.sent(seq, now_ns)
         self.counts.probes_sent += 1
-        self._deadlines.add(now_ns + int(track.timeout_s() * 1e9), (target, seq))
+        self._deadlines.add(on_grid(now_ns, int(track.timeout_s() * 1e9)), (target, seq))
 
     def fail(self, target: Target, seq: int, detail: str, now_ns: int) -> None:
         """A probe could not leave."""
@@ -341,12 +367,14 @@ class Engine:
                 self.hurry(target, now_ns)
                 if target.line_id:
                     self._ask_anchors(track.first_miss_ns, now_ns)
+        if target.line_id and track.state == "down" and track.misses:
+            self._ask_anchors(track.fell_ns, now_ns)
         self._changed(target)
 
-    def _ask_anchors(self, first_miss_ns: int, now_ns: int) -> None:
-        """Only an anchor that was asked after a line's first miss can tell whether the line is to blame."""
+    def _ask_anchors(self, missed_ns: int, now_ns: int) -> None:
+        """Only an anchor that was asked after a line's first miss, and after it fell, can tell whether the line is to blame."""
         for anchor in self._witnesses:
-            if anchor.asked_ns < first_miss_ns:
+            if anchor.asked_ns < missed_ns:
                 self.hurry(anchor, max(now_ns, anchor.asked_ns + ANCHOR_APART_NS))
 
 

@@ -38,7 +38,8 @@ from netmon.log import limited, log
 FILES_SPARE: Final = 64
 """Descriptors beside those of the probers: Redis, the report, epoll, what a library opens for a moment."""
 SLICE_S: Final = 0.005
-"""Votes are said again in slices: a few lines each time."""
+SLICE_LINES: Final = 8
+"""Votes are said again in slices: a few lines each time, which takes about a millisecond."""
 LEAVE_S: Final = 1.0
 """How long a stop waits until Redis has heard of it."""
 ANCHOR: Final = "anchor"
@@ -223,7 +224,7 @@ class Vantage:
     async def _refresh_again(self) -> None:
         """Every line once in `refresh_s`, in slices."""
         refresh_s, lines = self._settings.refresh_s, len(self._votes)
-        pause_s = max(SLICE_S, refresh_s / max(lines, 1))
+        pause_s = min(max(SLICE_LINES * refresh_s / max(lines, 1), SLICE_S), refresh_s / 10)
         done = 0
         while True:
             await asyncio.sleep(pause_s)

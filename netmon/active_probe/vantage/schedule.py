@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 BUNDLE_NS: Final = 1_000_000
 """Events this close are done together: as fine as an event loop's timer is."""
+GRID_MAX_NS: Final = 4 * BUNDLE_NS
+GRID_RATIO: Final = 100
+"""What takes long need not be to the millisecond: times of more than so many grids are rounded to a grid, and share a wake."""
 CATCH_UP_NS: Final = 3 * BUNDLE_NS
 """So late may a bundle be, and still have all that is due: processes wait for their turn on a processor."""
 BUNDLE_LEAST: Final = 16
@@ -54,14 +57,33 @@ class Wheel(Generic[T]):
         return number * BUNDLE_NS, self._bundles.pop(number)
 
 
-def phases(keys: Iterable[str], period_ns: int) -> dict[str, int]:
+def phases(keys: Iterable[str], period_ns: int, grid_ns: int = 1) -> dict[str, int]:
     """Where in a period each key has its turn: evenly spread, in an order that looks random but is always the same.
 
-    Neighbours of a list are no neighbours in time, and no millisecond has more than its share: drawn phases would have
-    some with twice as much as others.
+    Neighbours of a list are no neighbours in time, and no bundle has more than its share: drawn phases would have some with twice as
+    much as others.
     """
     order = sorted(set(keys), key=_hash)
-    return {key: rank * period_ns // len(order) for rank, key in enumerate(order)}
+    places = (rank * period_ns // len(order) for rank in range(len(order)))
+    return {key: place - place % grid_ns for key, place in zip(order, places, strict=True)}
+
+
+def grid_of(period_ns: int, per_second: float) -> int:
+    """How coarse turns of this period may be: what shares a wake is cheaper, as long as it is no more than a few.
+
+    Args:
+        period_ns: From one turn to the next.
+        per_second: Probes that are due on average.
+    """
+    bundles = int(BUNDLE_LEAST / (per_second * BUNDLE_NS / 1e9)) if per_second else 1
+    grid_ns = min(max(bundles, 1) * BUNDLE_NS, GRID_MAX_NS)
+    return grid_ns if period_ns >= GRID_RATIO * GRID_MAX_NS else BUNDLE_NS
+
+
+def on_grid(now_ns: int, wait_ns: int) -> int:
+    """When a wait that begins now is over; a long one ends together with others."""
+    due_ns = now_ns + wait_ns
+    return due_ns if wait_ns < GRID_RATIO * GRID_MAX_NS else due_ns + -due_ns % GRID_MAX_NS
 
 
 def next_turn(phase_ns: int, period_ns: int, after_ns: int) -> int:

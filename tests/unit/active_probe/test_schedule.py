@@ -8,7 +8,17 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netmon.active_probe.vantage.schedule import BUNDLE_LEAST, BUNDLE_NS, Wheel, bundle_max, next_turn, phases
+from netmon.active_probe.vantage.schedule import (
+    BUNDLE_LEAST,
+    BUNDLE_NS,
+    GRID_MAX_NS,
+    Wheel,
+    bundle_max,
+    grid_of,
+    next_turn,
+    on_grid,
+    phases,
+)
 
 SECOND = 1_000_000_000
 TIMES = st.integers(0, 100 * SECOND)
@@ -75,3 +85,27 @@ def test_bundle_is_twice_the_mean_and_never_less_than_a_few() -> None:
     """At 10,000 a second 20 in a millisecond, and 60 after three of them, or after a second."""
     assert bundle_max(0, SECOND) == BUNDLE_LEAST
     assert [bundle_max(10_000, elapsed_ns) for elapsed_ns in (0, BUNDLE_NS, 3 * BUNDLE_NS, SECOND)] == [20, 20, 60, 60]
+
+
+def test_slow_turns_share_wakes_as_long_as_bundles_stay_small() -> None:
+    """1,000 a second: four in a wake; 10,000: one wake a millisecond; what is fast is never rounded."""
+    grids = [grid_of(SECOND, rate) // BUNDLE_NS for rate in (0, 100, 1_000, 5_000, 10_000)]
+
+    assert grids == [1, 4, 4, 3, 1]
+    assert grid_of(SECOND // 20, 1_000) == BUNDLE_NS
+
+
+def test_phases_on_a_grid_keep_their_share() -> None:
+    """1,000 lines at 1 Hz on a grid of 4 ms: 4 in each."""
+    places = phases([f"line-{number}" for number in range(1_000)], SECOND, GRID_MAX_NS)
+
+    assert set(Counter(places.values()).values()) == {4}
+    assert all(place % GRID_MAX_NS == 0 for place in places.values())
+
+
+@given(TIMES, st.integers(1, 10 * SECOND))
+def test_wait_is_never_shorter_and_little_longer(now_ns: int, wait_ns: int) -> None:
+    """By 1 % at most."""
+    waited_ns = on_grid(now_ns, wait_ns) - now_ns
+
+    assert wait_ns <= waited_ns <= wait_ns * 1.01
