@@ -5,7 +5,7 @@
 | a line is down | `line/<id>`, `line-down`, major: the same one that ports at its ends make (`netmon.alarms.lifecycle.causes`) |
 | a line is degraded | `line/<id>`, `line-degraded`, minor; major when it has failed in one direction |
 | a vantage is cut off | `vantage/<id>`, `vantage-isolated`, minor |
-| a vantage says nothing any more | `vantage/<id>`, `vantage-silent`, minor |
+| a vantage says nothing any more | `vantage/<id>`, `vantage-silent`, minor; warning when it was stopped |
 
 That nobody knows how a line is changes nothing of what stands. Times in texts are Japan Standard Time.
 """
@@ -64,6 +64,7 @@ _ISOLATED: Final[dict[str, Text]] = {
     "cannot_send": Text("it cannot send probes", "試験パケットを送信できません"),
     "late": Text("its processor is too busy to be on time", "処理が追いついていません"),
 }
+_STOPPED: Final = "stopped"
 _LOOK_AT_UPLINK: Final = Text(
     "Look at its own uplink, cables and routes. What it says of lines does not count until then",
     "観測点自身の上位回線、配線、経路を確認してください。復旧まで、この観測点の判定は使われません",
@@ -207,6 +208,8 @@ def vantage_said(change: VantageChange, evidence: Evidence, topology: Topology) 
         f"Vantage {name.en} is cut off itself{because.en}", f"観測点「{name.ja}」自身が孤立しています{because.ja}"
     )
     silent = Text(f"Vantage {name.en} says nothing any more", f"観測点「{name.ja}」からの報告が途絶えています")
+    if change.reason == _STOPPED:
+        silent = Text(f"Vantage {name.en} was stopped", f"観測点「{name.ja}」は停止されています")
     return [
         _of_vantage(change, evidence, topology, VANTAGE_ISOLATED, isolated, _LOOK_AT_UPLINK),
         _of_vantage(change, evidence, topology, VANTAGE_SILENT, silent, _LOOK_AT_PROBER),
@@ -223,7 +226,8 @@ def _of_vantage(
     return Observation(
         key=Key(f"vantage/{change.vantage_id}", alarm_type),
         cleared=not stands,
-        severity="minor",
+        # Whoever has stopped it knows; a restart takes no more than a moment.
+        severity="warning" if change.reason == _STOPPED else "minor",
         event_type=event_type,
         probable_cause="communications_subsystem_failure"
         if event_type == "communicationsAlarm"

@@ -179,6 +179,15 @@ def test_a_vantage_that_is_cut_off_or_silent_is_told_until_it_is_back() -> None:
     assert of(alarms, "vantage/hall", "vantage-silent").is_cleared is True
 
 
+def test_a_vantage_that_was_stopped_is_a_warning() -> None:
+    """Somebody has done so, and knows."""
+    alarms = book()
+    Prober(alarms).say(VantageChange(vantage_id="pref", before="live", after="stale", unix_ns=NOON, reason="stopped"))
+    tick(alarms, LATE)
+    silent = of(alarms, "vantage/pref", "vantage-silent")
+    assert (silent.severity, silent.text.en) == ("warning", "Vantage Prefecture was stopped")
+
+
 # --- Who says that a line is down. ---
 
 
