@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -146,8 +146,9 @@ class _Source:
         self._view = open_view(config)
         self._after = ""
         known = {"area": self._topology.areas, "carrier": self._topology.carriers, "state": LINE_STATES}
-        for name, ids in known.items():
-            _assert_known(name, wanted.get(name, ()), list(ids))
+        mistakes = [text for name, ids in wanted.items() for text in _unknown(name, ids, list(known[name]))]
+        if mistakes:
+            raise ConfigError(mistakes)
 
     def rows(self) -> list[Row]:
         """The worst first. Raises UnavailableError."""
@@ -193,15 +194,12 @@ def _wanted(**given: Filter) -> dict[str, tuple[str, ...]]:
     return {name: tuple(values) for name, values in given.items() if values}
 
 
-def _assert_known(name: str, values: Sequence[str], known: Sequence[str]) -> None:
-    mistakes = []
+def _unknown(name: str, values: Sequence[str], known: Sequence[str]) -> Iterator[str]:
     for value in values:
         if value not in known:
             near = difflib.get_close_matches(value, known, n=1)
             cure = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
-            mistakes.append(f"--{name}: found {printable(value)!r}; {cure}")
-    if mistakes:
-        raise ConfigError(mistakes)
+            yield f"--{name}: found {printable(value)!r}; {cure}"
 
 
 def _watch(source: _Source, console: LineConsole, language: Language) -> None:
