@@ -15,7 +15,7 @@ All keys but that of the stream of changes are in one slot of a Redis Cluster: t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -45,6 +45,8 @@ LEASE: Final = "{netmon:lines}:lease"
 
 _SCAN_COUNT: Final = 1_000
 _VANTAGE_FIELD: Final = "vantage:"
+
+_Value = TypeVar("_Value")
 
 _status = msgspec.json.Decoder(LineStatus).decode
 _change = msgspec.json.Decoder(LineChange).decode
@@ -76,7 +78,7 @@ def vantage_of_field(field: str) -> str | None:
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of `netmon:line-changes`; both None for a kind that this netmon does not know."""
+    """One entry of `netmon:line-changes`; both None for what this netmon does not know, or nobody can read."""
 
     entry_id: str
     line: LineChange | None = None
@@ -84,18 +86,21 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineView(View):
-    """The lines as the API, the command line and reports see them; see `View` for how it fails."""
+    """The lines as the API, the command line and reports see them; see `View` for how it fails.
+
+    What no netmon has written is left out: others may write to these hashes, too.
+    """
 
     stream = CHANGES
 
     def lines(self) -> Iterator[LineStatus]:
         """All lines that are judged, in no order; one may come twice, the later one counts."""
-        return (_status(body) for _, body in self._pairs(LINES))
+        return (status for _, status in self._values(LINES, _status))
 
     def line(self, line_id: str) -> LineStatus | None:
         """One line; None when nothing judges it."""
         body = self._ask(lambda client: client.hget(LINES, line_id))
-        return None if body is None else _status(body)
+        return None if body is None else _readable(_status, body)
 
     def changes(self, after: str, *, block_ms: int | None = None, count: int = READ_MAX) -> list[Told]:
         """What came after an entry, oldest first; arguments as those of `entries`."""
@@ -103,39 +108,43 @@ class LineView(View):
 
     def vantages(self) -> dict[str, VantageHealth]:
         """ID to what each vantage last told of itself, however long ago: `judged_vantages` knows who is silent."""
-        return {name: _health(body) for name, body in self._pairs(VANTAGES)}
+        return dict(self._values(VANTAGES, _health))
 
     def judged_vantages(self) -> dict[str, VantageChange]:
         """ID to what the verdict process last said of each vantage: live, isolated or stale, and since when."""
         fields = self._ask(lambda client: client.hgetall(META))
         return {
-            vantage_id: _vantage_change(body)
+            vantage_id: change
             for name, body in fields.items()
-            if (vantage_id := vantage_of_field(name.decode())) is not None
+            if (vantage_id := vantage_of_field(name.decode(errors="replace"))) is not None
+            and (change := _readable(_vantage_change, body)) is not None
         }
 
     def votes(self, vantage_id: str) -> Iterator[Vote]:
         """What a vantage last said of each line, with everything that its windows show."""
-        return (_vote(body) for _, body in self._pairs(votes_key(vantage_id)))
+        return (vote for _, vote in self._values(votes_key(vantage_id), _vote))
 
     def heard(self) -> dict[str, tuple[int, str]]:
         """Line ID to when something last arrived over it by itself (nanoseconds since 1970 UTC), and what."""
-        return {name: _heard(body) for name, body in self._pairs(HEARD)}
+        return dict(self._values(HEARD, _heard))
 
     def months(self, month: str) -> list[LineMonth]:
         """The accounts of all lines in a month (`YYYY-MM`, UTC), by line ID; empty when nothing was kept of it."""
-        return [account for _, account in sorted((name, _month(body)) for name, body in self._pairs(month_key(month)))]
+        accounts = dict(self._values(month_key(month), _month))
+        return [accounts[line_id] for line_id in sorted(accounts)]
 
     def has_judge(self) -> bool:
         """Whether a verdict process leads: without one, nothing of all this moves."""
         return bool(self._ask(lambda client: client.exists(LEASE)))
 
-    def _pairs(self, key: str) -> Iterator[tuple[str, bytes]]:
+    def _values(self, key: str, decode: Callable[[bytes], _Value]) -> Iterator[tuple[str, _Value]]:
+        """Names and values of a hash; one may come twice, the later one counts."""
         cursor = 0
         while True:
             cursor, page = self._ask(_page_from(key, cursor))
             for name, body in page.items():
-                yield name.decode(), body
+                if (value := _readable(decode, body)) is not None:
+                    yield name.decode(errors="replace"), value
             if cursor == 0:
                 return
 
@@ -144,11 +153,19 @@ def _page_from(key: str, cursor: int) -> Callable[[Any], tuple[int, dict[bytes, 
     return lambda client: client.hscan(key, cursor, count=_SCAN_COUNT)
 
 
+def _readable(decode: Callable[[bytes], _Value], body: bytes) -> _Value | None:
+    """The value; None for what no netmon has written."""
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return None
+
+
 def told_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Told:
-    """An entry of `netmon:line-changes`; raises msgspec.DecodeError for what no netmon has written."""
+    """An entry of `netmon:line-changes`."""
     name = entry_id.decode()
     if (body := fields.get(b"line")) is not None:
-        return Told(entry_id=name, line=_change(body))
+        return Told(entry_id=name, line=_readable(_change, body))
     if (body := fields.get(b"vantage")) is not None:
-        return Told(entry_id=name, vantage=_vantage_change(body))
+        return Told(entry_id=name, vantage=_readable(_vantage_change, body))
     return Told(entry_id=name)

@@ -284,8 +284,16 @@ def test_rubbish_hurts_nobody(server: Valkey, client: redis.Redis, tmp_path: Pat
         *(chance.randbytes(chance.randrange(1, 200)) for _ in range(50)),
         *(vote[:at] for at in range(0, len(vote), 5)),
     ]  # fmt: skip
-    for key in (LINES, META, VANTAGES, HEARD, votes_key("v1"), month_key(month_of(time.time_ns()))):
+    month = month_of(time.time_ns())
+    for key in (LINES, META, VANTAGES, HEARD, votes_key("v1"), month_key(month)):
         client.hset(key, mapping={field: chance.choice(rubbish) for field in ("a", "b", "v1", "vantage:v1", "months")})
+    for body in rubbish:
+        client.xadd(CHANGES, {chance.choice(("line", "vantage")): body})
+    view = LineView(RedisSettings(url=server.url))
+    assert [*view.lines(), *view.vantages(), *view.judged_vantages(), *view.heard(), *view.votes("v1")] == []
+    assert view.months(month) == []
+    assert len(view.changes("0-0")) == len(rubbish)
+    view.close()
     with Verdict(tmp_path, server, LINES_OF_TEST, ("v1",)) as verdict, places(server, ("v1",)) as (one,):
         wait_led(verdict)
         assert set(client.hkeys(LINES)) <= {line.encode() for line in LINES_OF_TEST}
