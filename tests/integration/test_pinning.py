@@ -33,7 +33,7 @@ def lab() -> Iterator[Namespaces]:
     """A vantage with two lines to one far end, where a reflector listens.
 
     Lines `one` and `two` are 10.1.0.0/24 and 10.2.0.0/24 (fd01::/64, fd02::/64); SHARED can be reached by both, and the routing table
-    prefers line `one`.
+    prefers line `one`. The far end's kernel lets root's group have ping sockets, that of the vantage nobody.
     """
     if os.geteuid() != 0 or (reason := missing()):
         pytest.skip("no right to enter network namespaces" if os.geteuid() else reason)
@@ -53,6 +53,7 @@ def lab() -> Iterator[Namespaces]:
                 f"route add 10.9.0.1 via 10.{number}.0.1 dev {line} table {number}",
             )
         spaces["far"].ip("addr add 10.9.0.1/32 dev lo")
+        spaces["far"].sysctl({"ipv4/ping_group_range": "0 0"})
         words = [sys.executable, "-m", "netmon.active_probe.stamp", "--json"]
         listen = [f"--listen={address}:{PORT}" for address in ("0.0.0.0", "[::]")]
         reflector = spaces["far"].start([*words, *listen], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -240,15 +241,19 @@ def test_a_right_that_is_missing_is_named(lab: Namespaces) -> None:
     ]
 
 
-@pytest.mark.parametrize("group_range", ["1 0", "0 2147483647"], ids=["raw", "ping socket"])
-@pytest.mark.parametrize("addresses", [("10.1.0.1", "10.2.0.1"), ("fd01::1", "fd02::1")], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize(
+    ("place", "kind", "host"), [("near", socket.SOCK_RAW, 1), ("far", socket.SOCK_DGRAM, 2)], ids=["raw", "ping socket"]
+)
+@pytest.mark.parametrize("targets", ["10.1.0.{} 10.2.0.{}", "fd01::{} fd02::{}"], ids=["IPv4", "IPv6"])
 def test_echoes_of_two_channels_are_never_mixed_up(
-    lab: Namespaces, group_range: str, addresses: tuple[str, str]
+    lab: Namespaces, place: str, kind: socket.SocketKind, host: int, targets: str
 ) -> None:
     """Nor do they even reach each other's socket: the kernel sorts them. Sequence numbers keep their 32 bits."""
-    lab["near"].sysctl({"ipv4/ping_group_range": group_range})
+    pin, addresses = Pin(netns=str(lab[place].path)), targets.format(host, host).split()
     with ExitStack() as stack:
-        channels = [stack.enter_context(closing(icmp_channel(near(lab), *addresses))) for _ in range(2)]
+        channels = [stack.enter_context(closing(icmp_channel(pin, *addresses))) for _ in range(2)]
+        with socket.socket(fileno=os.dup(channels[0].fileno())) as twin:
+            assert twin.type == kind
         for seq in (0xFFFF_FFFF, 70_000):
             for channel in channels:
                 for target in range(2):
