@@ -189,6 +189,11 @@ class Track:
 
     # --- What to tell. ---
 
+    @property
+    def trip_ns(self) -> int:
+        """How long nearly all round trips take; 0: not known yet."""
+        return self._patience_ns // TIMEOUT_FACTOR
+
     def sent_ns(self, seq: int) -> int:
         """When a probe went out; 0: it never did, or so long ago that its answer is none any more."""
         return self._window.sent_ns(seq) if self._window.remembers(seq) else 0

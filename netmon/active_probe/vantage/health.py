@@ -173,9 +173,9 @@ class Health:
         """The same for one target. One that fell but answers again by now has not been shown to be down while it was."""
         if target.reason == "loss":
             return self.may_say_down(0, now_ns)
-        return target.misses > 0 and self.may_say_down(
-            target.first_miss_ns, now_ns, target.last_miss_ns, target.fell_ns
-        )
+        # Its first probe may have been on its way back already when our own uplink went, and one that was sent later may have been faster.
+        since_ns = target.first_miss_ns + target.trip_ns
+        return target.misses > 0 and self.may_say_down(since_ns, now_ns, target.last_miss_ns, target.fell_ns)
 
     # --- Why. ---
 
