@@ -20,89 +20,24 @@ from netmon.active_probe.model import (
     VantageHealth,
     Vote,
 )
-from netmon.active_probe.settings import JudgedLine, VerdictSettings
+from netmon.active_probe.settings import VerdictSettings
 from netmon.active_probe.verdict.accounts import Accounts, minute_of
 from netmon.active_probe.verdict.quorum import Presence, Verdict, judge_line
+from netmon.active_probe.verdict.seen import TEXT_MAX, UNIX_NS_MAX, SeenLine, SeenVantage, gist, is_sane
 
-HEARTBEAT_MIN_S: Final = 0.05
-HEARTBEAT_MAX_S: Final = 60.0
-"""Bounds of what a vantage may say of its own heartbeat: it decides how long its silence is borne."""
 VOTE_AGE_MAX_S: Final = 30.0
 """A vote that has not been told again for so long, by a vantage that lives, is nobody's any more: its probe is stuck, or gone."""
 PATIENCE_NS: Final = 1_000_000_000
 """How long votes may come behind the first sign of life."""
-TARGETS_MAX: Final = 32
-"""Readings of one vote."""
-TEXT_MAX: Final = 256
-"""Characters of a label or a detail."""
-
 NO_DATA_NS: Final = 10_000_000_000
 """How long a vantage that lives may have nothing to say of a line, before it is unknown for that: it has just begun."""
 
 _S_NS: Final = 1_000_000_000
-_UNIX_NS_MAX: Final = 1 << 62
 _PASSING: Final[tuple[Reason, ...]] = ("no_data", "no_vantage")
 """Why a line may be unknown for a moment only: its vantage begins, or has stopped and may begin again."""
 
 Told = tuple[Literal["line", "vantage"], LineChange | VantageChange]
 """An entry of the stream: the name of its field, and its value."""
-
-
-class _Vantage:
-    """One place that probes, as seen from here."""
-
-    __slots__ = ("health", "lines", "presence", "said", "seen_mono_ns", "stopped")
-
-    def __init__(self, presence: Presence | Literal[""], mono_ns: int) -> None:
-        self.presence = presence
-        """Empty: not known yet."""
-        self.said = presence
-        """What was last told of it."""
-        self.health: VantageHealth | None = None
-        self.seen_mono_ns = mono_ns
-        self.stopped = False
-        """It has said that it goes."""
-        self.lines: list[_Line] = []
-
-    def is_new(self, health: VantageHealth) -> bool:
-        """Whether this is a sign of life: an old one may be read again."""
-        last = self.health
-        return last is None or health.started_unix_ns != last.started_unix_ns or health.beat > last.beat
-
-    def silence_max_ns(self, heartbeats: float) -> int:
-        """How long it may be silent."""
-        told_s = 1.0 if self.health is None else self.health.heartbeat_s
-        return int(min(max(told_s, HEARTBEAT_MIN_S), HEARTBEAT_MAX_S) * heartbeats * _S_NS)
-
-
-class _Line:
-    """One line."""
-
-    __slots__ = (
-        "fall_ns", "heard_told_ns", "heard_unix_ns", "id", "known", "passing_mono_ns", "since_unix_ns", "vantage_ids", "verdict", "voted",
-        "votes",
-    )  # fmt: skip
-
-    def __init__(self, told: JudgedLine, stored: LineStatus | None, unix_ns: int) -> None:
-        self.id = told.line_id
-        self.fall_ns = int(told.fall_s * _S_NS)
-        self.vantage_ids = told.vantage_ids
-        self.votes: dict[str, Vote] = {}
-        self.voted: dict[str, int] = {}
-        """Vantage to when it last voted, by our monotonic clock."""
-        if stored is None:
-            self.verdict, self.since_unix_ns = Verdict("unknown", "no_data"), unix_ns
-        else:
-            self.verdict, self.since_unix_ns = (
-                Verdict(stored.state, stored.reason, stored.one_way),
-                stored.since_unix_ns,
-            )
-        self.known: LineState = self.verdict.state
-        """The last state but unknown, if there was one."""
-        self.passing_mono_ns = 0
-        """Since when it would be unknown, if that did not look as if it passed."""
-        self.heard_told_ns = self.heard_unix_ns = 0 if stored is None else stored.heard_unix_ns
-        """As it was told; and by our clock, if that is earlier."""
 
 
 class Judge:
@@ -139,10 +74,10 @@ class Judge:
         self.changes: dict[str, int] = dict.fromkeys(LINE_STATES, 0)
         self._settings = settings
         known = {status.line_id: status for status in stored}
-        self._lines = {line.line_id: _Line(line, known.get(line.line_id), unix_ns) for line in settings.lines}
+        self._lines = {line.line_id: SeenLine(line, known.get(line.line_id), unix_ns) for line in settings.lines}
         names = {name for line in settings.lines for name in line.vantage_ids}
         # One that was silent is so until it speaks; how the others are has to be seen.
-        self._vantages = {name: _Vantage(_silent(said.get(name)), mono_ns) for name in sorted(names)}
+        self._vantages = {name: SeenVantage(_silent(said.get(name)), mono_ns) for name in sorted(names)}
         for name, vantage in self._vantages.items():
             vantage.said = said[name].after if name in said else ""
             vantage.lines = [line for line in self._lines.values() if name in line.vantage_ids]
@@ -172,13 +107,13 @@ class Judge:
     def vote(self, vote: Vote, mono_ns: int) -> None:
         """Takes what a vantage says of a line."""
         line = self._lines.get(vote.line_id)
-        if line is None or vote.vantage_id not in line.vantage_ids or not _is_sane(vote):
+        if line is None or vote.vantage_id not in line.vantage_ids or not is_sane(vote):
             self.foreign += 1
             return
         before = line.votes.get(vote.vantage_id)
         line.votes[vote.vantage_id] = vote
         line.voted[vote.vantage_id] = mono_ns
-        if before is None or _gist(before) != _gist(vote):
+        if before is None or gist(before) != gist(vote):
             self._dirty[line.id] = None
 
     def recall(self, vote: Vote, mono_ns: int) -> None:
@@ -213,7 +148,7 @@ class Judge:
     def hear(self, line_id: str, told_unix_ns: int, unix_ns: int) -> None:
         """Takes when something last arrived over a line by itself. If that is to come, by our clock, it was when we first saw it."""
         line = self._lines.get(line_id)
-        if line is None or line.heard_told_ns == told_unix_ns or not 0 < told_unix_ns < _UNIX_NS_MAX:
+        if line is None or line.heard_told_ns == told_unix_ns or not 0 < told_unix_ns < UNIX_NS_MAX:
             return
         line.heard_told_ns = told_unix_ns
         line.heard_unix_ns = min(told_unix_ns, unix_ns)
@@ -276,7 +211,7 @@ class Judge:
                 reason = "" if vantage.health is None else vantage.health.reason
                 self._tell_vantage(name, vantage.said, vantage.said, reason, unix_ns, restated=True)
 
-    def _find(self, name: str, vantage: _Vantage, presence: Presence, reason: str, unix_ns: int) -> None:
+    def _find(self, name: str, vantage: SeenVantage, presence: Presence, reason: str, unix_ns: int) -> None:
         """How a vantage is now."""
         if vantage.presence != presence:
             vantage.presence = presence
@@ -291,7 +226,7 @@ class Judge:
         silence = (vantage.silence_max_ns(heartbeats) for vantage in self._vantages.values())
         return mono_ns - self._began_mono_ns <= max(silence, default=0) + PATIENCE_NS
 
-    def _has_spoken(self, line: _Line) -> bool:
+    def _has_spoken(self, line: SeenLine) -> bool:
         """Whether all of its vantages have: they live and have voted, or do not live."""
         return all(
             self._vantages[name].presence in ("stale", "isolated")
@@ -299,7 +234,7 @@ class Judge:
             for name in line.vantage_ids
         )
 
-    def _settle(self, line: _Line, mono_ns: int, unix_ns: int) -> None:
+    def _settle(self, line: SeenLine, mono_ns: int, unix_ns: int) -> None:
         """Judges one line, and tells what has changed."""
         found, before = self._verdict(line, unix_ns), line.verdict
         if self._may_pass(line, found, mono_ns):
@@ -314,7 +249,7 @@ class Judge:
             self._tell_line(line, before.state, unix_ns, restated=True)
         self._new.discard(line.id)
 
-    def _verdict(self, line: _Line, unix_ns: int) -> Verdict:
+    def _verdict(self, line: SeenLine, unix_ns: int) -> Verdict:
         present: dict[str, Presence] = {}
         for name in line.vantage_ids:
             vantage = self._vantages[name]
@@ -323,7 +258,7 @@ class Judge:
         votes = {name: vote for name, vote in line.votes.items() if name in present}
         return judge_line(votes, present, line.heard_unix_ns, unix_ns, self._settings.heard_s)
 
-    def _may_pass(self, line: _Line, found: Verdict, mono_ns: int) -> bool:
+    def _may_pass(self, line: SeenLine, found: Verdict, mono_ns: int) -> bool:
         """Whether a line is about to be unknown for a reason that may pass, as when its only vantage is started again."""
         if found.state != "unknown" or found.reason not in _PASSING or line.verdict.state == "unknown":
             self._passing.discard(line.id)
@@ -339,7 +274,7 @@ class Judge:
         self._passing.discard(line.id)
         return False
 
-    def _move(self, line: _Line, before: LineState, unix_ns: int) -> None:
+    def _move(self, line: SeenLine, before: LineState, unix_ns: int) -> None:
         """Brings the account up to a change of state, and begins the new one."""
         self._account(line, before, unix_ns)
         state = line.verdict.state
@@ -351,13 +286,13 @@ class Judge:
         self.changes[state] += 1
         (self._not_up.discard if state == "up" else self._not_up.add)(line.id)
 
-    def _account(self, line: _Line, state: LineState, unix_ns: int) -> None:
+    def _account(self, line: SeenLine, state: LineState, unix_ns: int) -> None:
         minute = None
         if self.accounts.has_ended(line.id, unix_ns):
             minute = minute_of(state, self._live_votes(line), self._settings.loss_unavailable)
         self.accounts.advance(line.id, state, unix_ns, minute)
 
-    def _live_votes(self, line: _Line) -> list[Vote]:
+    def _live_votes(self, line: SeenLine) -> list[Vote]:
         return [vote for name, vote in line.votes.items() if self._vantages[name].presence == "live"]
 
     # -- what goes out
@@ -439,10 +374,10 @@ class Judge:
         for name, vantage in self._vantages.items():
             yield name, vantage.presence, vantage.health, (mono_ns - vantage.seen_mono_ns) / _S_NS
 
-    def _vote_age_max(self, line: _Line) -> int:
+    def _vote_age_max(self, line: SeenLine) -> int:
         return max(int(VOTE_AGE_MAX_S * _S_NS), 3 * line.fall_ns)
 
-    def _tell_line(self, line: _Line, before: LineState, unix_ns: int, *, restated: bool = False) -> None:
+    def _tell_line(self, line: SeenLine, before: LineState, unix_ns: int, *, restated: bool = False) -> None:
         status = self.status(line.id, unix_ns)
         change = LineChange(
             line_id=line.id, before=before, after=status.state, unix_ns=unix_ns, restated=restated, status=status
@@ -475,19 +410,3 @@ class Judge:
 
 def _silent(said: VantageChange | None) -> Literal["stale", ""]:
     return "stale" if said is not None and said.after == "stale" else ""
-
-
-def _gist(vote: Vote) -> tuple[LineState, Reason, int]:
-    """What of a vote the verdict may depend on."""
-    return vote.state, vote.reason, vote.first_miss_unix_ns
-
-
-def _is_sane(vote: Vote) -> bool:
-    """Whether somebody can have meant this: it goes on to the hash, to alarms and to screens."""
-    return (
-        len(vote.targets) <= TARGETS_MAX
-        and 0 <= vote.since_unix_ns < _UNIX_NS_MAX
-        and 0 <= vote.first_miss_unix_ns < _UNIX_NS_MAX
-        and 0 <= vote.unix_ns < _UNIX_NS_MAX
-        and all(len(target.label) <= TEXT_MAX and len(target.detail) <= TEXT_MAX for target in vote.targets)
-    )

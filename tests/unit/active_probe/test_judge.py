@@ -23,7 +23,8 @@ from netmon.active_probe.model import (
     Vote,
 )
 from netmon.active_probe.settings import JudgedLine, VerdictSettings
-from netmon.active_probe.verdict.judge import TARGETS_MAX, TEXT_MAX, VOTE_AGE_MAX_S, Judge
+from netmon.active_probe.verdict.judge import VOTE_AGE_MAX_S, Judge
+from netmon.active_probe.verdict.seen import TARGETS_MAX, TEXT_MAX
 from netmon.model import RedisSettings
 
 S: Final = 1_000_000_000
