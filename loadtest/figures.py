@@ -83,7 +83,7 @@ FIGURES: Final[dict[str, Figure]] = {
         alarm_storm_figures.earthquake,
     ),
     "line-cut": Figure(
-        "silent cut at the far end → line told to be down: profile fast (50 ms × 3), and the default of a wired line",
+        "silent cut at the far end → line told to be down: profile fast (50 ms, three misses), and the default of a wired line",
         "fast: p95 ≤ 220 ms; wired: ≤ 2 s",
         line_figures.cut,
     ),

@@ -31,6 +31,8 @@ _SETTINGS: Final = {
     "ipv4/icmp_ratelimit": "0",
 }
 _GRACE_S: Final = 5.0
+_IF_WE_LIVE: Final = '[ "$PPID" = "$0" ] && exec "$@"'
+"""For sh(1): the kernel tells of our death only from when it was asked to, and we may have died before."""
 
 Family = Literal["any", "inet6"]
 """`ip`, or `ip -6`, which rules without an address need."""
@@ -162,7 +164,7 @@ class Namespace:
         user = ["-U", "--preserve-credentials"] if self._rootless else []
         net = [] if user_only else ["-n"]
         enter = ["nsenter", "-t", str(self.pid), *user, *net] if user or net else []
-        return [*enter, "setpriv", "--pdeathsig", "KILL"]
+        return [*enter, "setpriv", "--pdeathsig", "KILL", "sh", "-c", _IF_WE_LIVE, str(os.getpid())]
 
     def ip(self, *commands: str, family: Family = "any") -> None:
         """Has commands of iproute2 done: all are in force when this returns, each within a fraction of a millisecond.

@@ -58,7 +58,11 @@ def answers(lab: Lab, target: str) -> bool:
 def test_nothing_is_left_after_a_kill() -> None:
     """kill -9 of whoever made them: the namespace and what runs in it end by themselves."""
     maker = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", PROGRAM],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     assert maker.stdout is not None
     pids = [int(word) for word in maker.stdout.readline().split()]
