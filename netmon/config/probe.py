@@ -24,6 +24,7 @@ from netmon.active_probe.settings import (
     VantageSettings,
     VerdictSettings,
 )
+from netmon.active_probe.stamp.packet import key_of
 from netmon.config import Config, checked
 from netmon.config import source as config_source
 from netmon.config.kinds import MIB, lines_of
@@ -365,6 +366,15 @@ def _word_of(file: Path) -> str:
     return _line_of(file).strip()
 
 
+def _stamp_key_of(file: Path) -> str:
+    word = _word_of(file)
+    try:
+        key_of(word)
+    except ConfigError as error:
+        raise ValueError(f"{file}: {'; '.join(error.mistakes)}") from None
+    return word
+
+
 def _certificates_of(file: Path) -> None:
     lines_of(file)
 
@@ -381,7 +391,7 @@ def _user_of(file: Path) -> str:
 
 
 _READ: Final[dict[str, Callable[[Path], str | None]]] = {
-    "key_file": _word_of,
+    "key_file": _stamp_key_of,
     "community_file": _line_of,
     "user_file": _user_of,
     "token_file": _word_of,

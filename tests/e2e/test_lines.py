@@ -24,6 +24,11 @@ from netmon.cli import build
 from tests.integration.harness import REPOSITORY, Netmon
 from tests.integration.valkey import Valkey, wait_until
 
+ACL = (
+    "vantage-east resetkeys ~{netmon:lines}:votes:east ~{netmon:lines}:vantages ~{netmon:lines}:news ~{netmon:lines}:heard "
+    "resetchannels -@all +@connection +multi +exec +hset +hdel +hkeys +hlen +hexists +xadd"
+)
+"""As docs/probing.md has it."""
 REGION = """
 areas: {a: {code: "131016"}}
 carriers: {c: {name: 通信, name_en: Telecom}}

@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
     """With a region, and the key that it names."""
     (tmp_path / "region.yml").write_text(REGION)
     (tmp_path / "keys").mkdir()
-    (tmp_path / "keys" / "stamp").write_text("geheim geheim\n")
+    (tmp_path / "keys" / "stamp").write_text("geheim geheim geheim\n")
     return tmp_path
 
 
@@ -90,7 +90,7 @@ def test_a_vantage_asks_what_names_it_and_what_names_nobody(folder: Path) -> Non
         ),
         anchors=(IcmpProbe(address="203.0.113.1"),),
         anchor_profile=FIBRE,
-        secrets={"keys/stamp": "geheim geheim"},
+        secrets={"keys/stamp": "geheim geheim geheim"},
     )
     assert "geheim" not in repr(told)
 
@@ -218,7 +218,7 @@ def test_certificates_are_read_by_the_process_itself(folder: Path) -> None:
     assert told.lines[1].probes[0] == HttpProbe(
         url="https://192.0.2.3/", tls_ca_file=str(folder / "ca.pem"), vantage_ids=("east",)
     )
-    assert told.secrets == {"keys/stamp": "geheim geheim"}
+    assert told.secrets == {"keys/stamp": "geheim geheim geheim"}
 
 
 def test_keepalives_are_told_with_the_password(folder: Path) -> None:
@@ -252,6 +252,15 @@ def test_files_that_probes_name_are_missed_where_they_are_named(folder: Path) ->
     ]
     with pytest.raises(ConfigError):
         probe.vantage_settings(loaded(folder), redis_url=URL)
+
+
+def test_a_key_that_could_be_guessed_is_refused(folder: Path) -> None:
+    """And not shown."""
+    (folder / "keys" / "stamp").write_text("geheim\n")
+    (told,) = mistakes_in(folder, "{}")
+
+    assert told.startswith("region.yml:11: lines.f.probes[0].key_file: keys/stamp: STAMP key: has 6 octets")
+    assert "geheim" not in told
 
 
 def test_what_does_not_fit_the_region_is_told(folder: Path) -> None:
