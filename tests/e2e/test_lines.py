@@ -184,6 +184,7 @@ def test_an_agent_asks_a_reflector_and_tells_redis(tmp_path: Path) -> None:
                 process.send_signal(signal.SIGTERM)
             codes = [process.wait(20) for process in (agent, reflector)]
 
+    assert f"ACL SETUSER {ACL} on >" in (REPOSITORY / "docs" / "probing.md").read_text("utf-8")
     assert checked.stdout == f"{config}: ok. east asks over 1 line(s), with 0 anchor(s)\n"
     assert codes == [0, 0]
 
