@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import random
 import select
 import signal
 import socket
@@ -274,6 +275,34 @@ def test_the_same_answer_twice_is_told_twice() -> None:
         answer(answer_to(question))
 
         assert [reply.seq for reply in replies_of(channel, 2)] == [5, 5]
+
+
+@pytest.mark.parametrize("key_file", ["", "key"], ids=["plain", "signed"])
+def test_no_octets_from_the_far_end_do_any_harm(key_file: str) -> None:
+    """Random ones, and answers with some of them changed: all are refused, or are the answer still."""
+    dice = random.Random(862)
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
+        sock.bind(("127.0.0.1", 0))
+        with closing(channel_to(f"127.0.0.1:{sock.getsockname()[1]}", key_file=key_file)) as channel:
+            key = KEY if key_file else None
+            channel.send(0, 5, time.time_ns())
+            data, sender = sock.recvfrom(OCTETS_MAX)
+            good = encode_answer(answer_to(decode_question(data, key)), key)
+            taken: list[Reply] = []
+            for number in range(400):
+                forged = bytearray(good if number % 2 else dice.randbytes(dice.randrange(1, 200)))
+                for _ in range(dice.randrange(1, 4)):
+                    forged[dice.randrange(len(forged))] = dice.randrange(256)
+                sock.sendto(forged[: dice.choice([len(forged), dice.randrange(len(forged))])], sender)
+                taken += channel.receive()
+            sock.sendto(good, sender)
+            deadline_s = time.monotonic() + LIMIT_S
+            while len(taken) + channel.refused < 401 and time.monotonic() < deadline_s:
+                select.select([channel.fileno()], [], [], LIMIT_S)
+                taken += channel.receive()
+
+    assert ({reply.target for reply in taken}, len(taken) + channel.refused) == ({0}, 401)
+    assert channel.refused > 200
 
 
 def exchange(where: str, data: bytes) -> bytes:

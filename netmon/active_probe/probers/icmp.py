@@ -8,6 +8,7 @@ in the kernel that lets nothing pass but answers with our identifier and cookie:
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import secrets as randomness
@@ -65,6 +66,7 @@ class IcmpChannel(DatagramChannel):
         self._is_4 = sock.family == socket.AF_INET
         if self._is_raw:
             attach_filter(sock, reply_filter(self._identifier, self._cookie >> 32, is_4=self._is_4))
+            _empty(sock)
         super().__init__(sock, pin, targets=len(targets), octets_max=OCTETS_MAX)
 
     def send(self, target: int, seq: int, unix_ns: int) -> None:  # noqa: ARG002 - an echo has no place for a time that anybody reads
@@ -95,6 +97,13 @@ class IcmpChannel(DatagramChannel):
         if newest is None or short != seq & 0xFFFF or not is_recent(seq, newest):
             return None
         return Reply(target, seq, arrival.received_unix_ns(messages), None, self._wrong_interface(messages))
+
+
+def _empty(sock: socket.socket) -> None:
+    """Throws away what came before there was a filter."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sock.recv(1)
 
 
 def checksum(echo: bytes) -> int:
