@@ -46,6 +46,7 @@ class Asker:
         self.now_s = 0.0
         self.seen: list[Seen] = []
         self.asked = 0
+        self.asked_ns = 0
         self._standby = standby
         self._far: Far = well
         self._queue: list[tuple[float, int, str, int, Any]] = [(0.0, 0, "turn", 0, None)]
@@ -99,6 +100,7 @@ class Asker:
 
     def _ask(self) -> None:
         seq, self.asked = self.asked, self.asked + 1
+        self.asked_ns = self.now_ns
         self.track.sent(seq, self.now_ns)
         fate = self._far(self.now_s)
         if isinstance(fate, Bad):

@@ -48,8 +48,11 @@ class Place:
             for asker, far in zip([*self.anchors, *self.lines], [anchor] * len(self.anchors) + list(fars), strict=True):
                 asker.go_on(self.now_s - asker.now_s, far)
             if before != [(line.track.undecided, line.track.fell_ns) for line in self.lines]:
-                for asker in self.anchors or self.lines:
+                for asker in self.anchors:
                     asker.ask_at_once()
+                for asker in [] if self.anchors else self.lines:
+                    if asker.track.answered_ns == asker.asked_ns:
+                        asker.ask_at_once()
             self._look(lag_s)
         return self.told[known:]
 
