@@ -96,6 +96,7 @@ class Engine:
         self._extended: Wheel[Waiting] = Wheel()
         self._channels: dict[Channel, list[Target]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._fault: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._look_ns = self._bundle_ns = 0
@@ -113,9 +114,16 @@ class Engine:
         for index, target in enumerate(targets):
             target.channel, target.index = channel, index
 
-    def start(self) -> None:
-        """Begins to probe, in the running loop. Turns are spread over each target's interval."""
+    async def run(self) -> None:
+        """Probes until cancelled. What goes wrong in a wake is raised here: a loop that stands still must not look alive."""
         self._loop = asyncio.get_running_loop()
+        self._fault = self._loop.create_future()
+        self._start()
+        await self._fault
+
+    def _start(self) -> None:
+        """Turns are spread over each target's interval."""
+        assert self._loop is not None, "runs"
         now_ns = self._look_ns = self._bundle_ns = self._clock.now_ns()
         for period_s in {target.period_s for target in self._targets}:
             those = [target for target in self._targets if target.period_s == period_s]
@@ -154,6 +162,14 @@ class Engine:
         self._wake()
 
     def _wake(self) -> None:
+        try:
+            self._turn()
+        except Exception as error:
+            assert self._fault is not None, "runs"
+            if not self._fault.done():
+                self._fault.set_exception(error)
+
+    def _turn(self) -> None:
         self._is_awake = True
         now_ns = self._clock.now_ns()
         late_ns = max(now_ns - self._timer_ns, 0)
@@ -178,7 +194,7 @@ class Engine:
         """While answers come thick, they wait a little for each other: the kernel has stamped them, and a wake for each would be most of
         all work. Else each of them wakes the loop.
         """
-        assert self._loop is not None, "started"
+        assert self._loop is not None, "runs"
         per_second = self._recent * 1e9 / (now_ns - self._look_ns)
         self._recent, self._look_ns = 0, now_ns
         is_paced = per_second >= (THICK_PER_S / 2 if self._is_paced else THICK_PER_S)
@@ -209,7 +225,7 @@ class Engine:
             if self._timer_ns <= at_ns:
                 return
             self._timer.cancel()
-        assert self._loop is not None, "started"
+        assert self._loop is not None, "runs"
         self._timer_ns = at_ns
         delay_s = max(at_ns - self._clock.now_ns(), 0) / 1e9
         self._timer = self._loop.call_later(delay_s, self._wake_by_timer)
@@ -374,7 +390,9 @@ class Engine:
     def _ask_anchors(self, missed_ns: int, now_ns: int) -> None:
         """Only an anchor that was asked after a line's first miss, and after it fell, can tell whether the line is to blame."""
         for anchor in self._witnesses:
-            if anchor.asked_ns < missed_ns:
+            # A line that stands in has one chance at a time: if it is our own uplink, what it misses would be held against it.
+            is_free = not anchor.line_id or anchor.track.answered_ns == anchor.asked_ns
+            if anchor.asked_ns < missed_ns and is_free:
                 self.hurry(anchor, max(now_ns, anchor.asked_ns + ANCHOR_APART_NS))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from netmon.active_probe.model import VantageHealth
-from netmon.active_probe.probers import is_packet_prober, load_service_prober
+from netmon.active_probe.probers import is_packet_prober
 from netmon.active_probe.probers.base import PacketProbe, ServiceContext
 from netmon.active_probe.settings import VantageSettings
 from netmon.active_probe.vantage.channel import Channel, arrange
@@ -26,7 +26,7 @@ from netmon.active_probe.vantage.report import (
     ProbeReport,
     encode,
 )
-from netmon.active_probe.vantage.services import UNDER_WAY_MAX, Services
+from netmon.active_probe.vantage.services import UNDER_WAY_MAX, Services, make_service
 from netmon.active_probe.vantage.target import Target, anchors_of, targets_of
 from netmon.active_probe.vantage.votes import Votes
 from netmon.buffer.line_reader import HeardWriter
@@ -53,7 +53,7 @@ class Vantage:
         """Prepares everything; no packet leaves yet.
 
         Raises:
-            ConfigError: A probe is of no use, or they need more files than this process may open.
+            ConfigError: The probes need more files than this process may open.
             OSError: The folder for the report cannot be written.
         """
         self._settings = settings
@@ -106,10 +106,9 @@ class Vantage:
             those = [self._targets[index] for index in group]
             self._engine.add_channel(Channel(_packet_probes(those), self._settings.secrets, self._engine.poll), those)
         for target in self._targets:
-            kind = kind_of(target.probe)
-            if not is_packet_prober(kind):
+            if not is_packet_prober(kind_of(target.probe)):
                 context = ServiceContext(self._settings.vantage_id, target.line_id or ANCHOR, self._settings.secrets)
-                target.service = load_service_prober(kind)(target.probe, context)
+                target.service = make_service(target.probe, context)
 
     # -- run
 
@@ -127,7 +126,7 @@ class Vantage:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._services.start(self._engine, tasks)
-                self._engine.start()
+                tasks.create_task(self._engine.run(), name="engine")
                 tasks.create_task(self._beat_again(), name="heartbeat")
                 tasks.create_task(self._refresh_again(), name="refresh")
                 tasks.create_task(self._report_again(), name="report")

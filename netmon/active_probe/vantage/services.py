@@ -5,16 +5,45 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from netmon.active_probe.probers.base import Outcome
+from netmon.active_probe.probers import load_service_prober
+from netmon.active_probe.probers.base import DETAIL_CHARS_MAX, Outcome, ServiceContext, ServiceProber
 from netmon.active_probe.vantage.clock import Clock
 from netmon.active_probe.vantage.engine import Engine
 from netmon.active_probe.vantage.target import Target
-from netmon.log import limited
+from netmon.errors import ConfigError
+from netmon.inventory.probes import AnyProbe, kind_of, label
+from netmon.log import limited, log
 
 UNDER_WAY_MAX: Final = 1_000
 """Probes at a time: each may have a socket, and TLS its memory."""
 GRACE_S: Final = 0.25
 """A prober that has not come back so long after its time limit is stopped."""
+
+
+class Refused:
+    """In place of a prober that cannot be made: its probes cannot leave, and say why; the other lines are asked all the same."""
+
+    def __init__(self, mistake: str) -> None:
+        self._outcome = Outcome("local_error", None, mistake[:DETAIL_CHARS_MAX])
+
+    async def probe(self, timeout_s: float) -> Outcome:  # noqa: ARG002 - takes no time
+        """Always the same."""
+        return self._outcome
+
+    async def close(self) -> None:
+        """Nothing is kept."""
+
+
+def make_service(probe: AnyProbe, context: ServiceContext) -> ServiceProber:
+    """The prober of a probe, or `Refused`."""
+    try:
+        return load_service_prober(kind_of(probe))(probe, context)
+    except ConfigError as error:
+        mistake, cure = "; ".join(error.mistakes), "netmon check"
+    except ImportError as error:
+        mistake, cure = f"{error.name} is not installed", f"pip install {error.name}"
+    log.error("probe.prober_refused", line=context.line_id, probe=label(probe), reason=mistake, cure=cure)
+    return Refused(mistake)
 
 
 class Services:
