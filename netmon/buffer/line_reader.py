@@ -63,10 +63,10 @@ class LineReader(Reader):
         look = connection.reply()
         if not isinstance(look, hiredis.ReplyError):
             self._look(look)
-        elif str(look).startswith("MOVED"):
-            raise connection.refusal(look)
-        else:
+        elif "no such key" in str(look):
             self._position = _NO_ID
+        else:
+            raise connection.refusal(look)
         # Only now: what failed half-way is done again with the next connection.
         self._tend_mono = now
 
