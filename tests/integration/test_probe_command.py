@@ -26,7 +26,7 @@ areas: {{a: {{code: "131016"}}}}
 carriers: {{c: {{}}}}
 sites: {{s: {{area: a, latitude: 35, longitude: 139}}}}
 lines:
-  good: {{medium: fibre, carrier: c, ends: [s], capacity_bps: 1Mbps, probes: [
+  good: {{medium: fibre, profile: fast, carrier: c, ends: [s], capacity_bps: 1Mbps, probes: [
     {{stamp: "{far}:8862", {pinned}, expect_interface: line}},
     {{icmp: {far}, {pinned}}},
     {{tcp: "{far}:{port}", {pinned}}},
@@ -34,10 +34,10 @@ lines:
     {{mqtt: "mqtt://{far}", {pinned}}}]}}
   bad: {{medium: fibre, carrier: c, ends: [s], capacity_bps: 1Mbps, probes: [
     {{icmp: 10.92.1.77, {pinned}}},
+    {{icmp: 192.0.2.1, {pinned}}},
     {{http: "http://{far}:{port}/", {pinned}}},
     {{tcp: "{far}:{port}", interface: no-such-line}}]}}
   gone: {{medium: fibre, carrier: c, ends: [s], capacity_bps: 1Mbps, probes: [{{icmp: {far}, interface: no-such-line}}]}}
-  far-off: {{medium: fibre, carrier: c, ends: [s], capacity_bps: 1Mbps, probes: [{{icmp: 192.0.2.1, {pinned}}}]}}
   silent: {{medium: fibre, carrier: c, ends: [s], capacity_bps: 1Mbps}}
 """
 
@@ -124,26 +124,16 @@ def test_line_that_answers_is_shown(config: Path) -> None:
 
 
 def test_line_that_does_not(config: Path) -> None:
-    """Exit 1; silence, a wrong answer and what could not leave are three things."""
+    """Exit 1; silence, a missing route, a wrong answer and what could not leave are four things."""
     ran = run(config, "bad", "--json")
-    found = {each["kind"]: each for line in ran.stdout.splitlines() if (each := msgspec.json.decode(line))}
+    silent, routeless, wrong, gone = (msgspec.json.decode(line) for line in ran.stdout.splitlines())
 
     assert ran.exit_code == 1
-    assert {kind: each["result"] for kind, each in found.items()} == {
-        "icmp": "lost",
-        "http": "failed",
-        "tcp": "local_error",
-    }
-    assert found["icmp"]["meaning"].startswith("nobody answered in 2 s")
-    assert found["tcp"]["path"]["error"].startswith("interface no-such-line: there is no interface")
-
-
-def test_missing_route_is_told(config: Path) -> None:
-    """The kernel would ask for a neighbour that cannot be there."""
-    found = findings(config, "far-off")["icmp"]
-
-    assert (found["result"], found["path"]["is_guess"]) == ("lost", True)
-    assert found["meaning"].startswith("nobody answered, and no route leads there by this interface")
+    assert [each["result"] for each in (silent, routeless, wrong, gone)] == ["lost", "lost", "failed", "local_error"]
+    assert silent["meaning"].startswith("nobody answered in 2 s")
+    assert routeless["path"]["is_guess"] is True
+    assert routeless["meaning"].startswith("nobody answered, and no route leads there by this interface")
+    assert gone["path"]["error"].startswith("interface no-such-line: there is no interface")
 
 
 def test_nothing_could_be_made(config: Path) -> None:

@@ -15,10 +15,14 @@ import msgspec
 import pytest
 
 from netmon.active_probe.probers.base import Outcome, ServiceContext
-from netmon.active_probe.probers.snmp import make_service
+from netmon.active_probe.probers.snmp import ENGINES_MAX, make_service
 from netmon.errors import ConfigError
 from netmon.inventory.probes import Pin, SnmpProbe
 from netmon.model import V3User
+from netmon.snmp.ber import tlv
+from netmon.snmp.encode import oid_contents
+from netmon.snmp.seal import scoped_pdu, seal
+from netmon.snmp.v3 import read_message
 from tests.integration.harness import free_port
 from tests.integration.services import (
     AGENT_USER,
@@ -175,10 +179,58 @@ async def test_nonsense_is_an_outcome(user: V3User | None) -> None:
         named = {"user_file": "user"} if user else {"community_file": "community"}
         probe = SnmpProbe(address="127.0.0.1", port=port, if_index=1, **named)
         async with prober(probe, community=COMMUNITY, user=user_file(AGENT_USER)) as asked:
-            found = [await asked.probe(0.01) for _ in range(100)]
+            found = [await asked.probe(0.01) for _ in range(50)]
 
     assert {outcome.kind for outcome in found} <= {"failed", "lost"}
     assert trouble == []
+
+
+class Chameleon(asyncio.DatagramProtocol):
+    """Says that it is another engine each time that it is asked (RFC 3414 section 4), and nothing else."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps it."""
+        self._transport: Any = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """A Report with usmStatsUnknownEngineIDs."""
+        question = read_message(data)
+        if not question.engine_id:
+            self.asked += 1
+            engine_id = b"\x80\x00\x1f\x88\x04" + self.asked.to_bytes(8, "big")
+            varbind = tlv(0x30, tlv(0x06, oid_contents("1.3.6.1.6.3.15.1.1.4.0")) + b"\x41\x01\x01")
+            report = tlv(0xA8, b"\x02\x01\x00" * 3 + tlv(0x30, varbind))
+            scoped = scoped_pdu(engine_id, b"", report)
+            message = {"user": b"", "keys": None, "msg_id": question.msg_id, "msg_flags": 0, "boots": 1, "time_s": 1}
+            self._transport.sendto(seal(engine_id=engine_id, scoped=scoped, salt=0, **message), addr)
+
+
+async def test_agent_that_is_another_each_time_costs_no_memory() -> None:
+    """What pysnmp keeps of each engine is for ever: after some, they are told, and forgotten."""
+    loop = asyncio.get_running_loop()
+    transport, agent = await loop.create_datagram_endpoint(Chameleon, ("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    probe = SnmpProbe(address="127.0.0.1", port=port, user_file="user")
+    async with prober(probe, user=user_file(AGENT_USER)) as asked:
+        found = [await asked.probe(0.02) for _ in range(2 * ENGINES_MAX)]
+    transport.close()
+
+    assert agent.asked >= ENGINES_MAX
+    assert (found[0].kind, found[-1].kind) == ("lost", "failed")
+    assert found[-1].detail == "the agent has another engine ID each time"
+
+
+async def test_lost_requests_are_forgotten(agent: int) -> None:
+    """By pysnmp's timer, which would stop with the last socket; a line that is dead for weeks must cost no memory."""
+    probe = SnmpProbe(address="127.0.0.1", port=agent, community_file="community")
+    async with prober(probe, community="another") as asked:
+        await asked.probe(0.01)
+
+        assert asked._wire is None
+        assert not asked._engine.snmp.transport_dispatcher.loopingcall.done()
 
 
 async def test_nothing_is_left_behind(agent: int) -> None:

@@ -11,8 +11,10 @@ import ipaddress
 import socket
 import ssl
 import struct
+import threading
 import time
 from asyncio import StreamReader, StreamWriter
+from contextlib import suppress
 from typing import Final
 
 from netmon.active_probe.probers.service import NotSent, Phases
@@ -22,6 +24,9 @@ from netmon.inventory.probes import Pin
 
 NAME_S: Final = 60.0
 """So long the addresses of a name are used before it is looked up again; the old ones serve until the new ones are there."""
+
+LOOKUPS_MAX: Final = 16
+"""At a time: each is a thread."""
 
 READ_BYTES_MAX: Final = 16 << 10
 """What is read ahead of a far end that says more than was asked (twice of it, at most)."""
@@ -37,12 +42,16 @@ _RTT_OFFSET: Final = 68
 class Name:
     """A host: a literal address, or a name whose addresses are kept."""
 
+    _under_way = 0
+    """Lookups of all names."""
+
     def __init__(self, host: str) -> None:
         self.host = host
         self.literal = is_literal(host)
         self._addresses: tuple[str, ...] = (host,) if self.literal else ()
         self._until = 0.0
-        self._lookup: asyncio.Future[tuple[str, ...]] | None = None
+        self._lookup: asyncio.Future[str] | None = None
+        """What went wrong, or nothing."""
 
     async def addresses(self) -> tuple[str, ...]:
         """Its addresses, in the resolver's order; waits only for the first lookup.
@@ -52,22 +61,42 @@ class Name:
         """
         if self.literal or time.monotonic() < self._until:
             return self._addresses
-        if self._lookup is None:
-            # One at a time, and not cancelled with the probe: a thread that waits for a name server cannot be.
-            self._lookup = asyncio.get_running_loop().run_in_executor(None, _look_up, self.host)
-            self._lookup.add_done_callback(self._looked_up)
+        if self._lookup is None and Name._under_way < LOOKUPS_MAX:
+            # Not cancelled with the probe: a thread that waits for a name server cannot be.
+            self._lookup = asyncio.get_running_loop().create_future()
+            self._begin(self._lookup)
         if not self._addresses:
-            try:
-                await asyncio.shield(self._lookup)
-            except OSError as error:
-                raise NotSent(f"name {self.host}: {error.strerror or error}; give a literal address") from None
+            wrong = "too many names wait for the name server"
+            if self._lookup is not None:
+                wrong = await asyncio.shield(self._lookup)
+            if wrong:
+                raise NotSent(f"name {self.host}: {wrong}; give a literal address")
         return self._addresses
 
-    def _looked_up(self, lookup: asyncio.Future[tuple[str, ...]]) -> None:
+    def _begin(self, lookup: asyncio.Future[str]) -> None:
+        loop = lookup.get_loop()
+
+        def work() -> None:
+            found: tuple[str, ...] = ()
+            wrong = ""
+            try:
+                found = _look_up(self.host)
+            except (OSError, UnicodeError) as error:
+                wrong = getattr(error, "strerror", None) or str(error)
+            with suppress(RuntimeError):  # the loop may have ended meanwhile
+                loop.call_soon_threadsafe(self._looked_up, lookup, found, wrong)
+
+        Name._under_way += 1
+        # A daemon: the end of this process does not wait for a name server.
+        threading.Thread(target=work, name=f"name {self.host}", daemon=True).start()
+
+    def _looked_up(self, lookup: asyncio.Future[str], found: tuple[str, ...], wrong: str) -> None:
+        Name._under_way -= 1
         self._lookup = None
-        if not lookup.cancelled() and lookup.exception() is None:
-            self._addresses = lookup.result()
-            self._until = time.monotonic() + NAME_S
+        if found:
+            self._addresses, self._until = found, time.monotonic() + NAME_S
+        if not lookup.done():
+            lookup.set_result(wrong)
 
 
 def is_literal(host: str) -> bool:

@@ -27,9 +27,10 @@ from pysnmp.proto.errind import ErrorIndication
 from netmon.active_probe.probers.base import Outcome, ServiceContext
 from netmon.active_probe.probers.service import BadAnswer, Service
 from netmon.active_probe.vantage.pinning import begin_connect, family_of, make_socket, sockaddr_of
-from netmon.errors import ConfigError
+from netmon.errors import ConfigError, DecodeError
 from netmon.inventory.probes import AnyProbe, SnmpProbe, label
 from netmon.model import V3User
+from netmon.snmp.v3 import is_v3, read_message
 
 SYS_UP_TIME: Final = (1, 3, 6, 1, 2, 1, 1, 3, 0)
 IF_OPER_STATUS: Final = (1, 3, 6, 1, 2, 1, 2, 2, 1, 8)
@@ -38,6 +39,9 @@ OPER_STATES: Final = ("up", "down", "testing", "unknown", "dormant", "notPresent
 
 FORGET_S: Final = 10
 """pysnmp forgets a request after this; whoever asked has long given up."""
+
+ENGINES_MAX: Final = 16
+"""Engine IDs that one agent may have had: an agent is replaced now and then, but pysnmp keeps what it knows of each for ever."""
 
 _AUTHS: Final = {
     None: config.USM_AUTH_NONE,
@@ -125,6 +129,11 @@ class Engine:
         """One that nobody else has."""
         return next(self._numbers)
 
+    def keep_time(self) -> None:
+        """Lets pysnmp's timer run, by which it forgets requests: it stops with the last transport, so one that does nothing stays."""
+        if self.snmp.transport_dispatcher is None:
+            config.add_transport(self.snmp, (*udp.DOMAIN_NAME, 0), udp.UdpAsyncioTransport())
+
 
 class Wire(udp.UdpAsyncioTransport):  # type: ignore[misc]  # pysnmp has no types
     """pysnmp's transport on a socket that is connected already.
@@ -135,8 +144,10 @@ class Wire(udp.UdpAsyncioTransport):  # type: ignore[misc]  # pysnmp has no type
         heard_mono_s: When the last one came in.
     """
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], engines: set[bytes]) -> None:
+        """`engines`: those that the agent has had; at most `ENGINES_MAX`."""
         super().__init__(loop=asyncio.get_running_loop())
+        self._engines = engines
         self.answer: asyncio.Future[Answer] | None = None
         self.sent_mono_s = 0.0
         self.heard_mono_s = 0.0
@@ -151,12 +162,31 @@ class Wire(udp.UdpAsyncioTransport):  # type: ignore[misc]  # pysnmp has no type
     def datagram_received(self, datagram: bytes, _address: object) -> None:
         """Hands over what the agent says; what is no SNMP is as good as nothing."""
         self.heard_mono_s = time.monotonic()
+        if not self._is_wanted(datagram):
+            return
         # Not only its own errors: a datagram that was changed on purpose makes pysnmp raise TypeError, ValueError and what not.
         with suppress(Exception):
             self._callback_function(self, self._address, datagram)
 
+    def _is_wanted(self, datagram: bytes) -> bool:
+        """Whether it comes from an engine that may be remembered."""
+        if not is_v3(datagram):
+            return True
+        try:
+            engine_id = read_message(datagram).engine_id
+        except (DecodeError, IndexError):
+            return False
+        if engine_id not in self._engines and len(self._engines) >= ENGINES_MAX:
+            self._refuse(BadAnswer("the agent has another engine ID each time"))
+            return False
+        self._engines.add(engine_id)
+        return True
+
     def error_received(self, error: OSError) -> None:
         """The kernel's: it did not leave, or the port is closed."""
+        self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
         if self.answer is not None and not self.answer.done():
             self.answer.set_exception(error)
 
@@ -173,6 +203,7 @@ class SnmpService(Service):
         self._address = (probe.address.partition("%")[0], probe.port)
         self._generator = GetCommandGenerator()
         self._wire: Wire | None = None
+        self._engines: set[bytes] = set()
         self._target = f"t{self._engine.number()}"
         self._domain: tuple[int, ...] = ()
 
@@ -223,7 +254,7 @@ class SnmpService(Service):
         sock = make_socket(pin, family_of(address), socket.SOCK_DGRAM)
         try:
             begin_connect(sock, sockaddr_of(pin, address, self._probe.port))
-            wire = Wire(self._address)
+            wire = Wire(self._address, self._engines)
             await asyncio.get_running_loop().create_datagram_endpoint(lambda: wire, sock=sock)
         except BaseException:
             sock.close()
@@ -232,6 +263,7 @@ class SnmpService(Service):
         # that is. An agent that has been replaced would not be believed, or asked, for minutes.
         family = udp6 if sock.family == socket.AF_INET6 else udp
         self._domain = (*family.DOMAIN_NAME, self._engine.number())
+        self._engine.keep_time()
         config.add_transport(self._engine.snmp, self._domain, wire)
         config.add_target_address(
             self._engine.snmp, self._target, self._domain, self._address, self._credentials, FORGET_S * 100, 0
