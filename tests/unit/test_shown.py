@@ -138,7 +138,7 @@ def test_json_lines_carry_event_level_and_facts(monkeypatch: pytest.MonkeyPatch)
 def test_metric_names_follow_the_rules(declared: metrics.Declared) -> None:
     """`netmon_<area>_<what>`; `_total` for counters and for nothing else; help is a sentence; labels are bounded."""
     assert re.fullmatch(
-        r"netmon_(trap|journal|inform|redis|process|supervisor|build|canary|alarms?|area|disaster|forecast|northbound|probe|lines?|vantage|verdict)_[a-z_]+",
+        r"netmon_(trap|journal|inform|redis|process|supervisor|build|canary|alarms?|area|disaster|forecast|northbound|probe|line|vantage|verdict)_[a-z_]+|netmon_lines",
         declared.name,
     )
     assert declared.name.endswith("_total") == (declared.kind == "counter")
