@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -18,11 +17,11 @@ import pytest
 
 from loadtest.namespaces import Namespaces, missing
 from netmon.active_probe.probers import icmp, stamp
-from netmon.active_probe.probers.base import PacketProber, Reply
+from netmon.active_probe.probers.base import PacketProber
 from netmon.active_probe.vantage.pinning import PinError, connected, is_local_error, make_socket
 from netmon.inventory.probes import IcmpProbe, Pin, StampProbe
+from tests.integration.stamping import LIMIT_S, ask, replies_of
 
-LIMIT_S = 10.0
 PORT = 862
 SHARED = "10.9.0.1"
 """At the far end; both lines lead there."""
@@ -77,28 +76,12 @@ def icmp_channel(pin: Pin, *addresses: str) -> PacketProber:
     return icmp.open_channel(pin, [IcmpProbe(address=address) for address in addresses], {})
 
 
-def replies_of(channel: PacketProber, count: int) -> list[Reply]:
-    """The next replies, as soon as there are so many; fewer after a time in which a machine in distress has answered, too."""
-    found: list[Reply] = []
-    deadline_s = time.monotonic() + LIMIT_S
-    while len(found) < count and (left_s := deadline_s - time.monotonic()) > 0:
-        select.select([channel.fileno()], [], [], left_s)
-        found += channel.receive()
-    return found
-
-
-def ask(channel: PacketProber, *, seq: int = 0, target: int = 0) -> list[Reply]:
-    """Asks once."""
-    channel.send(target, seq, time.time_ns())
-    return replies_of(channel, 1)
-
-
 @pytest.mark.parametrize("address", ["10.1.0.1", "fd01::1"], ids=["IPv4", "IPv6"])
 def test_a_probe_works_in_another_namespace(lab: Namespaces, address: str) -> None:
     """The thread that enters it is gone afterwards; this process stays where it is."""
     before = {Path("/proc/self/ns/net").stat().st_ino}
     with closing(stamp_channel(near(lab, interface="one"), address)) as channel:
-        found = ask(channel)
+        found = ask(channel, 0)
 
     assert [reply.seq for reply in found] == [0]
     assert {Path(task, "ns/net").stat().st_ino for task in Path("/proc/self/task").iterdir()} == before
@@ -116,7 +99,7 @@ def test_an_answer_by_another_interface_is_noticed(
 ) -> None:
     """All should take line `two`; without a pin, the routing table decides, and has it take the other."""
     with closing(open_channel(near(lab, expect_interface="two", **pin), SHARED)) as channel:
-        assert [reply.wrong_interface for reply in ask(channel)] == [wrong]
+        assert [reply.wrong_interface for reply in ask(channel, 0)] == [wrong]
 
 
 def test_a_link_local_address_is_asked_by_the_interface_of_its_pin(lab: Namespaces) -> None:
@@ -126,7 +109,7 @@ def test_a_link_local_address_is_asked_by_the_interface_of_its_pin(lab: Namespac
 
     for open_channel in (stamp_channel, icmp_channel):
         with closing(open_channel(near(lab, interface="two"), "fe80::9")) as channel:
-            assert len(ask(channel)) == 1
+            assert len(ask(channel, 0)) == 1
 
 
 def send_error(lab: Namespaces, pin: Pin, address: str = "10.9.0.9") -> OSError:
@@ -162,7 +145,7 @@ def test_an_interface_that_goes_is_a_local_error_and_works_again_when_it_is_back
     lab["far"].ip("addr add 10.3.0.1/24 dev far-modem")
     pin = near(lab, interface="modem")
     with closing(stamp_channel(pin, "10.3.0.1")) as channel:
-        well = len(ask(channel))
+        well = len(ask(channel, 0))
         lab["near"].ip("link del modem")
         with pytest.raises(OSError) as gone:
             channel.send(0, 1, time.time_ns())
@@ -174,7 +157,7 @@ def test_an_interface_that_goes_is_a_local_error_and_works_again_when_it_is_back
     lab["near"].ip("addr add 10.3.0.2/24 dev modem")
     lab["far"].ip("addr add 10.3.0.1/24 dev far-modem")
     with closing(stamp_channel(pin, "10.3.0.1")) as channel:
-        again = len(ask(channel))
+        again = len(ask(channel, 0))
 
     assert (well, gone.value.errno, is_local_error(gone.value), again) == (1, errno.ENODEV, True, 1)
 
