@@ -236,8 +236,3 @@ def error_estimate_of(error_s: float, *, synchronised: bool = False, style: Form
         scale, multiplier = scale + 1, (multiplier + 1) >> 1
     flags = (SYNCHRONISED if synchronised else 0) | (PTP if style == "ptp" else 0)
     return flags | (min(scale, 63) << 8) | multiplier
-
-
-def error_s_of(error_estimate: int) -> float:
-    """How wrong, in seconds, a clock with this estimate may be."""
-    return (error_estimate & _MULTIPLIER) * 2.0 ** ((error_estimate >> 8 & 0x3F) - 32)

@@ -28,7 +28,6 @@ from netmon.active_probe.stamp.packet import (
     encode_answer,
     encode_question,
     error_estimate_of,
-    error_s_of,
     extensions_answered,
     key_of,
     timestamp_of,
@@ -240,6 +239,11 @@ def test_timestamps_begin_where_the_rfcs_say(unix_ns: int, style: Format, timest
 def test_a_timestamp_comes_back_to_the_nanosecond(unix_ns: int, style: Format) -> None:
     """From 1970 to 2104, over the change of NTP's era."""
     assert unix_ns_of(timestamp_of(unix_ns, style), PTP if style == "ptp" else 0) == unix_ns
+
+
+def error_s_of(error_estimate: int) -> float:
+    """How wrong a clock with this estimate may be: Multiplier * 2^-32 * 2^Scale seconds."""
+    return (error_estimate & 0xFF) * 2.0 ** ((error_estimate >> 8 & 0x3F) - 32)
 
 
 @given(st.floats(min_value=2**-32, max_value=1e6))
