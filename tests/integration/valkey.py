@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import time
@@ -69,6 +70,11 @@ class Valkey:
     def client(self, **options: Any) -> redis.Redis:
         """A client of this server's, as the administrator."""
         return redis.Redis(unix_socket_path=str(self.socket_path), **{"password": self._password, **options})
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal."""
+        assert self._process is not None, "not started"
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL; returns when it is gone."""

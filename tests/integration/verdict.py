@@ -229,6 +229,14 @@ def states(client: redis.Redis) -> dict[str, tuple[str, str]]:
 
 def changes(client: redis.Redis, line_id: str) -> list[LineChange]:
     """All that was told of a line."""
+    return all_changes(client).get(line_id, [])
+
+
+def all_changes(client: redis.Redis) -> dict[str, list[LineChange]]:
+    """Line ID to all that was told of it."""
+    found: dict[str, list[LineChange]] = {}
     entries: Any = client.xrange(CHANGES)
-    told = (told_of(entry_id, fields).line for entry_id, fields in entries)
-    return [change for change in told if change is not None and change.line_id == line_id]
+    for entry_id, fields in entries:
+        if (change := told_of(entry_id, fields).line) is not None:
+            found.setdefault(change.line_id, []).append(change)
+    return found

@@ -33,8 +33,10 @@ _HEARD_NS: Final = 500_000_000
 _BLOCK_MS: Final = 50
 _LEASE_SHARE: Final = 5
 """Renewals in the time of a lease."""
-_AWAY_NS: Final = 1_000_000_000
-"""A pass that takes longer was one in which nobody could be heard: we were stopped, or Redis was."""
+_PASS_NS: Final = 100_000_000
+"""Of a pass that takes longer, the rest was time in which nobody could be heard: we were stopped, or Redis was."""
+_LATE_MAX_NS: Final = 1_000_000_000
+"""For so long a delay, more lines are looked at to make up for it."""
 _MONTHS_FIELD: Final = "months"
 
 _Value = TypeVar("_Value")
@@ -81,18 +83,20 @@ class Leader:
         meta = writer.load_meta()
         self._months = self._load_months(meta)
         stored, rubbish = self._load_lines()
-        now_mono_ns, now_unix_ns = time.monotonic_ns(), time.time_ns()
+        self._came_ns = time.monotonic_ns()
+        self._deaf_ns = 0
+        now_unix_ns = time.time_ns()
         if judge is None:
-            self.judge = self._begin(meta, stored, now_mono_ns, now_unix_ns)
+            self.judge = self._begin(meta, stored, self._came_ns, now_unix_ns)
         else:
             self.judge = judge
-            judge.forgive(now_mono_ns)
+            judge.forgive(self._came_ns)
             judge.reconcile(stored, now_unix_ns)
         if rubbish:
             writer.flush(LineFlush(gone=rubbish))
         self._reload()
-        self._passed_ns = self._visit_due = self._heard_due = now_mono_ns
-        self._lease_due = now_mono_ns + int(settings.lease_s * 1e9) // _LEASE_SHARE
+        self._visit_due = self._heard_due = self._came_ns
+        self._lease_due = self._came_ns + int(settings.lease_s * 1e9) // _LEASE_SHARE
         log.info(
             "lines.lead_taken",
             fence=writer.fence,
@@ -111,6 +115,10 @@ class Leader:
         self.judge.account_all(time.time_ns())
         self._flush(time.time_ns())
         self._writer.release()
+
+    def hearing_ns(self) -> int:
+        """The clock by which vantages age: the monotonic one, without the time in which nobody could be heard."""
+        return time.monotonic_ns() - self._deaf_ns
 
     @property
     def is_behind(self) -> bool:
@@ -151,7 +159,7 @@ class Leader:
     def _reload(self) -> None:
         """Reads what the vantages' hashes hold: all that was said by now."""
         self._reader.begin()
-        now_mono_ns, now_unix_ns = time.monotonic_ns(), time.time_ns()
+        now_mono_ns, now_unix_ns = self.hearing_ns(), time.time_ns()
         for health in self._readable(_health, self._reader.health(list(self._line_ids))):
             self.judge.remember(health, now_mono_ns, now_unix_ns)
         for name, line_ids in self._line_ids.items():
@@ -168,27 +176,26 @@ class Leader:
         """
         news = self._reader.read(_BLOCK_MS)
         came_ns = time.monotonic_ns()
-        if came_ns - self._passed_ns > _AWAY_NS:
-            self.judge.forgive(came_ns)
+        self._deaf_ns += max(came_ns - self._came_ns - _PASS_NS, 0)
+        self._came_ns = came_ns
         if news is None:
             limited.warning(
                 "lines.news_missed", cure="none needed: everything is read again; if it is so often, look at load"
             )
             self._counts.reloads += 1
             self._reload()
-        unix_ns = time.time_ns()
+        mono_ns, unix_ns = came_ns - self._deaf_ns, time.time_ns()
         for field, body in news or ():
-            self._take(field, body, came_ns, unix_ns)
-        self._decide(came_ns, unix_ns)
+            self._take(field, body, mono_ns, unix_ns)
+        self._decide(mono_ns, unix_ns)
         if self.judge.is_urgent or came_ns >= self._visit_due:
-            self._visit(came_ns, unix_ns)
+            self._visit(mono_ns, unix_ns)
             self._flush(unix_ns)
             if news:
                 self.lag_s = max(self.lag_s, (time.monotonic_ns() - came_ns) / 1e9)
         if came_ns >= self._lease_due:
             self._lease_due = came_ns + int(self._settings.lease_s * 1e9) // _LEASE_SHARE
             self._writer.renew()
-        self._passed_ns = time.monotonic_ns()
 
     def _take(self, field: bytes, body: bytes, mono_ns: int, unix_ns: int) -> None:
         """What one field of the news says."""
@@ -207,8 +214,8 @@ class Leader:
     def _decide(self, mono_ns: int, unix_ns: int) -> None:
         """Judges, knowing what has been heard over lines that may be down."""
         asked = self.judge.suspects()
-        if mono_ns >= self._heard_due:
-            self._heard_due = mono_ns + _HEARD_NS
+        if self._came_ns >= self._heard_due:
+            self._heard_due = self._came_ns + _HEARD_NS
             asked = self.judge.not_up() + asked
         if asked:
             for line_id, body in self._reader.heard(asked).items():
@@ -220,10 +227,10 @@ class Leader:
 
     def _visit(self, mono_ns: int, unix_ns: int) -> None:
         """Has some more lines looked at, so that all have been within REFRESH_S."""
-        if mono_ns < self._visit_due:
+        if self._came_ns < self._visit_due:
             return
-        late_ns = min(mono_ns - self._visit_due, _AWAY_NS)
-        self._visit_due = mono_ns + _VISIT_NS
+        late_ns = min(self._came_ns - self._visit_due, _LATE_MAX_NS)
+        self._visit_due = self._came_ns + _VISIT_NS
         count = math.ceil(len(self._settings.lines) * (_VISIT_NS + late_ns) / (REFRESH_S * 1e9))
         self.judge.visit(count, mono_ns, unix_ns)
 

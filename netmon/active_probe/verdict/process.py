@@ -187,13 +187,13 @@ class VerdictProcess:
             behind=leader.is_behind,
             states={str(state): count for state, count in leader.judge.states().items()},
             lines=leader.shown,
-            vantages=_vantages(leader.judge),
+            vantages=_vantages(leader),
         )
 
 
-def _vantages(judge: Judge) -> dict[str, VantageReport]:
+def _vantages(leader: Leader) -> dict[str, VantageReport]:
     found = {}
-    for name, presence, health, age_s in judge.vantages(time.monotonic_ns()):
+    for name, presence, health, age_s in leader.judge.vantages(leader.hearing_ns()):
         told = VantageReport(presence=presence, age_s=round(age_s, 3))
         if health is not None:
             told = VantageReport(
