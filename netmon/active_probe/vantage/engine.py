@@ -380,9 +380,10 @@ class Engine:
         if track.undecided != target.confirming:
             target.confirming = track.undecided
             if target.confirming:
-                self.hurry(target, now_ns)
+                # Anchors first: what they answer has to have been asked while the row of misses lasted, and this may be its last.
                 if target.line_id:
-                    self._ask_anchors(track.first_miss_ns, now_ns)
+                    self._ask_anchors(track.first_miss_ns + track.trip_ns, now_ns)
+                self.hurry(target, now_ns)
         if target.line_id and track.state == "down" and track.misses:
             self._ask_anchors(track.fell_ns, now_ns)
         self._changed(target)
