@@ -3,8 +3,8 @@
 Pure. An alarm is keyed by resource, alarm type and qualifier. That it is cleared is told apart from how severe it was, and what
 operators did with it (acknowledged, shelved, closed) apart from both. Times are nanoseconds since 1970 UTC.
 
-A resource is a path: `line/<id>`, `site/<id>`, `area/<code>`, `device/<id>`, `device/<id>/interface/<ifIndex>` and so on below a
-device; `source/<address>/...` for a sender that the inventory does not know.
+A resource is a path: `line/<id>`, `site/<id>`, `area/<code>`, `vantage/<id>`, `device/<id>`, `device/<id>/interface/<ifIndex>`
+and so on below a device; `source/<address>/...` for a sender that the inventory does not know.
 
 What there are a hundred thousand of says gc=False: it can be part of no cycle, and the collector need not walk through it.
 """

@@ -95,8 +95,9 @@ def degraded_of(change: LineChange, evidence: Evidence, topology: Topology) -> O
 
 
 def _quality(status: LineStatus, unix_ns: int, evidence: Evidence, topology: Topology) -> Observation:
-    is_one_way = status.one_way or status.reason == "one_way"
-    said, probable_cause = _DEGRADED.get("one_way" if is_one_way else status.reason, _DEGRADED_OTHERWISE)
+    # Where vantages disagree, something arrives in any case: that alone is no failure in one direction.
+    is_one_way = status.reason == "one_way"
+    said, probable_cause = _DEGRADED.get(status.reason, _DEGRADED_OTHERWISE)
     name = line_name(topology, status.line_id)
     return Observation(
         key=Key(f"line/{status.line_id}", LINE_DEGRADED),
@@ -144,6 +145,8 @@ def _down_text(status: LineStatus, topology: Topology) -> Text:
 
 def _with_evidence(said: Text, status: LineStatus, topology: Topology) -> Text:
     told = [*_of_votes(status.votes, topology), _since(status.since_unix_ns)]
+    if status.one_way and status.state == "down":
+        told.append(Text("in one direction it still works", "片方向はまだ届いています"))
     if status.heard_unix_ns:
         at = _clock(status.heard_unix_ns)
         told.append(Text(f"something last arrived over it at {at} JST", f"最終受信は{at}"))

@@ -114,6 +114,14 @@ def test_a_line_that_is_down_says_who_has_found_out_and_how() -> None:
     assert "carrier" in line.action.en
 
 
+def test_a_line_that_several_call_down_and_that_still_brings_something_is_down() -> None:
+    """Nobody may command anything over it; that it still brings telemetry is said."""
+    alarms = book()
+    Prober(alarms).say(change("down", 0, vote(), vote("pref"), one_way=True, heard_unix_ns=NOON))
+    tick(alarms, LATE)
+    assert "in one direction it still works; something last arrived" in of(alarms, LINE, "line-down").text.en
+
+
 @pytest.mark.parametrize(
     ("said", "severity", "begins", "tells"),
     [
@@ -129,7 +137,7 @@ def test_a_line_that_is_down_says_who_has_found_out_and_how() -> None:
             "minor", "Line to-port is slow", "round trip 84 ms, usually 12 ms",
         ),
         (
-            change("degraded", 0, vote(misses=3), vote("pref", "up", ""), reason="disagreement"),
+            change("degraded", 0, vote(misses=3), vote("pref", "up", ""), reason="disagreement", one_way=True),
             "minor", "Vantages disagree about line to-port", "Prefecture: answered",
         ),
         (
