@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -106,11 +105,16 @@ def _row(month: str, name: str, shown: str, level: ServiceLevel) -> ReportRow:
 
 def csv_of(rows: Sequence[ReportRow]) -> str:
     """RFC 4180, the names of the fields first; what cannot be told is empty."""
-    text = io.StringIO()
+    text = _Written()
     writer = csv.writer(text)
     writer.writerow(ReportRow.__struct_fields__)
     writer.writerows(["" if value is None else value for value in msgspec.structs.astuple(row)] for row in rows)
-    return text.getvalue()
+    return "".join(text)
+
+
+class _Written(list[str]):
+    def write(self, part: str) -> None:
+        self.append(part)
 
 
 def table(rows: Sequence[ReportRow], width: int) -> Table:

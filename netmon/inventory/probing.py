@@ -6,9 +6,9 @@ Pure. Each doubt is `path: text`. Where no line is asked, there is none: nobody 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 from netmon.active_probe.measure.profiles import profile_of
 from netmon.active_probe.measure.table import SAMPLES_MIN
@@ -19,6 +19,10 @@ TARGETS_MIN: Final = 2
 """With one, a target that is switched off is a line that is down."""
 RATE_MAX: Final = 10_000.0
 """Probes a second of one vantage that are known to go well: docs/benchmarks.md."""
+
+
+_URL: Final = re.compile(r"(\w+)://(?:\[([^\]]*)\]|([^/:]*))")
+"""Of a URL that was checked: scheme, address in brackets, other host."""
 
 
 def doubts(inventory: Inventory) -> Iterator[str]:
@@ -58,11 +62,13 @@ def _about_probe(probe: AnyProbe) -> Iterator[str]:
 def _about_url(probe: AnyProbe) -> Iterator[str]:
     if not isinstance(probe, HttpProbe | MqttProbe):
         return
-    host = urlsplit(probe.url).hostname or ""
+    url = _URL.match(probe.url)
+    assert url is not None, "checked when it was read"
+    host = url[2] or url[3]
     if not getattr(probe, "address", "") and not _is_literal(host):
         yield f"looks {host} up, and the server that knows names may be behind another line; name its address"
     secret = probe.token_file if isinstance(probe, HttpProbe) else probe.password_file
-    if secret and urlsplit(probe.url).scheme in {"http", "mqtt"}:
+    if secret and url[1] in {"http", "mqtt"}:
         yield "sends its secret unencrypted; TLS would not"
 
 
