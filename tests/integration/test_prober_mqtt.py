@@ -326,3 +326,22 @@ async def test_vantage_tells_redis_what_was_heard(
     unix_ns, what = msgspec.json.decode(found, type=tuple[int, str])
     assert abs(time.time_ns() - unix_ns) < 60e9
     assert what == "mqtt pump/7"
+
+
+async def test_broker_that_vanishes_without_a_word_is_noticed() -> None:
+    """It is asked for a sign of life, as often as it wants; if none comes, another connection is made."""
+    connected, connected_again = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        (connected_again if connected.is_set() else connected).set()
+        await reader.readuntil(b"netmon")
+        writer.write(b"\x20\x06\0\0\x03\x13\0\x01")  # Server Keep Alive: 1 s
+        await reader.readuntil(b"pump/7 ")
+        writer.write(SUBACK)
+        while await reader.read(100):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, listener(server.sockets[0].getsockname()[1], fibre="pump/7"), asyncio.timeout(20):
+        await connected_again.wait()

@@ -164,7 +164,10 @@ class Dialer:
             NotSent: The host has no address.
             OSError: As `connect`; `ssl.SSLError`, if TLS fails.
         """
-        sock = await self.connect(phases)
+        return await self.streams(await self.connect(phases), phases)
+
+    async def streams(self, sock: socket.socket, phases: Phases) -> tuple[StreamReader, StreamWriter]:
+        """Takes a connected socket over, and does what `open` does from there on."""
         try:
             if self._tls is None:
                 return await asyncio.open_connection(sock=sock, limit=READ_BYTES_MAX)

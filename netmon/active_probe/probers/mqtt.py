@@ -17,7 +17,7 @@ from typing import Final
 
 from netmon.active_probe.probers.base import Outcome, ServiceContext
 from netmon.active_probe.probers.dial import Dialer, tls_context
-from netmon.active_probe.probers.service import BadAnswer, Service, settled
+from netmon.active_probe.probers.service import BadAnswer, Service, deadline, settled
 from netmon.errors import ConfigError
 from netmon.inventory.probes import AnyProbe, MqttProbe, label
 from netmon.mqtt.connection import Connection
@@ -31,7 +31,7 @@ KEEP_ALIVE_S: Final = 3_600
 """Longer than any interval of probes, which are the signs of life; the broker may want another."""
 
 SET_UP_TIMEOUTS: Final = 6
-"""Timeouts of a probe that a new connection may take: TCP, TLS, CONNECT, SUBSCRIBE, and a SYN that is sent again."""
+"""Timeouts of a probe that a new connection may take, of which TCP has one: TLS, CONNECT and SUBSCRIBE take some round trips more."""
 
 REFUSED_FIRST_S: Final = 0.5
 REFUSED_MAX_S: Final = 30.0
@@ -109,7 +109,7 @@ class MqttService(Service):
     async def _settle(self, limit_s: float) -> Outcome:
         """Makes the connection, or an outcome of what went wrong."""
         came_of_it = await settled(self._make, limit_s, self.phases)
-        if came_of_it.kind == "failed" and came_of_it.rtt_s is None and not came_of_it.detail.startswith("ECONN"):
+        if came_of_it.kind == "failed" and not came_of_it.detail.startswith("ECONN"):
             self._refusals += 1
             wait_s = min(REFUSED_FIRST_S * 2 ** min(self._refusals, 10), REFUSED_MAX_S)
             self._refusal, self._ask_again_s = came_of_it, time.monotonic() + wait_s * random.uniform(0.5, 1.0)  # noqa: S311 - spread
@@ -119,7 +119,10 @@ class MqttService(Service):
 
     async def _make(self) -> Outcome:
         phases = self.phases
-        reader, writer = await self._dialer.open(phases)
+        # A SYN that is not answered in time is lost, and another is better than to wait until the kernel sends it again.
+        async with deadline(self.timeout_s):
+            sock = await self._dialer.connect(phases)
+        reader, writer = await self._dialer.streams(sock, phases)
         try:
             with phases.of("mqtt"):
                 connection, _ = await Connection.open(reader, writer, self._hello)

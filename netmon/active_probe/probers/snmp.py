@@ -1,7 +1,7 @@
 """SNMP GET: sysUpTime.0, or an interface's ifOperStatus, by SNMPv2c or SNMPv3 (RFC 3416, RFC 3418, RFC 2863).
 
 The protocol is pysnmp's, the socket is ours: pinned, and connected to the agent, so that nobody else's datagrams reach the decoder and a closed port
-is told by the kernel. An SNMP engine of pysnmp's costs a megabyte and a third of a second; so all SNMPv2c probes share one, and all of one
+is told by the kernel. An SNMP engine of pysnmp's costs a megabyte and a tenth of a second; so all SNMPv2c probes share one, and all of one
 SNMPv3 user. The round trip is of the last request alone: SNMPv3 first asks who the agent is.
 """
 

@@ -36,7 +36,7 @@ LINE_S: Final = 1.0
 TELL_S: Final = 0.25
 """What was noted meanwhile is told together."""
 KEEP_ALIVE_S: Final = 15
-"""A broker that is silent for longer is asked for a sign of life; if none has come by then, another connection is made."""
+"""So often the broker is asked for a sign of life, or more often if it wants that; if none comes, another connection is made."""
 CONNECT_S: Final = 15.0
 RETRY_FIRST_S: Final = 0.5
 RETRY_MAX_S: Final = 15.0
@@ -112,11 +112,11 @@ class Keepalives:
         watch: Watch | None = None
         try:
             async with deadline(CONNECT_S):
-                connection, _ = await Connection.open(reader, writer, self._hello)
+                connection, welcome = await Connection.open(reader, writer, self._hello)
                 await connection.subscribe(self._filters)
             self._listening = True
             log.info("keepalives.broker_found", topics=len(self._filters))
-            watch = Watch(connection)
+            watch = Watch(connection, min(KEEP_ALIVE_S, (welcome.keep_alive_s or self._hello.keep_alive_s) / 3))
             await self._read(connection)
         finally:
             if watch is not None:
@@ -157,15 +157,16 @@ class Keepalives:
 class Watch:
     """Sees to it that a broker that has vanished is noticed."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, every_s: float) -> None:
         self._connection = connection
+        self._every_s = every_s
         self._timer = self._again()
 
     def _again(self) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._look)
+        return asyncio.get_running_loop().call_later(self._every_s, self._look)
 
     def _look(self) -> None:
-        if time.monotonic() - self._connection.heard_mono_s > 2 * KEEP_ALIVE_S:
+        if time.monotonic() - self._connection.heard_mono_s > 2 * self._every_s:
             self._connection.abort()
             return
         self._connection.ping()
