@@ -59,6 +59,8 @@ class VerdictProcess:
         """What we knew when we last led."""
         self._fence = 0
         """Our number then."""
+        self._follows = False
+        """Whether another one led when we last looked."""
         self._forgotten_mono = 0.0
         """Since when Redis has known of no leader, while we wait; 0: it does."""
         self._counts = Counts()
@@ -108,6 +110,7 @@ class VerdictProcess:
             if self._state != "waiting":
                 log.info("lines.wait_begun", reason="another process leads")
             self._state = "waiting"
+            self._follows = True
             # Whatever we know, the other one knows better.
             self._judge = None
             return False
@@ -115,6 +118,7 @@ class VerdictProcess:
             # Another one has led since. A smaller number than ours: Redis has lost what we wrote, and we know better.
             self._judge = None
         self._fence = self._writer.fence
+        self._follows = False
         self._leader = Leader(self._settings, self._writer, self._counts, self._judge)
         self._judge = self._leader.judge
         # What has been loaded stays; a collector that looked through all lines would stand in the way of the next ones.
@@ -125,7 +129,7 @@ class VerdictProcess:
 
     def _leaves_it_to_another(self) -> bool:
         """Whether somebody led until Redis forgot everything: he knows it all, and gets the time of a lease to come back."""
-        if self._state != "waiting" or not self._writer.is_forgotten():
+        if not self._follows or not self._writer.is_forgotten():
             self._forgotten_mono = 0.0
             return False
         self._forgotten_mono = self._forgotten_mono or time.monotonic()
