@@ -49,6 +49,16 @@ def sends(channel: Channel, now_ns: int) -> str:
     return ""
 
 
+def test_key_that_is_none_is_told_with_each_probe() -> None:
+    """It concerns those alone who have it; the process goes on."""
+    channel = Channel([StampProbe(address="127.0.0.1", key_file="stamp.key")], {"stamp.key": "short"}, Poll())
+
+    said = {sends(channel, turn * REOPEN_MIN_NS // 2) for turn in range(4)}
+
+    assert len(said) == 1
+    assert said.pop().startswith("stamp.key: STAMP key: has 5 octets")
+
+
 @pytest.mark.parametrize("way", [{"interface": "wan"}, {"source": "10.92.1.1"}], ids=["interface", "source"])
 def test_socket_is_opened_again_when_its_interface_is_back(spaces: Namespaces, way: dict[str, str]) -> None:
     """With another number, as after a modem has restarted; tries in between are some time apart."""

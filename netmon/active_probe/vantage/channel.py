@@ -12,7 +12,7 @@ from typing import Final
 
 from netmon.active_probe.probers import load_packet_prober
 from netmon.active_probe.probers.base import TARGETS_MAX, PacketProbe, PacketProber, Reply
-from netmon.active_probe.vantage.pinning import is_local_error
+from netmon.active_probe.vantage.pinning import PinError, is_local_error
 from netmon.errors import ConfigError
 from netmon.inventory.probes import AnyProbe, IcmpProbe, Pin, StampProbe, kind_of
 from netmon.log import limited
@@ -85,7 +85,7 @@ class Channel:
         self._failing_since_ns = 0
         self._retry_ns = 0
         self._backoff_ns = REOPEN_MIN_NS
-        self._error = OSError(errno.ENOTCONN, "it has not been opened")
+        self._error: OSError = PinError(errno.ENOTCONN, "it has not been opened")
 
     @property
     def pin(self) -> Pin:
@@ -136,7 +136,8 @@ class Channel:
     def _reopen(self, now_ns: int) -> PacketProber:
         """Opens it, unless the last try is too fresh. Raises OSError: why there is none."""
         if now_ns < self._retry_ns:
-            raise self._error
+            # Raised many times: without where it was raised before.
+            raise self._error.with_traceback(None)
         self._retry_ns = now_ns + self._backoff_ns
         self._backoff_ns = min(2 * self._backoff_ns, REOPEN_MAX_NS)
         try:
@@ -145,7 +146,7 @@ class Channel:
             self._error = error
             raise
         except ConfigError as error:
-            self._error = OSError(errno.EINVAL, str(error))
+            self._error = PinError(errno.EINVAL, str(error))
             limited.error("probe.channel_refused", reason=str(error), cure="netmon check")
             raise self._error from error
         self._prober, self._fd = prober, prober.fileno()

@@ -368,6 +368,7 @@ class Engine:
         """A service has answered a probe that was begun then."""
         self.counts.replies += 1
         self._answered(target, sent_ns)
+        self._arm(self._clock.now_ns() + BUNDLE_NS)
 
     def note(self, target: Target, now_ns: int) -> None:
         """A track has changed outside of a wake: a service has answered, or not."""

@@ -181,7 +181,7 @@ class Vantage:
             # What they missed by now was our own fault. Those on standby are not left in the dark until their turn comes.
             for place, target in enumerate(self._targets):
                 if target.line_id:
-                    target.track.restart(now_ns)
+                    target.restart(now_ns)
                     self._engine.hurry(target, now_ns + target.interval_ns() * place // len(self._targets))
         self._votes.touch_all()
         self._tell_health()

@@ -67,6 +67,11 @@ class Target:
         """Its turns are at this moment, and every interval from then on."""
         self._phase_ns = phase_ns
 
+    def restart(self, now_ns: int) -> None:
+        """Forgets what it missed: it was the vantage's own fault."""
+        self.track.restart(now_ns)
+        self.confirming = False
+
     def interval_ns(self) -> int:
         """From one turn to the next, now."""
         return int(self.track.interval_s(self.standby) * _S)

@@ -81,3 +81,14 @@ def test_line_on_standby_has_its_place_in_the_long_interval() -> None:
     one.track.sent(one.number(0), 0)
     one.track.replied(0, 1_000_000, 1_000_000)
     assert one.next_turn_ns(400_000_000) == 17_300_000_000
+
+
+def test_target_is_in_no_doubt_after_the_vantage_was_cut_off() -> None:
+    """Or its next miss would not be asked about at once."""
+    one = target()
+    one.track.sent(one.number(0), 0)
+    one.track.lost(0, SECOND // 2)
+    one.confirming = one.track.undecided
+    one.restart(SECOND)
+
+    assert (one.confirming, one.track.undecided, one.track.misses) == (False, False, 0)
