@@ -18,13 +18,14 @@ import pytest
 import redis
 
 from netmon.active_probe.measure.profiles import BUILT_IN
+from netmon.active_probe.model import Vote
 from netmon.active_probe.probers.base import Outcome, ServiceContext
 from netmon.active_probe.probers.mqtt import make_service
 from netmon.active_probe.settings import KeepaliveSettings, ProbedLine, VantageSettings
 from netmon.active_probe.vantage.keepalives import Heard, Keepalives
-from netmon.buffer.line_store import HEARD
+from netmon.buffer.line_store import HEARD, votes_key
 from netmon.errors import ConfigError
-from netmon.inventory.probes import MqttProbe, Pin, TcpProbe
+from netmon.inventory.probes import HttpProbe, MqttProbe, Pin, TcpProbe
 from netmon.model import RedisSettings
 from netmon.mqtt.connection import Connection
 from netmon.mqtt.packet import Hello
@@ -295,20 +296,31 @@ async def test_listener_finds_a_broker_again(tmp_path: Path, require_tool: Calla
                 assert await heard(port, told, "pump/7", until={"fibre"}) == {"fibre": "mqtt pump/7"}
 
 
-async def test_vantage_tells_redis_what_was_heard(
+def states_of(vote: bytes | None) -> list[str]:
+    """Of the probes of a line."""
+    return [target.state for target in msgspec.json.decode(vote, type=Vote).targets] if vote else []
+
+
+async def test_vantage_asks_services_and_tells_what_was_heard(
     tmp_path: Path, broker: int, server: Valkey, client: redis.Redis
 ) -> None:
-    """The whole way: a device publishes, and the hash of what was heard has its line."""
-    profile = BUILT_IN["fibre"]
-    probe = TcpProbe(address="127.0.0.1", port=broker)
+    """The whole way: each probe has its state in the vote, and a device that publishes is in the hash of what was heard."""
+    profile = BUILT_IN["fast"]
+    probes = (
+        TcpProbe(address="127.0.0.1", port=broker),
+        HttpProbe(url=f"http://127.0.0.1:{broker}/"),
+        MqttProbe(url=f"mqtt://127.0.0.1:{broker}"),
+    )
     settings = VantageSettings(
         vantage_id="here",
         redis=RedisSettings(url=server.url),
         directory=str(tmp_path),
-        lines=(ProbedLine(line_id="fibre", profile=profile, probes=(probe,)),),
+        lines=(ProbedLine(line_id="fibre", profile=profile, probes=probes),),
         anchor_profile=profile,
+        refresh_s=0.5,
         keepalives=KeepaliveSettings(url=f"mqtt://127.0.0.1:{broker}", topics={"pump/7": "fibre"}),
     )
+    found, states = None, []
     command = (sys.executable, "-m", "netmon.active_probe.vantage")
     vantage = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, cwd=REPOSITORY)
     try:
@@ -316,9 +328,12 @@ async def test_vantage_tells_redis_what_was_heard(
         vantage.stdin.write(msgspec.json.encode(settings))
         vantage.stdin.close()
         async with device(broker) as connection, asyncio.timeout(30):
-            while not (found := client.hget(HEARD, "fibre")):
+            while not found or states != ["up", "down", "up"]:
                 connection.publish("pump/7", b"alive")
                 await asyncio.sleep(0.1)
+                found, states = client.hget(HEARD, "fibre"), states_of(client.hget(votes_key("here"), "fibre"))
+    except TimeoutError:
+        pytest.fail(f"found {found!r}, {states}")
     finally:
         vantage.kill()
         await vantage.wait()

@@ -33,7 +33,7 @@ ROLE_MODULES = [
     "netmon.role", "netmon.buffer.stream", "netmon.mib.catalogue", "netmon.canary.__main__", "netmon.alarms.worker.worker",
     "netmon.active_probe.vantage.__main__", "netmon.active_probe.verdict.__main__", "netmon.active_probe.stamp.__main__",
 ]  # fmt: skip
-HEAVY = {"aiohttp", "prometheus_client", "pydantic", "pysmi", "pysnmp", "rich", "typer", "yaml"}
+HEAVY = {"aiohttp", "prometheus_client", "pydantic", "pyroute2", "pysmi", "pysnmp", "rich", "typer", "yaml"}
 """Not for a role: each costs start-up time and memory after every restart, in every lane."""
 
 FUNCTION_LINES_MAX = 70
