@@ -155,6 +155,8 @@ class Track:
         self._answers = 0
         if self._errors < self._profile.fall:
             return False
+        # What it missed before is old by the time it can be asked again, and until then there is nothing to confirm.
+        self.misses = self.first_miss_ns = self.last_miss_ns = 0
         return self._step("wrong_interface" if detail.startswith(WRONG_INTERFACE) else "cannot_send", now_ns)
 
     def judge(self, now_ns: int) -> bool:

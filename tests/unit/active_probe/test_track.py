@@ -326,6 +326,17 @@ def test_a_dead_line_that_cannot_be_asked_any_more_is_unknown() -> None:
     ]
 
 
+def test_what_cannot_be_sent_is_not_tried_faster() -> None:
+    """Whatever was missing before: there is nothing to confirm. What is missing afterwards is confirmed as ever."""
+    asker = healthy()
+    asker.go_on(0.6, cut)
+    asker.go_on(5, error)
+    during = asker.track.interval_s(standby=False), asker.track.misses
+    asker.go_on(1.6, cut)
+
+    assert (during, asker.track.undecided, asker.track.interval_s(standby=False)) == ((1.0, 0), True, 0.2)
+
+
 def test_answers_by_another_interface() -> None:
     """They are local errors that say so."""
     asker = healthy()
