@@ -332,7 +332,7 @@ def test_what_cannot_be_sent_is_not_tried_faster() -> None:
     asker.go_on(0.6, cut)
     asker.go_on(5, error)
     during = asker.track.interval_s(standby=False), asker.track.misses
-    asker.go_on(1.6, cut)
+    asker.go_on(0.7, cut)
 
     assert (during, asker.track.undecided, asker.track.interval_s(standby=False)) == ((1.0, 0), True, 0.2)
 
