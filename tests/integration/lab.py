@@ -96,6 +96,7 @@ class Stage:
         self.words: dict[str, Sequence[str]] = {}
         """Vantage to what Python is given, if that is not the usual."""
         self._places: dict[str, str] = {}
+        self._bare: set[str] = set()
         self.roles: dict[str, Role] = {}
         self.course: Course
         self.faults: Faults
@@ -140,19 +141,22 @@ class Stage:
         verdict = VerdictSettings(redis=redis, directory=str(self.folder / "verdict"), lines=lines, heard_s=2.0)
         self.run("verdict", Role(self.lab[EDGE], self.folder / "verdict", VERDICT, verdict))
 
-    def place(self, vantage_id: str, name: str) -> None:
-        """Has a vantage run where another one is at home."""
+    def place(self, vantage_id: str, name: str, *, is_anchored: bool = True) -> None:
+        """Has a vantage run where another one is at home, with the anchors that are there or with none."""
         self._places[vantage_id] = name
+        if not is_anchored:
+            self._bare.add(vantage_id)
 
     def vantage(self, name: str, lines: Sequence[ProbedLine], **settings: Any) -> VantageSettings:
         """What a vantage of the lab is told."""
+        place = self._places.get(name, name)
         defaults = VantageSettings(
             vantage_id=name,
             redis=RedisSettings(url=self.server.url),
             directory=str(self.folder / name),
             lines=tuple(lines),
-            anchors=(StampProbe(address=self.lab.anchors[self._places.get(name, name)], port=PORT),),
-            anchor_profile=FAST,
+            anchors=() if name in self._bare else (StampProbe(address=self.lab.anchors[place], port=PORT),),
+            anchor_profile=BUILT_IN["fibre"],  # as in earnest, whatever the lines are asked by
             heartbeat_s=0.2,
             refresh_s=0.5,
         )

@@ -27,19 +27,23 @@ GATEWAYS: Final = ("calm", "both", "disputed", "own", "stored")
 CENTRALS: Final = ("calm", "both", "disputed", "remote")
 STEPPEDS: Final = ("timed", "timed-2")
 """The second one is never cut."""
+BARE: Final = "bare"
+BARES: Final = ("bare-1", "bare-2", "bare-3")
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The lab, three vantages (one of them with a clock that can be set) and the verdict process; all lines are up."""
-    with Stage(tmp_path_factory.mktemp("lab"), sorted({*GATEWAYS, *CENTRALS, *STEPPEDS})) as stage:
+    """The lab, four vantages (one with a clock that can be set, one without anchors) and the verdict process; all lines are up."""
+    with Stage(tmp_path_factory.mktemp("lab"), sorted({*GATEWAYS, *CENTRALS, *STEPPEDS, *BARES})) as stage:
         stage.words[STEPPED] = (str(Path(__file__).with_name("stepped_clock.py")),)
         stage.place(STEPPED, GATEWAY)
+        stage.place(BARE, CENTRAL, is_anchored=False)
         stage.start(
             {
                 GATEWAY: probed(stage, GATEWAYS, is_pinned=True),
                 CENTRAL: probed(stage, CENTRALS, is_pinned=False),
                 STEPPED: probed(stage, STEPPEDS, is_pinned=True),
+                BARE: probed(stage, BARES, is_pinned=False),
             }
         )
         stage.course.await_all("up", list(stage.lab.lines), LIMIT_S)
@@ -131,26 +135,39 @@ def test_two_vantages_that_disagree(stage: Stage) -> None:
 
 
 def test_own_uplink_cut(stage: Stage) -> None:
-    """Everything that the central vantage asks falls silent, its anchor too: it is cut off itself, and no line is down."""
+    """Everything that two vantages ask falls silent, anchors too: they are cut off themselves, and no line is down.
+
+    One of them has no anchors: all of its lines at once are more than chance.
+    """
     mark = stage.course.mark()
 
     stage.lab.cut_uplink()
-    await_vantage(stage, CENTRAL, "isolated", mark)
-    remote = told(stage, "remote", "unknown", mark)
+    for vantage_id in (CENTRAL, BARE):
+        await_vantage(stage, vantage_id, "isolated", mark)
+    remote, bare = told(stage, "remote", "unknown", mark), told(stage, BARES[0], "unknown", mark)
     stage.course.passes(1.0)
     now, fell = stage.course.now(), fallen(stage, mark)
     back = stage.course.mark()
     stage.lab.mend_uplink()
-    await_vantage(stage, CENTRAL, "live", back)
-    told(stage, "remote", "up", back)
+    for vantage_id, line_id in ((CENTRAL, "remote"), (BARE, BARES[0])):
+        await_vantage(stage, vantage_id, "live", back)
+        told(stage, line_id, "up", back)
 
-    assert (remote.vantages_live, remote.vantages_isolated) == (0, 1)
-    assert {name: now[name].state for name in ("calm", "own", "remote")} == {
-        "calm": "up",
-        "own": "up",
-        "remote": "unknown",
-    }
-    assert fell == fallen(stage, back) == set()
+    assert [(one.vantages_live, one.vantages_isolated) for one in (remote, bare)] == [(0, 1), (0, 1)]
+    assert [now[name].state for name in ("calm", "own", "remote")] == ["up", "up", "unknown"]
+    assert (fell, fallen(stage, back)) == (set(), set())
+
+
+def test_cut_that_a_vantage_without_anchors_sees(stage: Stage) -> None:
+    """Its other lines answer, so it is the line."""
+    mark = stage.course.mark()
+
+    stage.lab.cut(BARES[0])
+    told(stage, BARES[0], "down", mark)
+    fell = fallen(stage, mark)
+    mended(stage, lambda: stage.lab.mend(BARES[0]), BARES[0])
+
+    assert fell == {BARES[0]}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
