@@ -149,10 +149,11 @@ class Causes:
         record = self._explainers.get(f"line/{line_id}")
         if record is not None:
             self._keep_probed(record)
-        unix_ns = said.unix_ns if said.state == "down" else None
+        # Another reason for being down is no other outage: who has closed the alarm has closed it.
+        is_new = said.state == "down" and (known is None or known.state != "down")
         if was_down and not self._is_down(line_id):
             return [self._clear_line(line_id, said.unix_ns, PROBER_TRUST, said.evidence)]
-        return self._raise_line(line_id, unix_ns, PROBER_TRUST)
+        return self._raise_line(line_id, said.unix_ns if is_new else None, PROBER_TRUST)
 
     def forget(self, record: Record) -> list[Observation]:
         """An alarm leaves the list. What it explained is looked at again, without any hold-off."""

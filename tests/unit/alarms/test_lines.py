@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from netmon.active_probe.model import LineChange, LineState, LineStatus, Reason, TargetReading, VantageChange, Vote
 from netmon.alarms.lifecycle.book import Book
 from netmon.alarms.lifecycle.causes import HOLD_OFF_S
-from netmon.alarms.model import Alarm
+from netmon.alarms.model import Alarm, Key
 from netmon.alarms.worker.intake import EntryError
 from netmon.alarms.worker.line_intake import LineIntake
 from netmon.alarms.worker.passive import FRESH_NS, PassiveLines
@@ -24,7 +24,7 @@ from netmon.buffer.line_store import CHANGES
 from netmon.inventory.model import Device, Inventory
 from netmon.inventory.probes import Vantage
 from netmon.inventory.topology import Topology
-from tests.unit.alarms.samples import NO_FLOOD, NOON, REGION, SECOND, book, causes, kinds, observe, of, port, tick
+from tests.unit.alarms.samples import NO_FLOOD, NOON, REGION, SECOND, book, causes, give, kinds, observe, of, port, tick
 
 PROBED = msgspec.structs.replace(
     REGION,
@@ -258,6 +258,26 @@ def test_probes_that_are_answered_again_are_mentioned_while_a_port_is_down() -> 
         True, "A port at an end of line to-port is down, though probes over the line are answered",
     )  # fmt: skip
     assert line.evidence == ("", "causes")
+
+
+def test_another_reason_is_told_and_opens_nothing_that_was_closed() -> None:
+    """Still the same outage; the next one opens it."""
+    alarms = book()
+    prober = Prober(alarms)
+    prober.say(change("down", 1, vote()))
+    tick(alarms, LATE)
+    prober.say(change("down", 30, vote(reason="bad_answer", detail="HTTP 503"), before="down"))
+    assert kinds(tick(alarms, LATE)) == ["updated"]
+    line = of(alarms, LINE, "line-down")
+    assert ("HTTP 503" in line.text.en, line.raised_unix_ns) == (True, NOON + SECOND)
+
+    give(alarms, "close", 40, key=Key(LINE, "line-down"))
+    prober.say(change("down", 50, vote(), before="down"))
+    tick(alarms, LATE)
+    assert of(alarms, LINE, "line-down").operator_state == "closed"
+    prober.say(change("up", 60), change("down", 70))
+    tick(alarms, LATE)
+    assert of(alarms, LINE, "line-down").operator_state == "none"
 
 
 def test_that_nobody_knows_changes_nothing() -> None:
