@@ -221,6 +221,42 @@ def test_a_late_answer_of_an_anchor_counts_by_when_it_was_asked() -> None:
     assert (before, health.may_say_down(SECOND, 4 * SECOND, 3 * SECOND)) == (False, True)
 
 
+def test_an_anchor_has_to_answer_after_the_line_fell_as_well() -> None:
+    """By then, our own uplink may be away for a second time."""
+    anchor = Track("icmp 192.0.2.9", FIBRE, 0)
+    health = Health([anchor], 1, 2.0, 0)
+    shown = []
+    for seq, at_s in enumerate((2, 4)):
+        anchor.sent(seq, at_s * SECOND)
+        anchor.replied(seq, MILLI, at_s * SECOND + MILLI)
+        shown.append(health.may_say_down(SECOND, 5 * SECOND, 4 * SECOND, 3 * SECOND))
+
+    assert shown == [False, True]
+
+
+def test_a_long_round_trip_that_our_uplink_cut_off_on_its_way_back() -> None:
+    """By satellite: asked 0.3 s before our uplink went, while an anchor that was asked 0.2 s before it had answered by then."""
+    place = Place(lines=1, anchors=1)
+    place.lines = [Asker(BUILT_IN["geo"])]
+    place.go_on(300, lambda at_s: 0.6)
+    line, anchor = place.lines[0].track, place.anchors[0].track
+    sent_ns, seq = place.now_ns, 10_000
+    line.sent(seq, sent_ns)
+    anchor.sent(seq, sent_ns + 100 * MILLI)
+    anchor.replied(seq, MILLI, sent_ns + 101 * MILLI)
+    for more in (seq, seq + 1, seq + 2):
+        if more > seq:
+            line.sent(more, sent_ns + (2 + more - seq) * SECOND)
+        line.lost(more, sent_ns + 6 * SECOND)
+    anchor.sent(seq + 1, sent_ns + 6 * SECOND)
+    anchor.replied(seq + 1, MILLI, sent_ns + 6 * SECOND + MILLI)
+    first_miss_ns, last_miss_ns, fell_ns = line.first_miss_ns, line.last_miss_ns, line.fell_ns
+
+    assert (line.state, line.trip_ns, first_miss_ns) == ("down", 600 * MILLI, sent_ns)
+    assert place.health.may_say_down(first_miss_ns, sent_ns + 7 * SECOND, last_miss_ns, fell_ns) is True
+    assert place.health.say("down", "no_answer", [line], "up", sent_ns + 7 * SECOND) is None
+
+
 def test_what_has_been_said_stands_while_a_line_comes_back() -> None:
     """A line that was called down stays it until it has risen, though its row of misses is over."""
     place = healthy()
