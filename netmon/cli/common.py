@@ -49,6 +49,22 @@ def config_path(given: Path | None) -> Path:
     return next((path for path in CONFIG_PATHS if path.exists()), CONFIG_PATHS[0])
 
 
+def config_in_use(given: Path | None) -> Path:
+    """The configuration file for a question about a running netmon: with `make run`, that is not the usual one.
+
+    Without `-c` and $NETMON_CONFIG it is what the netmon runs with whose data the usual configuration names; else the usual one.
+    """
+    from netmon.supervisor.service import running_config  # noqa: PLC0415 - not for those who do not ask
+
+    path = config_path(given)
+    if given is not None or os.environ.get(CONFIG_ENV):
+        return path
+    try:
+        return running_config(configuration.load(path).data_dir) or path
+    except ConfigError:
+        return path
+
+
 class LineConsole(Console):
     """A console that leaves a closed pipe to `exit_codes`: `netmon traps | head -1` is no failure."""
 

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from netmon import config as configuration
-from netmon.cli.common import USAGE, AsJson, ConfigFile, LineConsole, config_path, exit_codes
+from netmon.cli.common import USAGE, AsJson, ConfigFile, LineConsole, config_in_use, exit_codes
 from netmon.errors import ConfigError
 from netmon.inventory import geojson, schema
 from netmon.inventory.doubts import doubts
@@ -108,7 +108,7 @@ def check(
 
 
 def _configured(config: Path | None) -> Inventory:
-    path = config_path(config)
+    path = config_in_use(config)
     loaded = configuration.load(path)
     if loaded.region.file is None:
         raise ConfigError([f"{path}: region.file: names no region; config/region.example.yml is one to begin with"])

@@ -24,7 +24,7 @@ from netmon.cli.common import (
     AsJson,
     ConfigFile,
     LineConsole,
-    config_path,
+    config_in_use,
     exit_codes,
     lanes_of,
     live_table,
@@ -74,7 +74,7 @@ def lines(
     is_live = console.is_terminal and not once and not as_json
     with exit_codes(endless=is_live):
         language = language_of(lang)
-        loaded = configuration.load(config_path(config))
+        loaded = configuration.load(config_in_use(config))
         source = _Source(loaded, _wanted(state=state, area=area, carrier=carrier))
         if is_live:
             _watch(source, console, language)
@@ -104,7 +104,7 @@ def report(
         told = line_report.Wish(month=line_report.month_of(month, time.time()), by=line_report.grouping_of(by))
         if as_csv and as_json:
             raise ConfigError(["--csv and --json: expected one of them"])
-        loaded = configuration.load(config_path(config))
+        loaded = configuration.load(config_in_use(config))
         rows = line_report.rows(told, open_view(loaded).months(told.month), _topology(loaded), language_of(lang))
         if as_json:
             for row in rows:

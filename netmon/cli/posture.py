@@ -15,7 +15,7 @@ from rich.table import Table
 from netmon import config as configuration
 from netmon.alarms.posture.model import AreaPosture, Declaration, Posture
 from netmon.alarms.posture.postures import capped
-from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_path, exit_codes, lanes_of
+from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_in_use, exit_codes, lanes_of
 from netmon.config import Config
 from netmon.errors import ConfigError, UnavailableError
 from netmon.inventory.model import Area
@@ -48,7 +48,7 @@ def posture(context: typer.Context, config: ConfigFile = None, as_json: AsJson =
     if context.invoked_subcommand is not None:
         return
     with exit_codes():
-        loaded = configuration.load(config_path(config))
+        loaded = configuration.load(config_in_use(config))
         areas = _areas(loaded)
         known = _view(loaded).meta().postures
         # What the inventory has no more is shown as long as the worker has not forgotten it.
@@ -81,14 +81,14 @@ def declare(
         declaration = capped(
             Declaration(posture=_posture(to), by=by, reason=reason, unix_ns=now_unix_ns, until_unix_ns=until_unix_ns)
         )
-        _ask(configuration.load(config_path(config)), area, declaration, as_json=as_json)
+        _ask(configuration.load(config_in_use(config)), area, declaration, as_json=as_json)
 
 
 @_group.command()
 def withdraw(area: AreaId, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Withdraw what was declared: evidence decides again. Exit 1: nothing was declared."""
     with exit_codes():
-        _ask(configuration.load(config_path(config)), area, None, as_json=as_json)
+        _ask(configuration.load(config_in_use(config)), area, None, as_json=as_json)
 
 
 def _posture(word: str) -> Literal["normal", "suspected", "disaster"]:

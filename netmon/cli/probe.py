@@ -24,7 +24,16 @@ from netmon.active_probe.model import OutcomeKind
 from netmon.active_probe.probers.base import ServiceContext
 from netmon.active_probe.settings import ProbedLine, VantageSettings
 from netmon.cli.alarms import Lang, Language, language_of
-from netmon.cli.common import NOT_WELL, UNAVAILABLE, AsJson, ConfigFile, LineConsole, config_path, exit_codes, redis_url
+from netmon.cli.common import (
+    NOT_WELL,
+    UNAVAILABLE,
+    AsJson,
+    ConfigFile,
+    LineConsole,
+    config_in_use,
+    exit_codes,
+    redis_url,
+)
 from netmon.cli.path import Path, path_of
 from netmon.cli.single import Found, asker_of
 from netmon.config import probe_agent
@@ -124,7 +133,7 @@ def probe(
     """Ask over one line from here, with each of its probes, in detail. Exit 1: not all answered; 3: none could be made."""
     with exit_codes():
         language = language_of(lang)
-        settings, region = _of_agent(agent) if agent else _of_netmon(config_path(config))
+        settings, region = _of_agent(agent) if agent else _of_netmon(config_in_use(config))
         probed = _line(settings, region, line)
         chosen = _chosen(probed, only)
         paths = {label(each): _path(each) for each in chosen}

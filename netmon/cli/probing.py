@@ -15,7 +15,7 @@ import typer
 
 from netmon import config as configuration
 from netmon.active_probe.rehearsed import DELAY_MAX_S, FILE_BYTES_MAX, Fault, Faults
-from netmon.cli.common import AsJson, ConfigFile, config_path, exit_codes
+from netmon.cli.common import AsJson, ConfigFile, config_in_use, exit_codes
 from netmon.config import Config, probe_agent
 from netmon.config.probe import rehearsal_file
 from netmon.errors import ConfigError
@@ -90,7 +90,7 @@ def rehearse(
 ) -> None:
     """Have lines of a rehearsal fail (probe.rehearsal), or mend them; without a fault, show which fail now."""
     with exit_codes():
-        loaded = configuration.load(config_path(config))
+        loaded = configuration.load(config_in_use(config))
         file = _rehearsed(loaded)
         known = _lines(loaded)
         named = _named(lines or [], known)

@@ -44,11 +44,15 @@ def watchdog_interval_s(environ: Mapping[str, str], pid: int) -> float | None:
     return int(environ["WATCHDOG_USEC"]) / 2_000_000 or None
 
 
-def lock_data_dir(data_dir: Path) -> int:
+def lock_data_dir(data_dir: Path, config_file: Path | None = None) -> int:
     """Claim a data directory for this process and all children that inherit the returned file descriptor.
 
     The lock lasts until the last of them has ended, so that a new supervisor never meets the roles of one that was
     killed: it waits for them to finish.
+
+    Args:
+        data_dir: The directory.
+        config_file: With what this process runs, for `running_config`.
 
     Raises:
         ConfigError: Another netmon has it (its pid is named), or the folder cannot be written.
@@ -64,15 +68,26 @@ def lock_data_dir(data_dir: Path) -> int:
         os.close(fd)
         raise
     os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    os.pwrite(fd, f"{os.getpid()}\n{config_file or ''}\n".encode(), 0)
     return fd
+
+
+def running_config(data_dir: Path) -> Path | None:
+    """The configuration with which a netmon runs that has this data directory; None when none does, or it cannot be told."""
+    try:
+        holder, _, path = (data_dir / LOCK_FILE).read_text("utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    file = path.rstrip("\n")
+    is_running = holder.isdecimal() and _is_alive(int(holder))
+    return Path(file) if is_running and file and os.access(file, os.R_OK) else None
 
 
 def _wait_for_lock(fd: int, data_dir: Path) -> None:
     deadline = time.monotonic() + ORPHANS_WAIT_S
     told = False
     while not _try_lock(fd):
-        holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
+        holder = os.pread(fd, 32, 0).decode(errors="replace").partition("\n")[0].strip()
         if holder.isdecimal() and _is_alive(int(holder)):
             raise ConfigError(
                 [

@@ -81,7 +81,7 @@ class Supervisor:
         """
         for number, event in _SIGNALS.items():
             asyncio.get_running_loop().add_signal_handler(number, self._signalled, event)
-        self._lock_fd = service.lock_data_dir(self.config.data_dir)
+        self._lock_fd = service.lock_data_dir(self.config.data_dir, self._path.absolute())
         bound = self._sockets()
         landings = upgrade.inherited_landings()
         self._valkey = self._valkey_for(self.config)

@@ -140,6 +140,22 @@ def test_a_data_directory_has_one_owner(tmp_path: Path) -> None:
     os.close(service.lock_data_dir(tmp_path))
 
 
+def test_whoever_asks_finds_with_what_a_netmon_runs(tmp_path: Path) -> None:
+    """Not a netmon that has ended, nor one that did not say, nor a file that is gone."""
+    config = tmp_path / "sample.yml"
+    config.touch()
+    before = service.running_config(tmp_path)
+    os.close(service.lock_data_dir(tmp_path, config))
+    running = service.running_config(tmp_path)
+    (tmp_path / service.LOCK_FILE).write_text(f"{2**22 + 1}\n{config}\n")
+    ended = service.running_config(tmp_path)
+    os.close(service.lock_data_dir(tmp_path))
+    silent = service.running_config(tmp_path)
+    os.close(service.lock_data_dir(tmp_path, tmp_path / "none.yml"))
+
+    assert (before, running, ended, silent, service.running_config(tmp_path)) == (None, config, None, None, None)
+
+
 def test_systemd_is_told(tmp_path: Path) -> None:
     """One datagram, one assignment a line; without a socket nothing happens."""
     path = str(tmp_path / "notify")
