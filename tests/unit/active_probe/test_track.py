@@ -158,17 +158,6 @@ def test_a_brownout_is_found_and_does_not_flap(seed: int) -> None:
     assert states(asker.go_on(120, well))[-1] == "up"
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_a_brownout_that_is_asked_often_does_not_flap_either(seed: int) -> None:
-    """Its rows of misses come within seconds, while the window is full of what was before: they are chance, and told at most once."""
-    asker = healthy(profile="fast")
-    seen = asker.go_on(60, losing(0.25, seed))
-
-    assert (states(seen)[-1], asker.track.reason) == ("down", "loss")
-    assert len(seen) <= 6
-    assert "down" not in states(asker.go_on(120, well))
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_lost_now_and_then_is_no_fault(seed: int) -> None:
     """1 % by chance, for an hour."""
