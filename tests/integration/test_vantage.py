@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -21,6 +22,8 @@ import redis
 from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.active_probe.model import LineState, VantageHealth, Vote
 from netmon.active_probe.settings import ProbedLine, VantageSettings
+from netmon.active_probe.vantage.clock import Clock
+from netmon.active_probe.vantage.engine import Engine
 from netmon.active_probe.vantage.report import REPORT_FILE, ProbeReport
 from netmon.buffer.line_store import VANTAGES, votes_key
 from netmon.inventory.probes import IcmpProbe, Pin, StampProbe, TcpProbe
@@ -301,3 +304,23 @@ def test_process_that_may_open_too_few_files_says_what_to_do(
         assert running.process.wait(10) == 1
         assert "need 165 open files" in running.log()
         assert "raise LimitNOFILE=" in running.log()
+
+
+async def test_loop_that_fails_ends_with_its_fault() -> None:
+    """It must not stand still behind a heartbeat that goes on."""
+
+    def fail(now_ns: int, most: int) -> bool:
+        raise LookupError("a fault of ours")
+
+    engine = Engine(
+        [],
+        [],
+        Clock(),
+        changed=lambda target: None,
+        answered=lambda target, sent_ns: None,
+        ask_service=lambda target: None,
+        work=fail,
+    )
+    with pytest.raises(LookupError, match="a fault of ours"):
+        await asyncio.wait_for(engine.run(), 10)
+    engine.close()
