@@ -24,6 +24,7 @@ from netmon.active_probe.probers import load_service_prober
 from netmon.active_probe.probers.base import ServiceContext
 from netmon.inventory.probes import AnyProbe, kind_of
 from netmon.model import V3User
+from netmon.sockets import has_ipv6
 
 START_S = 20.0
 TIMEOUT_S = 5.0
@@ -151,8 +152,10 @@ class Snmpd(Program):
     def __init__(self, folder: Path, port: int, *, address: str = "127.0.0.1", **more: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         user = AGENT_USER
+        # On the loopback by IPv6, too.
+        also = f",udp6:[::1]:{port}" if has_ipv6() and address == "127.0.0.1" else ""
         (folder / "snmpd.conf").write_text(
-            f"agentaddress udp:{address}:{port}\nrocommunity {COMMUNITY}\nrouser {user.name} priv\n"
+            f"agentaddress udp:{address}:{port}{also}\nrocommunity {COMMUNITY}\nrocommunity6 {COMMUNITY}\nrouser {user.name} priv\n"
             f'createUser {user.name} SHA-256 "{user.auth_passphrase}" AES "{user.priv_passphrase}"\n'
         )
         command = ["/usr/sbin/snmpd", "-f", "-Lo", "-C", "-c", str(folder / "snmpd.conf"), "-p", str(folder / "pid")]

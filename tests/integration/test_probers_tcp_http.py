@@ -17,6 +17,7 @@ from netmon.active_probe.probers.base import DETAIL_CHARS_MAX, Outcome, ServiceC
 from netmon.active_probe.probers.http import make_service
 from netmon.errors import ConfigError
 from netmon.inventory.probes import HttpProbe, Pin, TcpProbe
+from netmon.sockets import has_ipv6
 from tests.integration.services import TIMEOUT_S, Certificate, open_files, prober, refused_port
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -61,7 +62,7 @@ async def _hang_up(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def website(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def website(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[int]:
     """The port of a real HTTP server: 200 at /, 503 at /ill, and whoever has the token at /secret."""
 
     async def answer(request: web.Request) -> web.Response:
@@ -73,7 +74,7 @@ async def website(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     application.router.add_get("/{any:.*}", answer)
     runner = web.AppRunner(application)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    site = web.TCPSite(runner, host, 0, ssl_context=tls)
     await site.start()
     assert site._server is not None
     try:
@@ -175,6 +176,14 @@ async def test_https_needs_the_right_certificate(tmp_path: Path) -> None:
     assert wrong.detail.startswith("TLS: certificate verify failed: Hostname mismatch")
     assert unknown.detail.startswith("TLS: certificate verify failed: self-signed certificate")
     assert expired.detail == "TLS: certificate verify failed: certificate has expired"
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this kernel has no IPv6")
+async def test_ipv6() -> None:
+    """As a literal address, in brackets where a URL wants them."""
+    async with website(host="::1") as port:
+        assert (await outcome_of(TcpProbe(address="::1", port=port))).kind == "reply"
+        assert (await outcome_of(HttpProbe(url=f"http://[::1]:{port}/", statuses=(200,)))).kind == "reply"
 
 
 async def test_https_to_what_speaks_no_tls() -> None:

@@ -144,18 +144,20 @@ class Wire(udp.UdpAsyncioTransport):  # type: ignore[misc]  # pysnmp has no type
         heard_mono_s: When the last one came in.
     """
 
-    def __init__(self, address: tuple[str, int], engines: set[bytes]) -> None:
+    def __init__(self, engines: set[bytes]) -> None:
         """`engines`: those that the agent has had; at most `ENGINES_MAX`."""
         super().__init__(loop=asyncio.get_running_loop())
         self._engines = engines
         self.answer: asyncio.Future[Answer] | None = None
         self.sent_mono_s = 0.0
         self.heard_mono_s = 0.0
-        self._address = self.ADDRESS_TYPE(address)
+        self._agent: object = None
+        """Its address as pysnmp writes it, which is how pysnmp knows the agent again."""
 
-    def send_message(self, message: bytes, _address: object) -> None:
+    def send_message(self, message: bytes, address: object) -> None:
         """Sends to the agent."""
         assert self.transport is not None
+        self._agent = address
         self.sent_mono_s = time.monotonic()
         self.transport.sendto(message)
 
@@ -166,7 +168,7 @@ class Wire(udp.UdpAsyncioTransport):  # type: ignore[misc]  # pysnmp has no type
             return
         # Not only its own errors: a datagram that was changed on purpose makes pysnmp raise TypeError, ValueError and what not.
         with suppress(Exception):
-            self._callback_function(self, self._address, datagram)
+            self._callback_function(self, self._agent, datagram)
 
     def _is_wanted(self, datagram: bytes) -> bool:
         """Whether it comes from an engine that may be remembered."""
@@ -254,7 +256,7 @@ class SnmpService(Service):
         sock = make_socket(pin, family_of(address), socket.SOCK_DGRAM)
         try:
             begin_connect(sock, sockaddr_of(pin, address, self._probe.port))
-            wire = Wire(self._address, self._engines)
+            wire = Wire(self._engines)
             await asyncio.get_running_loop().create_datagram_endpoint(lambda: wire, sock=sock)
         except BaseException:
             sock.close()
