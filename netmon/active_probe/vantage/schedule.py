@@ -20,7 +20,7 @@ BUNDLE_NS: Final = 1_000_000
 GRID_MAX_NS: Final = 4 * BUNDLE_NS
 GRID_RATIO: Final = 100
 """What takes long need not be to the millisecond: times of more than so many grids are rounded to a grid, and share a wake."""
-CATCH_UP_NS: Final = 3 * BUNDLE_NS
+CATCH_UP_NS: Final = 8 * BUNDLE_NS
 """So late may a bundle be, and still have all that is due: processes wait for their turn on a processor."""
 BUNDLE_LEAST: Final = 16
 """A few may always go out together."""

@@ -82,9 +82,9 @@ def test_next_turn_is_the_first_on_the_grid(phase_ns: int, period_ns: int, after
 
 
 def test_bundle_is_twice_the_mean_and_never_less_than_a_few() -> None:
-    """At 10,000 a second 20 in a millisecond, and 60 after three of them, or after a second."""
+    """At 10,000 a second 20 in a millisecond, 60 after three of them, and 160 after eight, or after a second."""
     assert bundle_max(0, SECOND) == BUNDLE_LEAST
-    assert [bundle_max(10_000, elapsed_ns) for elapsed_ns in (0, BUNDLE_NS, 3 * BUNDLE_NS, SECOND)] == [20, 20, 60, 60]
+    assert [bundle_max(10_000, elapsed_ns) for elapsed_ns in (0, BUNDLE_NS, 3 * BUNDLE_NS, SECOND)] == [20, 20, 60, 160]
 
 
 def test_slow_turns_share_wakes_as_long_as_bundles_stay_small() -> None:
