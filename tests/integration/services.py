@@ -34,11 +34,11 @@ Start = Callable[..., subprocess.Popen[bytes]]
 AGENT_USER = V3User(
     name="line-probe",
     auth="sha256",
-    auth_passphrase="how the lines are",
+    auth_passphrase="回線はいかに",
     priv="aes128",
     priv_passphrase="nobody reads it",
 )
-COMMUNITY = "of-the-lines"
+COMMUNITY = "回線"
 
 
 def user_file(user: V3User) -> str:

@@ -91,9 +91,9 @@ class Engine:
                 self.snmp,
                 user.name,
                 _AUTHS[user.auth],
-                user.auth_passphrase,
+                _octets(user.auth_passphrase),
                 _PRIVS[user.priv],
-                user.priv_passphrase,
+                _octets(user.priv_passphrase),
             )
 
     @classmethod
@@ -119,7 +119,7 @@ class Engine:
         if name is None:
             name = self._credentials[community] = f"c{next(self._numbers)}"
             if self._user is None:
-                config.add_v1_system(self.snmp, name, community)
+                config.add_v1_system(self.snmp, name, community.encode())
                 config.add_target_parameters(self.snmp, name, name, "noAuthNoPriv", _V2C)
             else:
                 config.add_target_parameters(self.snmp, name, self._user.name, _level(self._user), _V3)
@@ -310,6 +310,11 @@ def _words(indication: ErrorIndication) -> str:
         errind.NotInTimeWindow: "the agent's clock is not where it says",
     }
     return cures.get(type(indication), str(indication))
+
+
+def _octets(passphrase: str | None) -> bytes | None:
+    """As RFC 3414 section 11.2 hashes it; pysnmp would take text for Latin-1."""
+    return None if passphrase is None else passphrase.encode()
 
 
 def _level(user: V3User) -> str:
