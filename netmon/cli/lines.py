@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _REFRESH_MS: Final = 1_000
 _RECONNECT_S: Final = 1.0
+_COALESCE_S: Final = 0.2
+"""Between two pictures: a disaster changes hundreds of lines in a second, and an eye sees none of them so fast."""
 _HEAD_LINES: Final = 2
 """Of the terminal, beside the table: the headline, and where the cursor is."""
 
@@ -214,6 +216,7 @@ def _watch(source: _Source, console: LineConsole, language: Language) -> None:
                 )
                 live.update(Group(source.headline(rows), *body), refresh=True)
                 source.wait()
+                time.sleep(_COALESCE_S)
             except UnavailableError as error:
                 live.update(
                     Group(Text(f"Redis cannot be read: {error.detail}", style="bold yellow"), *body), refresh=True

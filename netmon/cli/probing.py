@@ -45,6 +45,8 @@ def agent(
     with exit_codes(endless=True):
         loaded = probe_agent.load(config)
         settings = probe_agent.agent_settings(loaded)
+        for doubt in configuration.agent_warnings(loaded.redis, loaded.keepalives):
+            print(f"warning: {doubt}", file=sys.stderr)
         if check:
             anchors = len(settings.anchors)
             print(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from netmon import model, sockets
 from netmon.config import checked
 from netmon.config import source as config_source
 from netmon.config.kinds import MIB, lines_of
+from netmon.config.probe_section import Keepalives
 from netmon.config.settings import EMBEDDED, PEERS_MAX, AllowRule, Config, Log, Peer, Redis
 from netmon.config.snmpv3 import User, weaknesses
 from netmon.config.source import Mistake, Source, dotted
@@ -30,6 +31,7 @@ __all__ = [
     "EMBEDDED",
     "PEERS_MAX",
     "Config",
+    "agent_warnings",
     "embedded_memory_bytes_max",
     "lane_settings",
     "load",
@@ -221,14 +223,16 @@ def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
         plain = address.startswith("http://") and not _is_loopback(urlsplit(address).hostname or "")
         if plain and (config.alertmanager.token_file or config.alertmanager.password_file):
             yield ("alertmanager", "urls", index), "gets the token or password unencrypted; https:// would not"
-    url = urlsplit(redis.url)
-    if url.scheme == "redis" and redis.password_file is not None and not _is_loopback(url.hostname or ""):
-        yield ("redis", "url"), "sends the password unencrypted; rediss:// would not"
+    yield from _unencrypted(redis)
+    keepalives = config.probe.keepalives
+    if keepalives.url is not None and keepalives.password_file is not None and _is_open(keepalives.url, "mqtt"):
+        yield ("probe", "keepalives", "url"), "gets the password unencrypted; mqtts:// would not"
     secrets: dict[config_source.Path, Path | None] = {
         ("redis", "password_file"): redis.password_file,
         ("api", "token_file"): api.token_file,
         ("alertmanager", "token_file"): config.alertmanager.token_file,
         ("alertmanager", "password_file"): config.alertmanager.password_file,
+        ("probe", "keepalives", "password_file"): keepalives.password_file,
     }
     for index, rule in enumerate(receiver.allow):
         secrets["receiver", "allow", index, "communities_file"] = rule.communities_file
@@ -238,10 +242,34 @@ def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
         secrets["snmpv3", "users", index, "priv_passphrase_file"] = user.priv_passphrase_file
     for index, peer in enumerate(config.union.peers):
         secrets["union", "peers", index, "password_file"] = peer.password_file
+    yield from _open_files(secrets)
+
+
+def agent_warnings(redis: Redis, keepalives: Keepalives) -> list[str]:
+    """The same of a probe agent, which has no more than these."""
+    files: dict[config_source.Path, Path | None] = {
+        ("redis", "password_file"): redis.password_file,
+        ("keepalives", "password_file"): keepalives.password_file,
+    }
+    return [f"{dotted(path)}: {text}" for path, text in (*_unencrypted(redis), *_open_files(files))]
+
+
+def _unencrypted(redis: Redis) -> Iterator[tuple[config_source.Path, str]]:
+    if redis.password_file is not None and _is_open(redis.url, "redis"):
+        yield ("redis", "url"), "sends the password unencrypted; rediss:// would not"
+
+
+def _open_files(secrets: Mapping[config_source.Path, Path | None]) -> Iterator[tuple[config_source.Path, str]]:
     for path, file in secrets.items():
         if file is not None and file.stat().st_mode & stat.S_IROTH:
             # Not refused: in a container such files are often 0644, and no other user exists.
             yield path, f"{file} can be read by every user; chmod 640 would do"
+
+
+def _is_open(address: str, scheme: str) -> bool:
+    """Whether what goes to a URL can be read on its way: it has the scheme without TLS, and leaves this machine."""
+    url = urlsplit(address)
+    return url.scheme == scheme and not _is_loopback(url.hostname or "")
 
 
 def _is_loopback(host: str) -> bool:
