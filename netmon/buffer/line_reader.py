@@ -150,7 +150,7 @@ class HeardWriter:
                 self._tell(heard)
             except UnavailableError as error:
                 self._connection = None
-                limited.warning("alarms.heard_untold", reason=error.reason, detail=error.detail)
+                limited.warning("lines.heard_untold", reason=error.reason, detail=error.detail)
                 time.sleep(_RETRY_S)
         if self._connection is not None:
             self._connection.close()
