@@ -176,7 +176,8 @@ class Vantage:
     def _turn(self, now_ns: int) -> None:
         """The vantage is isolated, or back: that is told at once."""
         health = self._health
-        log.warning("probe.vantage_changed", state=health.state, reason=health.reason)
+        tell = log.info if health.state == "live" else log.warning
+        tell("probe.vantage_changed", state=health.state, reason=health.reason)
         if health.state == "live":
             # What they missed by now was our own fault. Those on standby are not left in the dark until their turn comes.
             for place, target in enumerate(self._targets):
