@@ -23,7 +23,7 @@ import msgspec
 from loadtest import proc
 from loadtest.lab import FAR, GATEWAY, Lab
 from loadtest.line_figures import start_valkey
-from loadtest.namespaces import end
+from loadtest.namespaces import end, require
 from loadtest.outcome import Outcome
 from loadtest.prober import VANTAGE, Role
 from loadtest.subject import ROOT
@@ -59,6 +59,7 @@ class Spent(msgspec.Struct, frozen=True):
 
 def peers(work_dir: Path, quick: bool) -> Outcome:
     """The three of them on the same targets, one after the other."""
+    require("prometheus-blackbox-exporter", "fping")
     seconds = 5 if quick else 30
     work_dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="icmp-", dir=work_dir))

@@ -26,7 +26,7 @@ import redis
 
 from loadtest import proc
 from loadtest.lab import FAR, GATEWAY, Lab
-from loadtest.namespaces import missing
+from loadtest.namespaces import require
 from loadtest.outcome import Outcome
 from loadtest.prober import REFLECTOR, VANTAGE, VERDICT, Course, Role, judged
 from netmon.active_probe.measure.profiles import BUILT_IN
@@ -60,8 +60,7 @@ class Proving:
         self.course: Course
 
     def __enter__(self) -> Self:
-        if reason := missing():
-            raise RuntimeError(reason)
+        require()
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
             stack.enter_context(self.lab)

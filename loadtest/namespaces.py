@@ -39,7 +39,7 @@ Family = Literal["any", "inet6"]
 _FAMILIES: Final[dict[Family, tuple[str, ...]]] = {"any": (), "inet6": ("-6",)}
 
 
-class LabError(Exception):
+class LabError(OSError):
     """The kernel refused a command; says which, and what it said."""
 
 
@@ -52,9 +52,21 @@ def missing() -> str:
     try:
         with Namespaces() as spaces:
             spaces.add("probe")
-    except (LabError, OSError) as error:
+    except OSError as error:
         return f"no network namespaces, neither as root nor in a user namespace of our own: {error}"
     return ""
+
+
+def require(*tools: str) -> None:
+    """Returns if namespaces can be had, and these programs.
+
+    Raises:
+        LabError: Why not.
+    """
+    absent = [tool for tool in tools if shutil.which(tool, path=_PATH) is None]
+    reason = missing() or (f"{', '.join(absent)} not found: install them, see loadtest/README.md" if absent else "")
+    if reason:
+        raise LabError(reason)
 
 
 class Namespaces:
