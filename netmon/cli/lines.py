@@ -147,6 +147,7 @@ class _Source:
         self._is_rehearsal = config.probe.rehearsal
         self._view = open_view(config)
         self._after = ""
+        self._has_rows = False
         known = {"area": self._topology.areas, "carrier": self._topology.carriers, "state": LINE_STATES}
         mistakes = [text for name, ids in wanted.items() for text in _unknown(name, ids, list(known[name]))]
         if mistakes:
@@ -155,6 +156,7 @@ class _Source:
     def rows(self) -> list[Row]:
         """The worst first. Raises UnavailableError."""
         known = {status.line_id: status for status in self._view.lines()}
+        self._has_rows = bool(known)
         asked = (line for line in self._topology.inventory.lines if line.probes or line.id in known)
         rows = (Row(line, known.get(line.id)) for line in asked)
         return sorted_rows(row for row in rows if is_wanted(self._about(row), self._wanted))
@@ -188,7 +190,7 @@ class _Source:
         """Tell why there is nothing to see, or nothing moves. Raises UnavailableError."""
         if not any(line.probes for line in self._topology.inventory.lines) and not self._is_rehearsal:
             print("no line of the region says how it is asked: docs/probing.md", file=sys.stderr)
-        elif not self._view.has_judge():
+        if self._has_rows and not self._view.has_judge():
             print("no verdict process runs: what is shown does not change", file=sys.stderr)
 
 

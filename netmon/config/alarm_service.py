@@ -55,7 +55,7 @@ def alarm_settings(config: Config, *, redis_url: str) -> AlarmSettings:
     probed = tuple(line.id for line in region.lines if line.probes or config.probe.rehearsal)
     sites = {gateway.id: gateway.site_id for gateway in region.gateways}
     sites |= {vantage.id: vantage.site_id for vantage in region.vantages}
-    own = config.probe.vantage
+    own = config.probe.own
     settings = alarms.model_dump(include=set(Lifecycle.__struct_fields__))
     return AlarmSettings(
         receivers=receivers_of(config),
@@ -67,8 +67,8 @@ def alarm_settings(config: Config, *, redis_url: str) -> AlarmSettings:
         flood=Flood(**alarms.flood.model_dump()),
         posture=PostureSettings(**config.posture.model_dump()),
         probed_line_ids=probed,
-        vantage_ids=tuple(dict.fromkeys([*sites, own])) if probed else (),
-        own_site_id=sites.get(own, ""),
+        vantage_ids=tuple(dict.fromkeys([*sites, *([own] if own else [])])) if probed else (),
+        own_site_id=sites.get(own or "", ""),
         passive_evidence=not config.probe.rehearsal,
         lease_s=alarms.lease_s,
         stream_entries_max=alarms.stream_entries_max,

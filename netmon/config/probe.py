@@ -77,6 +77,8 @@ def vantage_settings(config: Config, *, redis_url: str) -> VantageSettings | Non
         return None
     if section.rehearsal:
         return _rehearsing(config, schema.read(config.region.file), redis_url)
+    if section.vantage is None:
+        return None
     post = Post(
         vantage_id=section.vantage,
         region=config.region.file,
@@ -135,7 +137,7 @@ def verdict_settings(config: Config, *, redis_url: str) -> VerdictSettings | Non
     section = config.probe
     if not section.enabled or config.region.file is None:
         return None
-    lines = tuple(_judged(schema.read(config.region.file), section.vantage, rehearsal=section.rehearsal))
+    lines = tuple(_judged(schema.read(config.region.file), section.own, rehearsal=section.rehearsal))
     if not lines:
         return None
     return VerdictSettings(
@@ -151,13 +153,13 @@ def verdict_settings(config: Config, *, redis_url: str) -> VerdictSettings | Non
     )
 
 
-def _judged(region: Inventory, own: str, *, rehearsal: bool) -> Iterator[JudgedLine]:
+def _judged(region: Inventory, own: str | None, *, rehearsal: bool) -> Iterator[JudgedLine]:
     for line in region.lines:
         at = ("lines", line.id)
         asking = [name for probe in line.probes for name in _askers(region, at, probe, own)]
-        voters = (own,) if rehearsal else tuple(dict.fromkeys(asking))
+        voters = dict.fromkeys([own] if rehearsal and own else asking)
         if voters:
-            yield JudgedLine(line_id=line.id, fall_s=fall_s(profile_of(line, region)), vantage_ids=voters)
+            yield JudgedLine(line_id=line.id, fall_s=fall_s(profile_of(line, region)), vantage_ids=tuple(voters))
 
 
 # --- Rehearsals. ---
@@ -196,11 +198,11 @@ def rehearsal_file(config: Config) -> Path:
 
 def _rehearsing(config: Config, region: Inventory, redis_url: str) -> VantageSettings | None:
     """The vantage of a rehearsal: every line by its own profile, at the addresses of the stand-ins."""
-    told = rehearsal_settings(config)
-    if told is None or not told.line_ids:
+    told, own = rehearsal_settings(config), config.probe.own
+    if told is None or own is None or not told.line_ids:
         return None
     return VantageSettings(
-        vantage_id=config.probe.vantage,
+        vantage_id=own,
         redis=configuration.redis_settings(config, redis_url=redis_url),
         directory=str(config.data_dir),
         lines=tuple(
@@ -270,11 +272,11 @@ def _asked_from(vantage_id: str, region: Inventory) -> Iterator[tuple[config_sou
     return ((at, probe) for at, probe in _probes(region) if vantage_id in _askers(region, at, probe, vantage_id))
 
 
-def _askers(region: Inventory, at: config_source.Path, probe: AnyProbe, own: str) -> Sequence[str]:
+def _askers(region: Inventory, at: config_source.Path, probe: AnyProbe, own: str | None) -> Sequence[str]:
     """Vantages that ask so: an anchor's own one; of a probe those in `from`, else all of the region, else ours alone."""
     if at[0] == "vantages":
         return (str(at[1]),)
-    return probe.vantage_ids or tuple(vantage.id for vantage in region.vantages) or (own,)
+    return probe.vantage_ids or tuple(vantage.id for vantage in region.vantages) or ((own,) if own else ())
 
 
 def _anchor_profile(region: Inventory) -> Profile:
@@ -290,9 +292,10 @@ def misfits(config: Config) -> Iterator[tuple[config_source.Path, str]]:
         region = Inventory() if file is None else schema.read(file)
     except ConfigError:
         return
-    mistake = unknown_vantage(region, section.vantage)
-    if section.enabled and not section.rehearsal and mistake is not None:
-        yield ("probe", "vantage"), mistake
+    if section.enabled and not section.rehearsal and section.vantage is not None:
+        mistake = unknown_vantage(region, section.vantage)
+        if mistake is not None:
+            yield ("probe", "vantage"), mistake
     lines = {line.id for line in region.lines}
     for topic, line in section.keepalives.topics.items():
         if line not in lines:
@@ -307,7 +310,7 @@ def misfits(config: Config) -> Iterator[tuple[config_source.Path, str]]:
 def unread(config: Config) -> list[str]:
     """What is wrong with files that the probes of the own vantage name; nothing of a region that is wrong, which tells that itself."""
     section, file = config.probe, config.region.file
-    if not section.enabled or section.rehearsal or file is None:
+    if not section.enabled or section.rehearsal or section.vantage is None or file is None:
         return []
     try:
         region = schema.read(file)

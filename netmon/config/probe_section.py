@@ -19,7 +19,7 @@ KEEPALIVE_TOPICS_MAX: Final = 10_000
 
 _ID: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
 _TOPIC_FILTER: Final = re.compile(r"#|(\+|[^\x00-\x1f+#/]*)(/(\+|[^\x00-\x1f+#/]*))*(/#)?")
-_DAY_S: Final = 86_400
+_REHEARSED_VANTAGE: Final = "rehearsal"
 
 
 def _vantage_id(value: str) -> str:
@@ -83,8 +83,9 @@ class Probe(Section):
 
     enabled: StrictBool = True
     """On: a region that says how its lines are asked wants them asked. Off: probe agents and another netmon do it."""
-    vantage: VantageId = "centre"
-    """Which vantage this one is: one of the region's `vantages` or `gateways`, any ID where it names no vantages."""
+    vantage: VantageId | None = "centre"
+    """Which vantage this one is: one of the region's `vantages` or `gateways`, any ID where it names no vantages. null: none; agents ask,
+    and it judges."""
     rehearsal: StrictBool = False
     """Instead of the region's probes, ask reflectors on this machine that play every line, and can be told to fail by
     `netmon rehearse`. For trying netmon, never in earnest: it says nothing of the real lines."""
@@ -97,3 +98,8 @@ class Probe(Section):
     """Months whose accounts are kept in Redis: two years to compare, and the present one."""
     stream_entries_max: Annotated[StrictInt, Field(ge=1_000, le=100_000_000)] = 100_000
     """Changes of lines that the stream `netmon:line-changes` keeps."""
+
+    @property
+    def own(self) -> str | None:
+        """The vantage that runs here; a rehearsal has one in any case."""
+        return self.vantage or (_REHEARSED_VANTAGE if self.rehearsal else None)

@@ -122,6 +122,18 @@ def test_the_judge_knows_who_votes_on_what(folder: Path) -> None:
     )
 
 
+def test_one_may_judge_and_ask_nothing(folder: Path) -> None:
+    """Agents ask; no file of their probes is needed here."""
+    (folder / "keys" / "stamp").unlink()
+    settings = loaded(folder, "{vantage: null}")
+    judged = probe.verdict_settings(settings, redis_url=URL)
+
+    assert probe.vantage_settings(settings, redis_url=URL) is None
+    assert judged is not None
+    assert [line.vantage_ids for line in judged.lines] == [("centre", "east", "gw"), ("east",)]
+    assert config.load(folder / "netmon.yml", thorough=True) == settings
+
+
 def test_where_no_vantage_is_named_there_is_ours(folder: Path) -> None:
     """By whatever name the configuration gives it."""
     (folder / "region.yml").write_text(REGION.partition("vantages:")[0] + "lines:" + REGION.partition("lines:\n")[2])
