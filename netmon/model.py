@@ -249,3 +249,7 @@ class RejectEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defa
     """Byte at which the decoder gave up; 0 for a refusal."""
     raw: str
     """The datagram in hexadecimal; the community is overwritten with `2a` when redaction is on. The journal has it whole."""
+
+
+LeadState = Literal["starting", "leading", "waiting", "unreachable", "stopped"]
+"""Of a process of which one leads. `waiting`: another one does. `unreachable`: Redis does not answer, or refuses."""

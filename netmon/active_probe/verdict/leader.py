@@ -168,8 +168,8 @@ class Leader:
 
     # -- one pass
 
-    def work(self) -> None:
-        """Waits a moment for news, and writes what follows from it, or is due.
+    def work(self) -> float:
+        """Waits a moment for news, and writes what follows from it, or is due; returns 0: whoever calls need not sleep.
 
         Raises:
             UnavailableError: Redis does not answer, or another process leads: this time as the leader is over.
@@ -196,6 +196,7 @@ class Leader:
         if came_ns >= self._lease_due:
             self._lease_due = came_ns + int(self._settings.lease_s * 1e9) // _LEASE_SHARE
             self._writer.renew()
+        return 0.0
 
     def _take(self, field: bytes, body: bytes, mono_ns: int, unix_ns: int) -> None:
         """What one field of the news says."""

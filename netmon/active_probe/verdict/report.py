@@ -13,11 +13,9 @@ import msgspec
 from netmon.active_probe.figures import figures_of
 from netmon.active_probe.model import LineState, LineStatus, Reason
 from netmon.active_probe.verdict.quorum import Presence
+from netmon.model import LeadState
 
 REPORT_FILE: Final = "lines.json"
-
-ProcessState = Literal["starting", "leading", "waiting", "unreachable", "stopped"]
-"""`waiting`: another process leads. `unreachable`: Redis does not answer, or refuses."""
 
 
 class LineReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -79,7 +77,7 @@ class VerdictReport(msgspec.Struct, frozen=True, kw_only=True):
     unix_ns: int
     """When it was written: the process' heartbeat."""
     started_unix_ns: int
-    state: ProcessState
+    state: LeadState
     leader: int = 0
     """1: this process judges."""
     fence: int = 0

@@ -6,16 +6,14 @@ empty while the worker waits for another one, or for Redis, is known to whoever 
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from netmon.alarms.posture.model import Posture
+from netmon.model import LeadState
 
 REPORT_FILE: Final = "alarms.json"
-
-WorkerState = Literal["starting", "leading", "waiting", "unreachable", "stopped"]
-"""`waiting`: another worker leads. `unreachable`: Redis does not answer, or refuses."""
 
 
 class AreaReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +64,7 @@ class AlarmReport(msgspec.Struct, frozen=True, kw_only=True):
     unix_ns: int
     """When it was written: the worker's heartbeat."""
     started_unix_ns: int
-    state: WorkerState
+    state: LeadState
     fence: int = 0
     """Number of the leader; 0 while this worker does not lead."""
     counts: Counts
