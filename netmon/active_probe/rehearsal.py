@@ -7,7 +7,6 @@ drills: the prober, the verdict, alarms and reports are the real ones.
 
 from __future__ import annotations
 
-import argparse
 import errno
 import heapq
 import itertools
@@ -49,7 +48,7 @@ from netmon.active_probe.stamp.reflector import (
 from netmon.active_probe.vantage.pinning import SockAddr, make_socket
 from netmon.errors import ConfigError, DecodeError
 from netmon.inventory.probes import Pin
-from netmon.role import die_with_parent
+from netmon.process import begin
 from netmon.sockets import set_receive_buffer
 
 LOOK_NS: Final = 100_000_000
@@ -216,21 +215,13 @@ def _listening(port: int) -> socket.socket:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs until SIGTERM; returns the exit code, 2 when it cannot listen."""
-    parser = argparse.ArgumentParser(prog="python -m netmon.active_probe.rehearsal")
-    parser.add_argument("--parent-pid", type=int, help="the supervisor; this process ends when that one does")
-    options = parser.parse_args(argv)
-    if options.parent_pid is not None:
-        die_with_parent(options.parent_pid)
-    settings = msgspec.json.decode(sys.stdin.buffer.read(), type=RehearsalSettings)
-    log.set_up(settings.log_level, settings.log_format, role="rehearsal")  # type: ignore[arg-type]
+    settings = begin("netmon.active_probe.rehearsal", None, RehearsalSettings, "rehearsal", argv)
     try:
         rehearsal = Rehearsal(settings)
     except (ConfigError, OSError) as error:
         log.log.error("rehearsal.start_failed", reason=str(error))
         return 2
     signal.signal(signal.SIGTERM, lambda *_: rehearsal.stop())
-    # Ctrl-C goes to the whole terminal; the supervisor says in which order to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     log.log.info("rehearsal.started", lines=len(settings.line_ids))
     rehearsal.run()
     rehearsal.close()
