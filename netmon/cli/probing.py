@@ -69,6 +69,10 @@ def agent(
 
 def reflector(context: typer.Context) -> None:
     """Answer STAMP questions (RFC 8762) at the far end of a line; --listen ADDRESS:PORT is needed, --help tells the rest."""
+    if not {"--help", "-h"}.isdisjoint(context.args):
+        from netmon.active_probe.stamp.__main__ import main  # noqa: PLC0415 - for its help alone; else it has a process of its own
+
+        raise typer.Exit(main(context.args))
     command = [sys.executable, "-m", "netmon.active_probe.stamp", *context.args]
     os.execv(command[0], command)  # noqa: S606 - the reflector is to have this process's pid
 
