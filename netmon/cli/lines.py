@@ -221,7 +221,8 @@ def _watch(source: _Source, console: LineConsole, language: Language) -> None:
                 time.sleep(_COALESCE_S)
             except UnavailableError as error:
                 live.update(
-                    Group(Text(f"Redis cannot be read: {error.detail}", style="bold yellow"), *body), refresh=True
+                    Group(Text(f"Redis cannot be read: {printable(error.detail)}", style="bold yellow"), *body),
+                    refresh=True,
                 )
                 time.sleep(_RECONNECT_S)
 
