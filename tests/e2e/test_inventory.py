@@ -33,7 +33,10 @@ def test_the_sample_region_is_right_and_counted() -> None:
     """`netmon inventory check` needs no configuration; `netmon check` reads the region, too."""
     alone, whole = command("inventory", "check", REGION), command("check", "-c", SAMPLE)
 
-    assert (alone.returncode, alone.stdout) == (0, f"{REGION}: ok. 2 areas, 12 sites, 16 lines (6 probed), 44 devices, 2 vantages\n")
+    assert (alone.returncode, alone.stdout) == (
+        0,
+        f"{REGION}: ok. 2 areas, 12 sites, 16 lines (6 probed), 44 devices, 2 vantages\n",
+    )
     assert (whole.returncode, whole.stderr) == (0, "")
 
 
