@@ -14,11 +14,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from loadtest import alarm_state, lanes, playing, report
-from loadtest import bench as benches
-from loadtest.compare import RATES, RECEIVERS, SECONDS, climb
-from loadtest.earthquake import Story
-from loadtest.figures import FIGURES
+from loadtest import lanes, report
+from loadtest.earthquake import playing
+from loadtest.earthquake import state as alarm_state
+from loadtest.earthquake.story import Story
+from loadtest.figures import bench as benches
+from loadtest.figures.catalogue import FIGURES
+from loadtest.figures.compare import RATES, RECEIVERS, SECONDS, climb
 from loadtest.follow import Follower
 from loadtest.profile import Profile, Shape, for_count
 from loadtest.reconcile import Reconciliation, faults

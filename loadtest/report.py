@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from rich.table import Table
 
-from loadtest.compare import Rung
+from loadtest.figures.compare import Rung
 from loadtest.reconcile import Reconciliation, faults, show_ranges
 from loadtest.storm import Sent
 

@@ -12,10 +12,10 @@ from typing import Final
 
 import msgspec
 
+from loadtest.earthquake.script_ring import ScriptPlan, ScriptRing
 from loadtest.inform import InformWindow, answered_request_id
 from loadtest.profile import Pace, Profile, pace
 from loadtest.ring import Ring, RingPlan
-from loadtest.script_ring import ScriptPlan, ScriptRing
 from loadtest.templates import REQUEST_ID_MASK, RUN_MAX, RUN_MIN
 
 TICK_S: Final = 0.001

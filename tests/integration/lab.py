@@ -5,7 +5,7 @@
         stage.lab.cut("fibre")
         stage.course.await_state("fibre", "down", since=mark, timeout_s=LIMIT_S)
 
-`loadtest.lab` has the network. Times are short by the profile FAST: 50 ms between probes where a wired line has 1 s, so a second stands for 20.
+`loadtest.lab.lines` has the network. Times are short by the profile FAST: 50 ms between probes where a wired line has 1 s, so a second stands for 20.
 Its window is short, too: it forgets a cut within 1.5 s.
 """
 
@@ -25,9 +25,9 @@ from typing import Any, Final, Self
 import msgspec
 import pytest
 
-from loadtest.lab import EDGE, FAR, Lab, LabLine
-from loadtest.namespaces import end, missing
-from loadtest.prober import VANTAGE, VERDICT, Course, Role, judged
+from loadtest.lab.lines import EDGE, FAR, Lab, LabLine
+from loadtest.lab.namespaces import end, missing
+from loadtest.lab.prober import VANTAGE, VERDICT, Course, Role, judged
 from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.active_probe.settings import ProbedLine, VantageSettings, VerdictSettings
 from netmon.buffer.line_store import HEARD

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from loadtest.namespaces import Namespaces, missing
+from loadtest.lab.namespaces import Namespaces, missing
 from netmon.active_probe.vantage.channel import REOPEN_MIN_NS, Channel, Poll
 from netmon.inventory.probes import Pin, StampProbe
 

@@ -6,9 +6,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from loadtest import lanes, playing
-from loadtest.alarm_state import Outcome, await_verdict
-from loadtest.earthquake import Story
+from loadtest import lanes
+from loadtest.earthquake import playing
+from loadtest.earthquake.state import Outcome, await_verdict
+from loadtest.earthquake.story import Story
 from loadtest.storm import new_run, run_storm
 from loadtest.target import Target
 from netmon.inventory import schema

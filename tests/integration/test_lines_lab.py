@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 import pytest
 
-from loadtest.lab import FAR, GATEWAY, Lab, Refusal
-from loadtest.prober import REFLECTOR, Role
+from loadtest.lab.lines import FAR, GATEWAY, Lab, Refusal
+from loadtest.lab.prober import REFLECTOR, Role
 from netmon.active_probe.model import LineState, LineStatus, TargetReading
 from netmon.active_probe.settings import ProbedLine
 from netmon.inventory.probes import Profile

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.lab import GATEWAY, Lab
-from loadtest.namespaces import Namespaces, missing
+from loadtest.lab.lines import GATEWAY, Lab
+from loadtest.lab.namespaces import Namespaces, missing
 from tests.integration.harness import REPOSITORY, is_alive
 from tests.integration.valkey import wait_until
 
 PROGRAM = """
 import subprocess, sys
-from loadtest.namespaces import Namespaces
+from loadtest.lab.namespaces import Namespaces
 with Namespaces() as spaces:
     space = spaces.add("one")
     print(space.pid, space.start(["sleep", "1000"]).pid, flush=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.namespaces import Namespaces, missing
+from loadtest.lab.namespaces import Namespaces, missing
 from netmon.active_probe.probers import icmp, stamp
 from netmon.active_probe.probers.base import PacketProber
 from netmon.active_probe.vantage.pinning import PinError, connected, is_local_error, make_socket

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from loadtest.namespaces import Namespaces, missing
+from loadtest.lab.namespaces import Namespaces, missing
 from netmon.cli.main import build
 from tests.integration.services import COMMUNITY, Mosquitto, Snmpd
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from loadtest.namespaces import Namespaces, missing
+from loadtest.lab.namespaces import Namespaces, missing
 from netmon.active_probe.probers.base import Outcome
 from netmon.inventory.probes import AnyProbe, HttpProbe, MqttProbe, Pin, SnmpProbe, TcpProbe
 from tests.integration.services import COMMUNITY, TIMEOUT_S, Mosquitto, Program, Snmpd, prober

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from loadtest.lab import CENTRAL, GATEWAY
+from loadtest.lab.lines import CENTRAL, GATEWAY
 from netmon.active_probe.model import LineState, LineStatus
 from netmon.active_probe.settings import ProbedLine
 from netmon.active_probe.vantage.report import REPORT_FILE, ProbeReport

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import earthquake, notices
-from loadtest.earthquake import Story
-from loadtest.notices import Notice, datagram
-from loadtest.verdict import judge
+from loadtest.earthquake import notices
+from loadtest.earthquake import story as earthquake
+from loadtest.earthquake.notices import Notice, datagram
+from loadtest.earthquake.story import Story
+from loadtest.earthquake.verdict import judge
 from netmon.alarms.lifecycle.book import Book
 from netmon.alarms.model import Evidence, Observation
 from netmon.alarms.posture.forecast import Forecaster

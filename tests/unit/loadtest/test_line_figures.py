@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest.icmp_figures import Spent
-from loadtest.lab import CARRIERS, LabLine
-from loadtest.line_figures import quantile
-from loadtest.prober import judged
+from loadtest.figures.icmp import Spent
+from loadtest.figures.lines import quantile
+from loadtest.lab.lines import CARRIERS, LabLine
+from loadtest.lab.prober import judged
 from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.active_probe.settings import JudgedLine, ProbedLine, VantageSettings
 from netmon.inventory.probes import IcmpProbe

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import playing
-from loadtest.playing import Asked
+from loadtest.earthquake import playing
+from loadtest.earthquake.playing import Asked
 from loadtest.profile import Profile
 from netmon.errors import ConfigError
 from netmon.inventory import schema

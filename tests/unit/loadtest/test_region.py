@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadtest.region import as_yaml, scaled
+from loadtest.earthquake.region import as_yaml, scaled
 from netmon.inventory import schema
 
 SAMPLE = schema.read(Path(__file__).resolve().parents[3] / "config" / "region.example.yml")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest.sampling import Sampler, slope
+from loadtest.figures.sampling import Sampler, slope
 
 
 def test_the_slope_of_a_line_is_its_slope() -> None:

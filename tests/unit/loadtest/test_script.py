@@ -7,10 +7,11 @@ from array import array
 
 import pytest
 
-from loadtest import earthquake, script
-from loadtest.earthquake import Story
+from loadtest.earthquake import script
+from loadtest.earthquake import story as earthquake
+from loadtest.earthquake.script_ring import BATCH_MAX, ScriptPlan, ScriptRing
+from loadtest.earthquake.story import Story
 from loadtest.profile import for_count
-from loadtest.script_ring import BATCH_MAX, ScriptPlan, ScriptRing
 from loadtest.target import Target
 from loadtest.templates import POSITION_BITS, RUN_MIN
 from netmon.model import Limits

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from loadtest import earthquake
-from loadtest.earthquake import Story
-from loadtest.verdict import ABSENT, Difference, judge
+from loadtest.earthquake import story as earthquake
+from loadtest.earthquake.story import Story
+from loadtest.earthquake.verdict import ABSENT, Difference, judge
 from netmon.alarms.model import Alarm, Key, Text, alarm_id
 from tests.unit.loadtest.test_earthquake import expected_postures, sample
 

@@ -1,6 +1,6 @@
 """The figure of the vantage: how many lines one process on one core asks once a second, what it loses by itself, how well it keeps time.
 
-Real packets over the loopback to a reflector that answers everything (`loadtest.echoing`) and compares the vantage's idea of when it
+Real packets over the loopback to a reflector that answers everything (`loadtest.figures.echoing`) and compares the vantage's idea of when it
 asked with the kernel's. Half of the lines share one way, the others have ways of their own: thousands of sockets.
 """
 
@@ -21,9 +21,9 @@ from typing import Final
 import msgspec
 
 from loadtest import proc
-from loadtest.echoing import Kept
-from loadtest.outcome import Outcome
-from loadtest.subject import ROOT, free_port
+from loadtest.figures.echoing import Kept
+from loadtest.figures.outcome import Outcome
+from loadtest.figures.subject import ROOT, free_port
 from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.active_probe.settings import ProbedLine, VantageSettings
 from netmon.active_probe.vantage.report import REPORT_FILE, ProbeReport
@@ -137,7 +137,7 @@ def _valkey(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _echo(port: int) -> Iterator[subprocess.Popen[bytes]]:
-    with _running([sys.executable, "-m", "loadtest.echoing", str(port)], stdout=subprocess.PIPE) as echo:
+    with _running([sys.executable, "-m", "loadtest.figures.echoing", str(port)], stdout=subprocess.PIPE) as echo:
         assert echo.stdout is not None
         echo.stdout.readline()
         yield echo

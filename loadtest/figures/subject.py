@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 
 from loadtest import lanes, proc
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 _START_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.05

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from loadtest.earthquake import Story
+from loadtest.earthquake.story import Story
 from netmon.alarms.model import Alarm, Key
 
 _JUDGED: Final = ("device/", "line/", "risk-group/", "site/", "source/")

@@ -1,4 +1,4 @@
-"""pysnmp's notification receiver (`ntfrcv`) that counts its callbacks: `python -m loadtest.ntfrcv PORT [ENGINES]`.
+"""pysnmp's notification receiver (`ntfrcv`) that counts its callbacks: `python -m loadtest.figures.ntfrcv PORT [ENGINES]`.
 
 Ends on SIGTERM with the count as JSON on its last line.
 """

@@ -1,4 +1,4 @@
-"""A STAMP reflector on all addresses of the loopback that keeps the time: `python -m loadtest.echoing PORT`.
+"""A STAMP reflector on all addresses of the loopback that keeps the time: `python -m loadtest.figures.echoing PORT`.
 
 It answers everything, at once. Of each question it takes the kernel's stamp of its arrival, which on the loopback is the moment at
 which the sender's packet left, and compares it with the timestamp that the sender has put in: so late, or early, is the sender's own

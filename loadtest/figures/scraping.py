@@ -1,6 +1,6 @@
 """Asks blackbox_exporter as Prometheus does: each target once a second, evenly spread, over connections that are kept.
 
-    python -m loadtest.scraping PORT WARM_S SECONDS TARGET...
+    python -m loadtest.figures.scraping PORT WARM_S SECONDS TARGET...
 
 Says `begin` when it has warmed up, and at the end how many probes had success since then.
 """

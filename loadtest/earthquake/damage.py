@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from loadtest.notices import address_of
+from loadtest.earthquake.notices import address_of
 from netmon.alarms.model import Key
 from netmon.alarms.settings import PostureSettings
 from netmon.inventory.model import Device

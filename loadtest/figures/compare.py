@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from loadtest import proc
-from loadtest.peers import ComparedNetmon, Peer, Pysnmp, Snmptrapd
+from loadtest.figures.peers import ComparedNetmon, Peer, Pysnmp, Snmptrapd
 from loadtest.profile import for_count
 from loadtest.ring import RingPlan
 from loadtest.storm import Sent, StormPlan, default_batch, new_run, run_storm

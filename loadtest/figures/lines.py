@@ -1,6 +1,6 @@
 """The figures of the prober: from a silent cut to a line that is told to be down, and that no healthy line is, ever.
 
-Real packets over real interfaces (`loadtest.lab`): netmon's own reflector answers at the far ends, a vantage and the verdict process run
+Real packets over real interfaces (`loadtest.lab.lines`): netmon's own reflector answers at the far ends, a vantage and the verdict process run
 as they do in earnest, and a reader of Redis takes the time. Cuts are by routes of the carrier's router, within a millisecond.
 """
 
@@ -25,10 +25,10 @@ import msgspec
 import redis
 
 from loadtest import proc
-from loadtest.lab import FAR, GATEWAY, Lab
-from loadtest.namespaces import require
-from loadtest.outcome import Outcome
-from loadtest.prober import REFLECTOR, VANTAGE, VERDICT, Course, Role, judged
+from loadtest.figures.outcome import Outcome
+from loadtest.lab.lines import FAR, GATEWAY, Lab
+from loadtest.lab.namespaces import require
+from loadtest.lab.prober import REFLECTOR, VANTAGE, VERDICT, Course, Role, judged
 from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.active_probe.model import LineStatus
 from netmon.active_probe.settings import ProbedLine, VantageSettings, VerdictSettings

@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from loadtest.earthquake import Story
+from loadtest.earthquake.story import Story
+from loadtest.earthquake.verdict import Verdict, judge
 from loadtest.lanes import Deployment
-from loadtest.verdict import Verdict, judge
 from netmon.buffer.alarm_reader import KINDS, position_field
 from netmon.buffer.alarm_store import META, AlarmView
 from netmon.buffer.connection import Connection

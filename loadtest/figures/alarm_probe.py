@@ -1,4 +1,4 @@
-"""Measures how long a trap takes to be readable over the API: `python -m loadtest.alarm_probe UDP_PORT API_PORT COUNT RATE`.
+"""Measures how long a trap takes to be readable over the API: `python -m loadtest.figures.alarm_probe UDP_PORT API_PORT COUNT RATE`.
 
 A process of its own, so that whoever sends a storm meanwhile does not take its processor time. Each probe is a linkDown of a port
 of its own, from one address; a thread listens to the API's events. Prints milliseconds as a JSON list, in the order of arrival.

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from loadtest import lanes, proc
+from loadtest.figures.subject import Netmon, Process
 from loadtest.storm import Sent
-from loadtest.subject import Netmon, Process
 from loadtest.templates import NUMBER_OID, POSITION_BITS
 
 _IDLE_CPU_SHARE: Final = 0.05
@@ -100,7 +100,7 @@ class Pysnmp(Process):
 
     def command(self) -> list[str]:
         """The script beside this file."""
-        return [sys.executable, "-m", "loadtest.ntfrcv", str(self.port)]
+        return [sys.executable, "-m", "loadtest.figures.ntfrcv", str(self.port)]
 
     def await_drained(self, sent: Sent, timeout_s: float) -> float:  # noqa: ARG002
         """By its socket's queue and its CPU."""

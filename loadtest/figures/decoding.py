@@ -22,13 +22,13 @@ from typing import Any, Final
 import msgspec
 
 from loadtest import lanes, proc, v3
-from loadtest.outcome import Outcome
-from loadtest.peers import PysnmpV3
+from loadtest.figures.outcome import Outcome
+from loadtest.figures.peers import PysnmpV3
+from loadtest.figures.subject import ROOT, Netmon
 from loadtest.profile import for_count
 from loadtest.reconcile import faults, number_in_trap
 from loadtest.ring import RingPlan
 from loadtest.storm import Sent, StormPlan, default_batch, new_run, run_storm
-from loadtest.subject import ROOT, Netmon
 from loadtest.target import Target
 from loadtest.templates import build, number
 from netmon.buffer.connection import Connection

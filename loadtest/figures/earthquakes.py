@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from loadtest import lanes, playing
-from loadtest.alarm_state import await_verdict
-from loadtest.earthquake import Story
-from loadtest.outcome import Outcome
+from loadtest import lanes
+from loadtest.earthquake import playing
+from loadtest.earthquake.region import as_yaml, scaled
+from loadtest.earthquake.state import await_verdict
+from loadtest.earthquake.story import Story
+from loadtest.figures.outcome import Outcome
+from loadtest.figures.subject import ROOT, USUAL, Netmon
 from loadtest.profile import Profile
-from loadtest.region import as_yaml, scaled
 from loadtest.storm import new_run, run_storm
-from loadtest.subject import ROOT, USUAL, Netmon
 from loadtest.target import Target
 from netmon.inventory.schema import read
 

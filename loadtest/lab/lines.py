@@ -20,7 +20,7 @@ from typing import Final, Literal, Self
 
 import msgspec
 
-from loadtest.namespaces import Family, Namespace, Namespaces
+from loadtest.lab.namespaces import Family, Namespace, Namespaces
 
 CARRIERS: Final = ("carrier-a", "carrier-b")
 GATEWAY, CENTRAL, EDGE, FAR = "gateway", "central", "edge", "far"

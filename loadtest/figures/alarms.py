@@ -27,12 +27,12 @@ import msgspec
 import redis
 
 from loadtest import proc
-from loadtest.outcome import Outcome
+from loadtest.earthquake.region import scaled
+from loadtest.figures.outcome import Outcome
+from loadtest.figures.subject import ROOT, USUAL, Netmon, free_port
 from loadtest.profile import for_count
-from loadtest.region import scaled
 from loadtest.ring import RingPlan
 from loadtest.storm import StormPlan, new_run, run_storm
-from loadtest.subject import ROOT, USUAL, Netmon, free_port
 from loadtest.target import Target
 from netmon.alarms.settings import AlarmSettings
 from netmon.alarms.worker.report import REPORT_FILE, AlarmReport
@@ -135,7 +135,7 @@ def to_api(work_dir: Path, quick: bool) -> Outcome:
         _wait_until(lambda: _is_served(api_port))
         words = [str(word) for word in (netmon.port, api_port, probes, _PROBE_RATE)]
         probe = subprocess.Popen(
-            [sys.executable, "-m", "loadtest.alarm_probe", *words], cwd=ROOT, stdout=subprocess.PIPE
+            [sys.executable, "-m", "loadtest.figures.alarm_probe", *words], cwd=ROOT, stdout=subprocess.PIPE
         )
         ring = RingPlan(target=Target("127.0.0.1", netmon.port), run=new_run(), sources=_DEVICES)
         sent = run_storm(StormPlan(ring=ring, profile=for_count("step", rate, rate * seconds)))

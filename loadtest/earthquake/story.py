@@ -3,7 +3,7 @@
 Pure, and the same for the same region and seed. At t0 ducts are cut and all their lines go down within seconds; power feeders
 fail, the batteries of some sites run out and these sites fall silent; devices restart, an interface flaps, a line fades and
 recovers, and elsewhere small things go wrong as on any day. The expectation is written down here while the disaster is told, by
-who broke what (`loadtest.damage`). Nothing of it comes from `netmon.alarms.lifecycle.book` or `causes`, which are what it judges.
+who broke what (`loadtest.earthquake.damage`). Nothing of it comes from `netmon.alarms.lifecycle.book` or `causes`, which are what it judges.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from loadtest import notices
-from loadtest.damage import Damage, Region, choose, root_of_line, root_of_site
-from loadtest.notices import Notice, Said, address_of
+from loadtest.earthquake import notices
+from loadtest.earthquake.damage import Damage, Region, choose, root_of_line, root_of_site
+from loadtest.earthquake.notices import Notice, Said, address_of
 from netmon.alarms.model import Key, Severity
 from netmon.inventory.model import Device, Inventory
 from netmon.inventory.topology import Topology

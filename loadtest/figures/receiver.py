@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from loadtest import lanes, proc
-from loadtest.compare import Rung, measure
+from loadtest.figures.compare import Rung, measure
+from loadtest.figures.outcome import Outcome
+from loadtest.figures.peers import ComparedNetmon, Peer, Pysnmp, Snmptrapd
+from loadtest.figures.sampling import Sampler, slope
+from loadtest.figures.subject import USUAL, Netmon
 from loadtest.follow import Auditor, Follower
-from loadtest.outcome import Outcome
-from loadtest.peers import ComparedNetmon, Peer, Pysnmp, Snmptrapd
 from loadtest.profile import for_count
 from loadtest.reconcile import faults
 from loadtest.ring import RingPlan
-from loadtest.sampling import Sampler, slope
 from loadtest.storm import Sent, StormPlan, default_batch, new_run, run_storm
-from loadtest.subject import USUAL, Netmon
 from loadtest.target import Target
 
 _SOURCES: Final = 2_000

@@ -14,8 +14,8 @@ from typing import Final, Self
 
 import msgspec
 
-from loadtest.namespaces import Namespace, end
-from loadtest.subject import ROOT
+from loadtest.figures.subject import ROOT
+from loadtest.lab.namespaces import Namespace, end
 from netmon.active_probe.measure.profiles import fall_s
 from netmon.active_probe.model import LineChange, LineState, LineStatus, VantageChange
 from netmon.active_probe.settings import JudgedLine, ProbedLine, VantageSettings

@@ -11,7 +11,7 @@ from itertools import accumulate
 from random import Random
 from typing import Final
 
-from loadtest.earthquake import Story
+from loadtest.earthquake.story import Story
 from loadtest.profile import Profile
 from netmon.alarms.model import Key
 

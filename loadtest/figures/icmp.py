@@ -21,12 +21,12 @@ from typing import Final
 import msgspec
 
 from loadtest import proc
-from loadtest.lab import FAR, GATEWAY, Lab
-from loadtest.line_figures import start_valkey
-from loadtest.namespaces import end, require
-from loadtest.outcome import Outcome
-from loadtest.prober import VANTAGE, Role
-from loadtest.subject import ROOT
+from loadtest.figures.lines import start_valkey
+from loadtest.figures.outcome import Outcome
+from loadtest.figures.subject import ROOT
+from loadtest.lab.lines import FAR, GATEWAY, Lab
+from loadtest.lab.namespaces import end, require
+from loadtest.lab.prober import VANTAGE, Role
 from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.active_probe.settings import ProbedLine, VantageSettings
 from netmon.active_probe.vantage.report import REPORT_FILE
@@ -142,7 +142,7 @@ def _blackbox(lab: Lab, folder: Path, targets: Sequence[str], seconds: float) ->
     command = ["prometheus-blackbox-exporter", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{_PORT}"]
     exporter = lab[GATEWAY].start([*command, "--log.level=error"], stderr=subprocess.DEVNULL)
     scraper = lab[GATEWAY].start(
-        [sys.executable, "-m", "loadtest.scraping", str(_PORT), str(_WARM_S), str(seconds), *targets],
+        [sys.executable, "-m", "loadtest.figures.scraping", str(_PORT), str(_WARM_S), str(seconds), *targets],
         cwd=ROOT,
         stdout=subprocess.PIPE,
     )

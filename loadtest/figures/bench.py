@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from loadtest import proc
-from loadtest.figures import FIGURES
-from loadtest.outcome import Outcome
+from loadtest.figures.catalogue import FIGURES
+from loadtest.figures.outcome import Outcome
 from netmon.buffer import embedded
 
 

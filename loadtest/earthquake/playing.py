@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from loadtest import notices, script
-from loadtest.alarm_state import Outcome
-from loadtest.earthquake import DURATION_MAX_S, Story, tell
+from loadtest.earthquake import notices, script
+from loadtest.earthquake.region import as_yaml, scaled
+from loadtest.earthquake.script_ring import BATCH_MAX, ScriptPlan
+from loadtest.earthquake.state import Outcome
+from loadtest.earthquake.story import DURATION_MAX_S, Story, tell
+from loadtest.figures.subject import ROOT
 from loadtest.profile import Profile, Shape, area, for_count
-from loadtest.region import as_yaml, scaled
-from loadtest.script_ring import BATCH_MAX, ScriptPlan
 from loadtest.storm import StormPlan
-from loadtest.subject import ROOT
 from loadtest.target import Target
 from loadtest.templates import Version
 from netmon import config as configuration
