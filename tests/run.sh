@@ -5,6 +5,8 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=${PYTHON:-.venv/bin/python}
 none_collected=5
+# Hundreds of processes are started: none shall compile netmon anew.
+unset PYTHONDONTWRITEBYTECODE
 
 "$python" -m pytest -n 3 --dist loadfile -m 'not alone' "$@"
 together=$?

@@ -65,11 +65,13 @@ def test_the_events_that_the_documents_name_exist() -> None:
     named = set(re.findall(r"`([a-z]+\.[a-z]+_[a-z_]+)`", (REPOSITORY / "docs" / "operations.md").read_text()))
     events = named - SETTINGS
     sources = "".join(file.read_text() for file in (REPOSITORY / "netmon").rglob("*.py"))
-    # decode.datagram_refused and _parked are put together.
-    assert {name for name in events if f'"{name}"' not in sources} <= {
-        "decode.datagram_refused",
-        "decode.datagram_parked",
+    # These are put together, of what decode does with a datagram, and of which role leads.
+    put_together = {"decode.datagram_refused", "decode.datagram_parked"} | {
+        f"{role}.{event}"
+        for role in ("alarms", "lines")
+        for event in re.findall(r'f"{self\._name}\.([a-z_]+)"', (REPOSITORY / "netmon" / "leading.py").read_text())
     }
+    assert {name for name in events if f'"{name}"' not in sources} <= put_together
     assert {"redis.reachable_again", "stream.rebuild_finished", "supervisor.upgrade_finished"} <= events
 
 
