@@ -106,9 +106,9 @@ def _netmon(lab: Lab, folder: Path, targets: Sequence[str], seconds: float) -> S
     with Role(lab[GATEWAY], folder / GATEWAY, VANTAGE, settings) as vantage:
         _await_up(redis, targets)
         time.sleep(_WARM_S)
-        before_s, before = proc.cpu_s(vantage.pid), _replies(folder / GATEWAY)
+        before, before_s = _next_replies(folder / GATEWAY), proc.cpu_s(vantage.pid)
         time.sleep(seconds)
-        after_s, after = proc.cpu_s(vantage.pid), _replies(folder / GATEWAY)
+        after, after_s = _next_replies(folder / GATEWAY), proc.cpu_s(vantage.pid)
     return Spent(after_s - before_s, after - before)
 
 
@@ -128,11 +128,21 @@ class _Counts(msgspec.Struct):
 class _Report(msgspec.Struct):
     """The part of the vantage's report that matters here."""
 
+    unix_ns: int
     counts: _Counts
 
 
-def _replies(folder: Path) -> int:
-    return msgspec.json.decode((folder / REPORT_FILE).read_bytes(), type=_Report).counts.replies
+def _next_replies(folder: Path) -> int:
+    """Answers up to the moment of the next report: reports are a second apart, and the CPU time is read with them."""
+    former = found = _report(folder)
+    while found.unix_ns == former.unix_ns:
+        time.sleep(0.005)
+        found = _report(folder)
+    return found.counts.replies
+
+
+def _report(folder: Path) -> _Report:
+    return msgspec.json.decode((folder / REPORT_FILE).read_bytes(), type=_Report)
 
 
 def _blackbox(lab: Lab, folder: Path, targets: Sequence[str], seconds: float) -> Spent:
