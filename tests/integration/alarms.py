@@ -7,15 +7,10 @@ with Worker(tmp_path, server) as worker:
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import redis
@@ -27,7 +22,7 @@ from netmon.alarms.worker.report import REPORT_FILE, AlarmReport
 from netmon.buffer.alarm_reader import KINDS, position_field
 from netmon.buffer.alarm_store import META, STATE, STREAM, told_of
 from netmon.model import RedisSettings, TrapEvent, Varbind
-from tests.integration.harness import REPOSITORY
+from tests.integration.leading import Leading
 from tests.integration.valkey import Valkey, wait_until
 
 RECEIVER = "test"
@@ -130,13 +125,12 @@ def is_done(client: redis.Redis, lanes: Sequence[int] = (0,), owner: str = OWNER
     return True
 
 
-class Worker:
+class Worker(Leading[AlarmReport]):
     """One `python -m netmon.role alarms`. As a context manager it starts, and ends."""
 
     def __init__(self, folder: Path, server: Valkey, **settings: object) -> None:
         """`settings` are laid over those of a test."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
         defaults = AlarmSettings(
             receivers=(RECEIVER,),
             redis=RedisSettings(url=server.url),
@@ -144,70 +138,8 @@ class Worker:
             rules=RULES,
             lease_s=1.0,
         )
-        self._settings = msgspec.json.encode(msgspec.structs.replace(defaults, **settings))
-        self._log = folder / "worker.log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.send(signal.SIGCONT)
-        self.kill()
-        if error is not None and self._log.exists():
-            error.add_note(self._log.read_text("utf-8", "replace")[-4_000:])
-
-    def start(self) -> None:
-        """Starts it."""
-        with self._log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "netmon.role", "alarms"],
-                cwd=REPOSITORY,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-            )
-        assert process.stdin is not None
-        process.stdin.write(self._settings)
-        process.stdin.close()
-        self._process = process
-
-    def send(self, number: signal.Signals) -> None:
-        """A signal."""
-        assert self._process is not None, "not started"
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
-        self.send(signal.SIGKILL)
-        assert self._process is not None
-        self._process.wait()
-
-    def stop(self) -> int:
-        """SIGTERM; returns the exit code."""
-        self.send(signal.SIGTERM)
-        assert self._process is not None
-        return self._process.wait(20)
-
-    def report(self) -> AlarmReport | None:
-        """What it last told of itself."""
-        try:
-            return msgspec.json.decode((self.folder / REPORT_FILE).read_bytes(), type=AlarmReport)
-        except FileNotFoundError:
-            return None
-
-    def state(self) -> str:
-        """What it does, as it says."""
-        report = self.report()
-        return "" if report is None else report.state
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """Log lines of an event."""
-        lines = self._log.read_text("utf-8", "replace").splitlines() if self._log.exists() else []
-        found = (json.loads(line) for line in lines if line.startswith("{"))
-        return [line for line in found if line["event"] == name]
+        told = msgspec.structs.replace(defaults, **settings)
+        super().__init__(folder, ("netmon.role", "alarms"), told, REPORT_FILE, AlarmReport)
 
     def wait_done(self, client: redis.Redis, lanes: Sequence[int] = (0,)) -> None:
         """Until the effects of all entries stand."""

@@ -212,8 +212,10 @@ def test_what_is_new_goes_first_and_who_babbles_waits(small: Netmon) -> None:
     # Before the storm was noticed, the siren was new only in what was looked back at.
     assert first[-4:] == [4_001, 5_001, 5_003, 5_004]
     shed = [seq for seq in marks(small, SHED) if seq > 4_000]
-    assert 500 - 5 <= len(shed) <= 500
-    assert all(4_000 < seq <= 4_600 for seq in shed)
+    flood = [seq for seq in shed if seq <= 4_600]
+    assert 500 - 5 <= len(flood) <= 500
+    # The siren has sent 4,000 itself: what it says for the second time may be beyond its share, too.
+    assert set(shed) - set(flood) <= {4_602}
     assert small.ledger().in_flight > 2_000
     os.kill(late, signal.SIGCONT)
     small.wait_until(lambda: not reader.read() and small.ledger().in_flight == 0, 60, "drained")

@@ -6,10 +6,6 @@ with Verdict(tmp_path, server, lines=2, vantages=("v1", "v2")) as verdict, Place
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -34,7 +30,7 @@ from netmon.active_probe.settings import JudgedLine, VerdictSettings
 from netmon.active_probe.verdict.report import REPORT_FILE, VerdictReport
 from netmon.buffer.line_store import CHANGES, LINES, NEWS, VANTAGES, told_of, votes_key
 from netmon.model import RedisSettings
-from tests.integration.harness import REPOSITORY
+from tests.integration.leading import Leading
 from tests.integration.valkey import Valkey
 
 HEARTBEAT_S = 0.2
@@ -137,7 +133,7 @@ class Place:
         )
 
 
-class Verdict:
+class Verdict(Leading[VerdictReport]):
     """One `python -m netmon.active_probe.verdict`. As a context manager it starts, and ends."""
 
     def __init__(
@@ -145,75 +141,12 @@ class Verdict:
     ) -> None:
         """`settings` are laid over those of a test."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
         judged = tuple(JudgedLine(line_id=line, fall_s=0.2, vantage_ids=tuple(vantages)) for line in lines)
         defaults = VerdictSettings(
             redis=RedisSettings(url=server.url), directory=str(folder), lines=judged, lease_s=1.0, heard_s=2.0
         )
-        self._settings = msgspec.json.encode(msgspec.structs.replace(defaults, **settings))
-        self._log = folder / "verdict.log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.send(signal.SIGCONT)
-        self.kill()
-        if error is not None and self._log.exists():
-            error.add_note(self._log.read_text("utf-8", "replace")[-4_000:])
-
-    def start(self) -> None:
-        """Starts it."""
-        with self._log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "netmon.active_probe.verdict"],
-                cwd=REPOSITORY,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-            )
-        assert process.stdin is not None
-        process.stdin.write(self._settings)
-        process.stdin.close()
-        self._process = process
-
-    def send(self, number: signal.Signals) -> None:
-        """A signal."""
-        assert self._process is not None, "not started"
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
-        self.send(signal.SIGKILL)
-        assert self._process is not None
-        self._process.wait()
-
-    def stop(self) -> int:
-        """SIGTERM; returns the exit code."""
-        self.send(signal.SIGTERM)
-        assert self._process is not None
-        return self._process.wait(20)
-
-    def report(self) -> VerdictReport | None:
-        """What it last told of itself."""
-        try:
-            return msgspec.json.decode((self.folder / REPORT_FILE).read_bytes(), type=VerdictReport)
-        except FileNotFoundError:
-            return None
-
-    def state(self) -> str:
-        """What it does, as it says."""
-        report = self.report()
-        return "" if report is None else report.state
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """Log lines of an event."""
-        lines = self._log.read_text("utf-8", "replace").splitlines() if self._log.exists() else []
-        found = (json.loads(line) for line in lines if line.startswith("{"))
-        return [line for line in found if line["event"] == name]
+        told = msgspec.structs.replace(defaults, **settings)
+        super().__init__(folder, ("netmon.active_probe.verdict",), told, REPORT_FILE, VerdictReport)
 
 
 def stored(client: redis.Redis) -> dict[str, LineStatus]:
