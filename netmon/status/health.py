@@ -204,21 +204,33 @@ def _alarm_checks(snapshot: Snapshot) -> Iterator[Check]:
     report = snapshot.alarms
     if report is None:
         return
-    age_ns = snapshot.unix_ns - report.unix_ns
-    if age_ns > HEARTBEAT_AGE_MAX_NS:
-        cure = "the process starts, is stopped (SIGSTOP), or waits; nothing is lost, alarms come when it goes on"
-        yield Check("alarms.worker", False, f"silent for {age_ns // 1_000_000_000} s", cure, True)
-    elif report.state == "unreachable":
-        cure = "look after the Redis that redis.url names; alarms go on where they stand"
-        yield Check("alarms.worker", False, "Redis is unreachable", cure, True)
-    else:
-        yield Check("alarms.worker", True, report.state, advisory=True)
+    yield _leading_check(
+        "alarms.worker",
+        report,
+        snapshot.unix_ns,
+        silent="nothing is lost, alarms come when it goes on",
+        unreachable="alarms go on where they stand",
+    )
     lag = sum(report.lag_entries.values())
     if report.oldest_pending_s <= ALARM_LAG_MAX_S:
         yield Check("alarms.lag", True, f"{lag} entries", advisory=True)
     else:
         cure = "after a storm or a standstill it catches up by itself; if not, look for a processor that is busy with something else"
         yield Check("alarms.lag", False, f"{lag} entries, the oldest {report.oldest_pending_s:.0f} s old", cure, True)
+
+
+def _leading_check(
+    name: str, report: AlarmReport | VerdictReport, unix_ns: int, *, silent: str, unreachable: str
+) -> Check:
+    """How a process is of which one leads; `silent` and `unreachable` say what that means for its work."""
+    age_ns = unix_ns - report.unix_ns
+    if age_ns > HEARTBEAT_AGE_MAX_NS:
+        cure = f"the process starts, is stopped (SIGSTOP), or waits; {silent}"
+        return Check(name, False, f"silent for {age_ns // 1_000_000_000} s", cure, True)
+    if report.state == "unreachable":
+        cure = f"look after the Redis that redis.url names; {unreachable}"
+        return Check(name, False, "Redis is unreachable", cure, True)
+    return Check(name, True, report.state, advisory=True)
 
 
 def stuck_lines(report: ProbeReport) -> list[str]:
@@ -259,15 +271,13 @@ def _verdict_checks(snapshot: Snapshot) -> Iterator[Check]:
     report = snapshot.verdict
     if report is None:
         return
-    age_ns = snapshot.unix_ns - report.unix_ns
-    if age_ns > HEARTBEAT_AGE_MAX_NS:
-        cure = "the process starts, is stopped (SIGSTOP), or waits; nobody judges the lines unless another netmon does"
-        yield Check("lines.verdict", False, f"silent for {age_ns // 1_000_000_000} s", cure, True)
-    elif report.state == "unreachable":
-        cure = "look after the Redis that redis.url names; the vantages go on asking, and what they say then is judged"
-        yield Check("lines.verdict", False, "Redis is unreachable", cure, True)
-    else:
-        yield Check("lines.verdict", True, report.state, advisory=True)
+    yield _leading_check(
+        "lines.verdict",
+        report,
+        snapshot.unix_ns,
+        silent="nobody judges the lines unless another netmon does",
+        unreachable="the vantages go on asking, and what they say then is judged",
+    )
     if report.leader:
         unknown = report.states.get("unknown", 0)
         state = ", ".join(f"{count} {name}" for name, count in report.states.items() if count)

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -29,6 +29,7 @@ from loadtest.lab.lines import EDGE, FAR, Lab, LabLine
 from loadtest.lab.namespaces import end, missing
 from loadtest.lab.prober import VANTAGE, VERDICT, Course, Role, judged
 from netmon.active_probe.measure.profiles import BUILT_IN
+from netmon.active_probe.model import LineState, LineStatus
 from netmon.active_probe.settings import ProbedLine, VantageSettings, VerdictSettings
 from netmon.buffer.line_store import HEARD
 from netmon.inventory.probes import Pin, Profile, StampProbe
@@ -182,3 +183,18 @@ class Stage:
         finally:
             done.set()
             thread.join()
+
+
+def told(stage: Stage, line_id: str, state: LineState, since: int) -> LineStatus:
+    """The status with which it is told to come to this state."""
+    change = stage.course.await_state(line_id, state, since=since, timeout_s=LIMIT_S).told.line
+    assert change is not None
+    return change.status
+
+
+def mended(stage: Stage, mend: Callable[[], object], *line_ids: str) -> None:
+    """Mends lines and waits until they answer again: degraded, while their windows still show the cut, or up."""
+    mark = stage.course.mark()
+    mend()
+    for line_id in line_ids:
+        stage.course.await_state(line_id, "degraded", "up", since=mark, timeout_s=LIMIT_S)

@@ -6,7 +6,7 @@ One lab for all: each test breaks lines of its own and mends them again, while a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -14,10 +14,10 @@ import pytest
 
 from loadtest.lab.lines import FAR, GATEWAY, Lab, Refusal
 from loadtest.lab.prober import REFLECTOR, Role
-from netmon.active_probe.model import LineState, LineStatus, TargetReading
+from netmon.active_probe.model import LineStatus, TargetReading
 from netmon.active_probe.settings import ProbedLine
 from netmon.inventory.probes import Profile
-from tests.integration.lab import FAST, LIMIT_S, PORT, Stage, probe
+from tests.integration.lab import FAST, LIMIT_S, PORT, Stage, mended, probe, told
 
 PLAIN: Final = ("calm", "silent", "one-way", "heard", "brownout", "slow", "flapping", "refused", "unplugged", "modem")
 PATIENT: Final[Profile] = msgspec.structs.replace(FAST, fall=200, window_s=10.0)
@@ -89,21 +89,6 @@ def reading(stage: Stage, line_id: str) -> TargetReading:
     """What the window of its probe shows."""
     vote = next(vote for vote in stage.course.view.votes(GATEWAY) if vote.line_id == line_id)
     return vote.targets[0]
-
-
-def told(stage: Stage, line_id: str, state: LineState, since: int) -> LineStatus:
-    """The status with which it is told to come to this state."""
-    change = stage.course.await_state(line_id, state, since=since, timeout_s=LIMIT_S).told.line
-    assert change is not None
-    return change.status
-
-
-def mended(stage: Stage, mend: Callable[[], object], *line_ids: str) -> None:
-    """Mends lines and waits until they answer again: degraded, while their windows still show the cut, or up."""
-    mark = stage.course.mark()
-    mend()
-    for line_id in line_ids:
-        stage.course.await_state(line_id, "degraded", "up", since=mark, timeout_s=LIMIT_S)
 
 
 def test_silent_cut_takes_down_the_cut_line_alone(stage: Stage) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +16,10 @@ import msgspec
 import pytest
 
 from loadtest.lab.lines import CENTRAL, GATEWAY
-from netmon.active_probe.model import LineState, LineStatus
 from netmon.active_probe.settings import ProbedLine
 from netmon.active_probe.vantage.report import REPORT_FILE, ProbeReport
 from netmon.inventory.probes import StampProbe
-from tests.integration.lab import FAST, LIMIT_S, PORT, Stage, probe
+from tests.integration.lab import FAST, LIMIT_S, PORT, Stage, mended, probe, told
 
 STEPPED: Final = "stepped"
 GATEWAYS: Final = ("calm", "both", "disputed", "own", "stored")
@@ -61,21 +60,6 @@ def probed(stage: Stage, line_ids: Sequence[str], *, is_pinned: bool) -> list[Pr
         )
         for line in lines
     ]
-
-
-def told(stage: Stage, line_id: str, state: LineState, since: int) -> LineStatus:
-    """The status with which it is told to come to this state."""
-    change = stage.course.await_state(line_id, state, since=since, timeout_s=LIMIT_S).told.line
-    assert change is not None
-    return change.status
-
-
-def mended(stage: Stage, mend: Callable[[], object], *line_ids: str) -> None:
-    """Mends lines and waits until they answer again: degraded, while their windows still show the cut, or up."""
-    mark = stage.course.mark()
-    mend()
-    for line_id in line_ids:
-        stage.course.await_state(line_id, "degraded", "up", since=mark, timeout_s=LIMIT_S)
 
 
 def await_vantage(stage: Stage, vantage_id: str, state: str, since: int) -> None:
