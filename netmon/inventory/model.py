@@ -16,6 +16,11 @@ from netmon.inventory.probes import AnyProbe, Profile, Vantage
 Medium = Literal["fibre", "5g", "leo", "geo", "radio", "copper"]
 RiskKind = Literal["duct", "bridge", "pole_route", "power_feeder", "exchange", "site"]
 MEDIA: Final[tuple[Medium, ...]] = ("fibre", "5g", "leo", "geo", "radio", "copper")
+ActuatorKind = Literal["agent", "iota_json", "routes", "webhook", "dry_run"]
+"""Who moves a gateway's traffic: `netmon agent` on it, an edge that speaks IoTA-JSON, this machine's own routes, a carrier's controller, nobody."""
+ACTUATOR_KINDS: Final[tuple[ActuatorKind, ...]] = ("agent", "iota_json", "routes", "webhook", "dry_run")
+FailoverMode = Literal["observe", "advise", "act"]
+FAILOVER_MODES: Final[tuple[FailoverMode, ...]] = ("observe", "advise", "act")
 RISK_KINDS: Final[tuple[RiskKind, ...]] = ("duct", "bridge", "pole_route", "power_feeder", "exchange", "site")
 
 
@@ -123,6 +128,29 @@ class TrafficClass(Named, frozen=True, kw_only=True):
     bandwidth_bps: int = 0
     """What one gateway's share of it needs."""
     delay_ms_max: int | None = None
+    mark: int = 0
+    """fwmark of its packets at a gateway; 0: they are told by `prefixes`."""
+    prefixes: tuple[str, ...] = ()
+    """Destinations (CIDR) of its packets."""
+    both_ways: bool = True
+    """It needs the direction to the gateway, too (sirens, pumps): a line that is one-way has failed for it."""
+    moves_on_sd: bool = False
+    """Also leaves a line that is only degraded."""
+    revertive: bool = True
+    hold_off_s: float | None = None
+    """None: what the configuration says for all."""
+    wtr_s: float | None = None
+    verify: tuple[AnyProbe, ...] = ()
+    """What the class asks to show that it arrives after a switch; empty: the far end of the line that it moved to."""
+
+
+class Port(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a gateway reaches one of its lines."""
+
+    interface: str
+    next_hop: str = ""
+    """IPv4 address of the next hop; empty: the interface is point to point."""
+    next_hop6: str = ""
 
 
 class Gateway(Named, frozen=True, kw_only=True):
@@ -133,6 +161,13 @@ class Gateway(Named, frozen=True, kw_only=True):
     line_ids: tuple[str, ...]
     """Lines that it may use, the preferred one first."""
     class_ids: tuple[str, ...] = ()
+    actuator: ActuatorKind = "dry_run"
+    webhook: str = ""
+    """Name of a webhook in netmon.yml, of actuator `webhook`."""
+    ports: dict[str, Port] = {}
+    """Line ID to how it is reached; needed by actuators `agent` and `routes`."""
+    mode: FailoverMode | None = None
+    """None: what the configuration says for all."""
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):

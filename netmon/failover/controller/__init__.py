@@ -1,0 +1,1 @@
+"""The process that decides for the region: one leads."""
