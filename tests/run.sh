@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests: most wait for processes, so three at a time, a file each; those that change the whole machine alone.
+# Runs the tests: most wait for processes, so four at a time, a file each; those that change the whole machine alone.
 # Arguments go to pytest.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -8,7 +8,7 @@ none_collected=5
 # Hundreds of processes are started: none shall compile netmon anew.
 unset PYTHONDONTWRITEBYTECODE
 
-"$python" -m pytest -n 3 --dist loadfile -m 'not alone' "$@"
+"$python" -m pytest -n 4 --dist loadfile -m 'not alone' "$@"
 together=$?
 "$python" -m pytest -m alone "$@"
 alone=$?
