@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from netmon.failover.model import LineSight, Phase, Priority, SwitchReason, Timers
+from netmon.failover.model import Damping, LineSight, Mode, Phase, Priority, SwitchReason, Timers
 from netmon.inventory.probes import AnyProbe, Profile
 
 
@@ -62,6 +62,10 @@ class PlannedGroup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     verify: tuple[AnyProbe, ...] = ()
     """What the moved class asks to show that it arrives; empty: the far end of the line that it moved to, with its own mark."""
     timers: Timers = Timers()
+    damping: Damping = Damping()
+    revertive: bool = True
+    mode: Mode = "act"
+    """In any other mode the gateway moves nothing by itself."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="plan"):
