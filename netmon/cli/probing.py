@@ -20,7 +20,7 @@ from netmon.config import Config, probe_agent
 from netmon.config.probe import rehearsal_file
 from netmon.errors import ConfigError
 from netmon.inventory import schema
-from netmon.inventory.entries import duration
+from netmon.inventory.kinds import duration
 from netmon.log import set_up
 from netmon.show import printable
 

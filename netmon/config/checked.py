@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -139,7 +139,12 @@ def _suggestion(root: type[Section], path: config_source.Path) -> str:
 
 
 def _section_at(section: type[Section], path: config_source.Path) -> type[Section]:
+    is_name = False
     for part in path:
-        if isinstance(part, str):
-            section = section_of(section.model_fields[part].annotation) or section
+        if isinstance(part, str) and not is_name:
+            annotation = section.model_fields[part].annotation
+            section = section_of(annotation) or section
+            is_name = get_origin(annotation) is dict
+        else:
+            is_name = False
     return section

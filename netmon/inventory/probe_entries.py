@@ -22,7 +22,7 @@ from netmon.config import checked
 from netmon.config.kinds import Section, shown
 from netmon.config.source import Mistake, Path, Source
 from netmon.errors import ConfigError
-from netmon.inventory.entries import PROBES_MAX, References
+from netmon.inventory.kinds import PROBES_MAX, References
 from netmon.inventory.probes import (
     PROBER_KINDS,
     STAMP_PORT,
@@ -166,8 +166,13 @@ def _literal_host(url: str) -> str:
     return host if _is_literal(host) else ""
 
 
+def literal_or_none(value: Any) -> Any:
+    """The same, or nothing at all. Raises ValueError."""
+    return value if value in {"", None} else _literal(value)
+
+
 Literal = Annotated[str, BeforeValidator(_literal)]
-LiteralOrNone = Annotated[str, BeforeValidator(lambda value: value if value in {"", None} else _literal(value))]
+LiteralOrNone = Annotated[str, BeforeValidator(literal_or_none)]
 Interface = Annotated[str, AfterValidator(_interface)]
 FileName = Annotated[str, Field(max_length=4_096)]
 CaFile = Annotated[FileName, AfterValidator(_has_tls)]

@@ -33,8 +33,8 @@ from netmon.inventory.entries import (
     Thing,
     TrafficClassEntry,
     VantageEntry,
-    id_mistake,
 )
+from netmon.inventory.kinds import id_mistake
 from netmon.inventory.model import (
     Area,
     Carrier,
@@ -43,6 +43,7 @@ from netmon.inventory.model import (
     Interface,
     Inventory,
     Line,
+    Port,
     RiskGroup,
     Site,
     TrafficClass,
@@ -54,7 +55,7 @@ THINGS_MAX: Final = 100_000
 """Of each kind: a prefecture with all its sensors. More are another instance's."""
 MISTAKES_MAX: Final = 1_000
 """A file with more of them was made by a program that has one."""
-_PROBES: Final = {"lines": "probes", "vantages": "anchors"}
+_PROBES: Final = {"lines": "probes", "traffic_classes": "verify", "vantages": "anchors"}
 """Kinds of things that have probes, and under which key."""
 
 _Probes = Mapping[tuple[str, str], tuple[AnyProbe, ...]]
@@ -176,7 +177,7 @@ def _inventory(name: str, things: Mapping[str, Mapping[str, Section]], probes: _
         lines=tuple(_line(i, cast(LineEntry, each), probes) for i, each in things["lines"].items()),
         devices=tuple(_device(i, cast(DeviceEntry, each)) for i, each in things["devices"].items()),
         traffic_classes=tuple(
-            _class(i, cast(TrafficClassEntry, each)) for i, each in things["traffic_classes"].items()
+            _class(i, cast(TrafficClassEntry, each), probes) for i, each in things["traffic_classes"].items()
         ),
         gateways=tuple(_gateway(i, cast(GatewayEntry, each)) for i, each in things["gateways"].items()),
         vantages=tuple(_vantage(i, cast(VantageEntry, each), probes) for i, each in things["vantages"].items()),
@@ -237,13 +238,21 @@ def _device(name: str, entry: DeviceEntry) -> Device:
     )
 
 
-def _class(name: str, entry: TrafficClassEntry) -> TrafficClass:
+def _class(name: str, entry: TrafficClassEntry, probes: _Probes) -> TrafficClass:
     return TrafficClass(
         **_named(name, entry),
         priority=cast(Any, int(entry.priority[1])),
         sectors=entry.sectors,
         bandwidth_bps=entry.bandwidth_bps,
         delay_ms_max=entry.delay_ms_max,
+        mark=entry.mark,
+        prefixes=entry.prefixes,
+        both_ways=entry.both_ways,
+        moves_on_sd=entry.moves_on_sd,
+        revertive=entry.revertive,
+        hold_off_s=entry.hold_off_s,
+        wtr_s=entry.wtr_s,
+        verify=probes.get(("traffic_classes", name), ()),
     )
 
 
@@ -254,6 +263,10 @@ def _gateway(name: str, entry: GatewayEntry) -> Gateway:
         device_id=entry.device,
         line_ids=entry.lines,
         class_ids=entry.classes,
+        actuator=entry.actuator,
+        webhook=entry.webhook,
+        ports={line: Port(**port.model_dump()) for line, port in entry.ports.items()},
+        mode=entry.mode,
     )
 
 
