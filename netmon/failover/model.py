@@ -191,10 +191,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Line ID, or SHED."""
     reason: SwitchReason
     began_unix_ns: int
-    stage: Literal["proposed", "ordered", "applied"]
-    """proposed: waits for approval; ordered: the actuator was told; applied: it says that it has done it, verification runs."""
+    stage: Literal["proposed", "ordered", "applied", "refused"]
+    """proposed: waits for approval (in mode observe nobody can give it: it shows what would be done); ordered: the actuator was told; applied: it
+    says that it has done it, verification runs; refused: the actuator has seen a newer order, it is told again when this is due."""
     due_unix_ns: int
-    """When it is given up."""
+    """When it is given up; 0: it waits, because nobody can be told (`Seen.reachable`), or nobody can approve it."""
 
 
 class GroupState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -229,6 +230,8 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of the newest attempt; grows for ever."""
     request_id: str = ""
     """Of the operator's request that it follows."""
+    void_request_id: str = ""
+    """Request that is over before its time: a manual switch that SF has overruled, or that failed. Whoever keeps the requests may drop it."""
 
 
 class Candidate(NamedTuple):
@@ -245,13 +248,17 @@ class Seen(NamedTuple):
     sights: Mapping[str, LineSight]
     """Of its lines; one that is missing is unknown."""
     candidates: tuple[Candidate, ...] = ()
-    """Protection lines that may be used now, the best first. The working line is not among them."""
+    """Protection lines that may be used now, the best first; the one that is used among them, if it is as good. The working line is not."""
     working_fits: bool = True
     """Whether there is room for it on its working line."""
     evicted: bool = False
     """Whether it has to leave where it is, to make room."""
     request: Request | None = None
-    """Of the greatest weight among those in force."""
+    """Of the greatest weight among those in force, lockouts of single lines left out."""
+    locked: frozenset[str] = frozenset()
+    """Lines that operators have locked out, one by one."""
+    clear: bool = False
+    """An operator has just said `clear`: what waits (WTR, damping, DNR, the next round of attempts) waits no longer."""
     frozen: bool = False
     posture: Posture = "normal"
     reported: str | None = None
@@ -263,7 +270,8 @@ class Seen(NamedTuple):
     approved: int = 0
     """Generation that an operator has approved (mode advise)."""
     may_return: bool = True
-    """Whether it is its turn to return: stepped revert, or the leader is new, or (at the gateway) the centre is there."""
+    """Whether it is its turn to move for anything but an escape, to make room, or an operator's word: False while it waits for its turn
+    (stepped revert), while the leader is new, and at a gateway while the centre is there."""
 
 
 class ActionResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -281,11 +289,22 @@ class ActionResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """How long what took: `act`, `verify`."""
 
 
+PAGES: Final = (
+    "no_backup",  # it has to leave its line, and there is no other
+    "verify_failed",  # a switch was tried, and failed or was not confirmed in time
+    "lockout_age",  # the group is locked out for hours: it has no protection
+    "exercise_well",  # an exercise would have switched to `to`
+    "exercise_no_target",  # an exercise found no line to switch to
+)
+"""What people are told."""
+
+
 class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the core wants done, and tells in the audit."""
 
     kind: Literal["propose", "switch", "abandon", "page"]
-    """propose: wait for approval; switch: order it; abandon: what was ordered is void; page: tell people."""
+    """propose: wait for approval; switch: order it; abandon: what was ordered is void, and what is ordered instead is to stay at `to`, with a
+    generation of its own; page: tell people."""
     group_id: str
     generation: int = 0
     to: str = ""
@@ -297,7 +316,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     forced: bool = False
     """By an operator, who knows that the line may not be good: the gateway does not ask its own probes."""
     text: str = ""
-    """Of `page`: a word of a closed set, such as `no_backup`, `verify_failed`, `lockout_age`."""
+    """Of `page`: one of PAGES."""
 
 
 class Step(NamedTuple):
@@ -307,3 +326,5 @@ class Step(NamedTuple):
     actions: tuple[Action, ...] = ()
     due_unix_ns: int = 0
     """When to look again even if nothing happens; 0: need not be."""
+    waiting: SwitchReason = ""
+    """What it would move for now if `Seen.may_return` were true."""
