@@ -1,0 +1,488 @@
+"""What a gateway decides by itself: leave a dead line at once, obey the newest order of the centre, and do nothing when in doubt.
+
+Pure: messages, sights and results come in, orders to the local actuator and what is to be reported come out of `step`; the clock is an
+argument. Times are nanoseconds since 1970 UTC; they must not go backwards, whatever the clock of the machine does.
+
+While the centre is heard, the gateway moves a class for one reason alone: the line that it is on has failed, as its own probes show, or a more
+important class that had to leave such a line needs the room. It does not return, and does not choose better lines: the centre does, which sees
+more. When the centre has not been heard for `centre_lost_s` of the plan, it also returns, by the same state machine as the centre's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from netmon.failover.actuators.base import Order
+from netmon.failover.agent import room
+from netmon.failover.agent.held import RESTING, Held, Kept
+from netmon.failover.agent.room import Room
+from netmon.failover.model import SHED, ActionResult, Attempt, Candidate, GroupState, LineSight, Phase, Request, Seen
+from netmon.failover.plan.model import Beat, Desired, DesiredGroup, Plan, PlannedGroup, Reported, ReportedGroup
+from netmon.failover.protection import machine
+
+_S: Final = 1_000_000_000
+_FOR_EVER_NS: Final = 1 << 62
+PLAN_LINES_MAX: Final = 64
+PLAN_GROUPS_MAX: Final = 64
+"""Of one gateway; a plan with more is refused."""
+
+
+class Turn(NamedTuple):
+    """What a step came to."""
+
+    orders: list[Order]
+    """For the local actuator, in this order: who makes room before those that need it, P0 first."""
+    groups: tuple[ReportedGroup, ...]
+    """Where every class is."""
+    due_unix_ns: int
+    """When to step again even if nothing happens; 0: need not be."""
+
+
+class Edge:
+    """All classes of one gateway.
+
+    Attributes:
+        fence: Greatest number of a leader that was seen.
+        refused: Orders, plans and beats that were out of date, since the start. Whoever drops a message for its signature adds to it.
+    """
+
+    def __init__(self, gateway_id: str, started_unix_ns: int, *, fence: int = 0, kept: Iterable[Kept] = ()) -> None:
+        """Begins without a plan: nothing moves until there is one.
+
+        Args:
+            gateway_id: Its own.
+            started_unix_ns: Now.
+            fence: Greatest that was seen before.
+            kept: What `kept` returned before; classes that are in no plan any more are forgotten with the next plan.
+        """
+        self.fence = fence
+        self.refused = 0
+        self._gateway_id = gateway_id
+        self._started_ns = started_unix_ns
+        self._heard_ns = started_unix_ns
+        self._beat = (fence, -1)
+        self._beats = 0
+        self._plan: Plan | None = None
+        self._desired: Desired | None = None
+        self._kept = {each.state.group_id: each for each in kept}
+        self._held: dict[str, Held] = {}
+        """In order of weight: P0 first."""
+        self._proven_s: dict[str, float] = {}
+        self._sights: dict[str, LineSight] = {}
+        self._first_miss_ns: dict[str, int] = {}
+
+    # -- what the centre says
+
+    def plan(self, plan: Plan, now_ns: int) -> str:
+        """Takes a plan whose signature is good. Classes stay where they are.
+
+        Returns:
+            Empty, or why it is refused.
+        """
+        if plan.gateway_id != self._gateway_id:
+            return self._refuse("it is for another gateway")
+        if len(plan.lines) > PLAN_LINES_MAX or len(plan.groups) > PLAN_GROUPS_MAX:
+            return self._refuse(f"more than {PLAN_LINES_MAX} lines or {PLAN_GROUPS_MAX} classes")
+        if self._plan is not None and (plan.fence, plan.version) < (self._plan.fence, self._plan.version):
+            return self._refuse("there was a newer one")
+        self.fence = max(self.fence, plan.fence)
+        self._plan = plan
+        self._proven_s = {
+            line.line_id: 2 * (line.profile.standby_interval_s if line.standby else line.profile.interval_s)
+            for line in plan.lines
+        }
+        self._sights = {line_id: sight for line_id, sight in self._sights.items() if line_id in self._proven_s}
+        former = self._held
+        self._held = {}
+        for planned in sorted(plan.groups, key=lambda each: (each.priority, each.group_id)):
+            held = former.get(planned.group_id)
+            if held is None:
+                held = Held(planned, self._gateway_id, self._memory(planned, now_ns))
+            held.take_plan(planned, self._gateway_id)
+            self._held[planned.group_id] = held
+        self._kept = {}
+        self._take_desired()
+        return ""
+
+    def desired(self, desired: Desired) -> str:
+        """Takes what the centre wants, whose signature is good. Orders of it are carried out by `step`.
+
+        Returns:
+            Empty, or why it is refused.
+        """
+        if desired.gateway_id != self._gateway_id:
+            return self._refuse("it is for another gateway")
+        if len(desired.groups) > PLAN_GROUPS_MAX:
+            return self._refuse(f"more than {PLAN_GROUPS_MAX} classes")
+        if desired.fence < self.fence:
+            return self._refuse("a newer leader has spoken")
+        if self._desired is not None and (desired.fence, desired.version) < (
+            self._desired.fence,
+            self._desired.version,
+        ):
+            return self._refuse("there was a newer one")
+        self.fence = desired.fence
+        self._desired = desired
+        self._take_desired()
+        return ""
+
+    def beat(self, beat: Beat, now_ns: int) -> str:
+        """Takes a sign of life of the centre, whose signature is good; one that was heard before is none.
+
+        Returns:
+            Empty, or why it is refused.
+        """
+        if beat.fence < self.fence:
+            return self._refuse("a newer leader has spoken")
+        if (beat.fence, beat.beat) <= self._beat:
+            return self._refuse("it was heard before")
+        self._beat = (beat.fence, beat.beat)
+        self.fence = beat.fence
+        self._heard_ns = now_ns
+        return ""
+
+    def is_alone(self, now_ns: int) -> bool:
+        """Whether the centre has not been heard for longer than the plan allows."""
+        return self._plan is not None and now_ns - self._heard_ns > self._plan.centre_lost_s * _S
+
+    # -- what is seen here
+
+    def sight(self, sight: LineSight, first_miss_unix_ns: int = 0) -> None:
+        """Takes what the gateway's own probes show of a line.
+
+        Args:
+            sight: Of a line of the plan; of others nothing is kept.
+            first_miss_unix_ns: When the first probe of the present row of misses was sent, for the report; 0: none is missing.
+        """
+        if sight.line_id in self._proven_s:
+            self._sights[sight.line_id] = sight
+            self._first_miss_ns[sight.line_id] = first_miss_unix_ns
+
+    def result(self, result: ActionResult, now_ns: int) -> None:
+        """Takes what became of an order of `step`; what answers an older one does nothing."""
+        held = self._held.get(result.group_id)
+        if held is None or held.state.attempt is None or held.state.attempt.generation != result.generation:
+            return
+        if result.on is not None:
+            held.actual = result.on
+        if result.outcome == "applied":
+            held.actual = held.state.attempt.to
+            held.applied(result)
+        if held.owner == "edge" and not held.is_locked:
+            held.result = result
+            held.phases_s |= result.phases_s
+        elif result.outcome not in {"applied", "unreachable"}:
+            self._end(held, result, now_ns)
+
+    def actual(self, places: Mapping[str, str], now_ns: int) -> None:
+        """Takes where the kernel has every class; one that is missing has no route.
+
+        The first time it is believed: the process may have been killed between a switch and its note of it. Later, whatever is not as it was
+        left is put right by `step`.
+        """
+        for group_id, held in self._held.items():
+            on = places.get(group_id)
+            is_first, held.is_read, held.actual = not held.is_read, True, on
+            if is_first and on is not None and on != held.state.on and held.state.attempt is None:
+                phase: Phase = "NR" if on == held.group.working else "PROTECTING"
+                held.state = msgspec.structs.replace(
+                    held.state, on=on, phase=phase, since_unix_ns=now_ns, due_unix_ns=0
+                )
+                held.since_ns = now_ns
+
+    # -- an operator at the gateway
+
+    def force(self, request: Request, now_ns: int) -> str:
+        """Takes a forced switch of somebody who is at the gateway: it stands against the centre's orders, but for those that are forced as well.
+
+        Returns:
+            Empty, or why it is refused.
+        """
+        held = self._held.get(request.group_id)
+        if held is None:
+            return "there is no such class in the plan"
+        if request.line_id not in self._lines_of(held):
+            return f"it may not use that line; it may use {', '.join(self._lines_of(held))}"
+        if request.until_unix_ns <= now_ns:
+            return "its end has passed"
+        held.local = request
+        return ""
+
+    def clear(self, group_id: str) -> str:
+        """Takes a forced switch of `force` back: the class stays where it is until it is ordered, or returns by itself.
+
+        Returns:
+            Empty, or why it is refused.
+        """
+        held = self._held.get(group_id)
+        if held is None or held.local is None:
+            return "no forced switch of this gateway is in force for it"
+        held.local = None
+        return ""
+
+    # -- what is done
+
+    def step(self, now_ns: int) -> Turn:
+        """Compares what is with what should be."""
+        places = {group_id: held.place for group_id, held in self._held.items()}
+        planned = [held.planned for held in self._held.values()]
+        free = Room(self._plan.lines if self._plan else (), planned, places)
+        orders = []
+        for group_id, held in self._held.items():
+            held.due_ns = 0
+            order = self._decide(held, free, now_ns)
+            if order is not None:
+                orders.append(order)
+            free.put(group_id, held.place)
+        orders.sort(key=lambda order: order.on != SHED)
+        dues = [held.due_ns for held in self._held.values() if held.due_ns]
+        if self._plan is not None and not self.is_alone(now_ns):
+            dues.append(self._heard_ns + round(self._plan.centre_lost_s * _S) + 1)
+        return Turn(orders, tuple(held.reported() for held in self._held.values()), min(dues, default=0))
+
+    def reported(self, now_ns: int) -> Reported:
+        """All that the centre is to know; its number grows with each call."""
+        self._beats += 1
+        return Reported(
+            gateway_id=self._gateway_id,
+            plan_version=self._plan.version if self._plan else 0,
+            fence=self.fence,
+            beat=self._beats,
+            started_unix_ns=self._started_ns,
+            unix_ns=now_ns,
+            alone=self.is_alone(now_ns),
+            groups=tuple(held.reported() for held in self._held.values()),
+            lines=tuple(self._sights.values()),
+            refused=self.refused,
+        )
+
+    def kept(self) -> tuple[Kept, ...]:
+        """What has to be on disk so that another Edge goes on where this one stands."""
+        return tuple(held.kept() for held in self._held.values())
+
+    # -- one class
+
+    def _decide(self, held: Held, free: Room, now_ns: int) -> Order | None:
+        self._expire(held, now_ns)
+        if (wanted := held.order) is not None:
+            return self._obey(held, wanted, now_ns)
+        attempt = held.state.attempt
+        if attempt is not None and (held.owner != "edge" or held.is_locked):
+            held.due_ns = attempt.due_unix_ns
+            return None
+        if held.local is not None:
+            held.due_ns = held.local.until_unix_ns
+            if held.state.on != held.local.line_id:
+                return self._order(held, held.begin(held.local.line_id, "forced", "local", now_ns), now_ns, forced=True)
+        if attempt is None and held.is_read and held.actual != held.state.on:
+            return self._restore(held, now_ns)
+        return None if held.is_locked else self._protect(held, free, now_ns)
+
+    def _expire(self, held: Held, now_ns: int) -> None:
+        """Ends what has gone on for too long."""
+        if held.local is not None and held.local.until_unix_ns <= now_ns:
+            held.local = None
+        attempt = held.state.attempt
+        is_others = held.owner != "edge" or held.is_locked
+        if attempt is not None and is_others and attempt.due_unix_ns <= now_ns:
+            late = ActionResult(
+                group_id=held.group.id,
+                generation=attempt.generation,
+                outcome="failed",
+                detail="the actuator told nothing",
+            )
+            self._end(held, late, now_ns)
+
+    def _obey(self, held: Held, wanted: DesiredGroup, now_ns: int) -> Order | None:
+        """Deals with the newest order of the centre."""
+        held.fence, held.generation, held.ordered = wanted.fence, wanted.generation, wanted.on
+        held.outcome, held.detail, held.phases_s = "", "", {}
+        if held.local is not None and not wanted.forced:
+            held.outcome, held.detail = "refused", f"forced at the gateway by {held.local.by}"
+            return None
+        held.local = None
+        if wanted.on != SHED and wanted.on not in self._lines_of(held):
+            held.outcome, held.detail = "failed", "the plan that the gateway has knows no such line for it"
+            return None
+        if wanted.on == held.place:
+            return self._stay(held, wanted, now_ns)
+        sight = self._sights.get(wanted.on)
+        if sight is not None and sight.state == "down" and not wanted.forced:
+            held.outcome, held.detail = "failed", f"down as the gateway sees it: {sight.reason or 'no_answer'}"
+            return None
+        return self._order(held, held.begin(wanted.on, wanted.reason, "centre", now_ns), now_ns, forced=wanted.forced)
+
+    def _stay(self, held: Held, wanted: DesiredGroup, now_ns: int) -> Order | None:
+        """It is there, or on its way."""
+        if held.state.attempt is not None:
+            held.owner, held.result = "centre", None
+            return None
+        held.outcome = "verified"
+        held.state = msgspec.structs.replace(
+            held.state, phase=self._resting(held, wanted.on), reason=wanted.reason, due_unix_ns=0
+        )
+        return self._restore(held, now_ns) if held.is_read and held.actual != held.state.on else None
+
+    def _restore(self, held: Held, now_ns: int) -> Order:
+        """Puts a route back that somebody else has changed, or that went when the machine was switched off; nobody is asked whether the line is good."""
+        return self._order(held, held.begin(held.state.on, "reconcile", "local", now_ns), now_ns, forced=True)
+
+    def _end(self, held: Held, result: ActionResult, now_ns: int) -> None:
+        attempt, owner = held.state.attempt, held.owner
+        assert attempt is not None, "asked before"
+        phase: Phase = "FS" if held.local is not None else self._resting(held, attempt.to)
+        by, reason = held.by, held.state.reason
+        held.end(result, phase, now_ns)
+        if attempt.reason == "reconcile":
+            held.by, held.state = by, msgspec.structs.replace(held.state, reason=reason)
+        if result.outcome == "verified":
+            held.actual = attempt.to
+        elif owner == "local":
+            held.local, held.detail = None, result.detail
+
+    def _resting(self, held: Held, on: str) -> Phase:
+        """The phase of a class that was put there by an order."""
+        if on == held.group.working:
+            return "NR"
+        phase = held.desired.phase if held.desired is not None and held.desired.on == on else "PROTECTING"
+        return phase if phase in RESTING and phase != "NR" else "PROTECTING"
+
+    def _protect(self, held: Held, free: Room, now_ns: int) -> Order | None:
+        """One step of the state machine, with what this gateway sees."""
+        step = machine.step(held.group, held.state, self._seen(held, free, now_ns), now_ns)
+        before, held.result = held.state, None
+        held.state, held.due_ns = step.state, step.due_unix_ns
+        if before.on != held.state.on:
+            held.since_ns, held.by = now_ns, "edge"
+        if held.state.attempt is None:
+            held.owner = ""
+        for action in step.actions:
+            if action.kind == "switch" and held.state.attempt is not None:
+                held.owner, held.detail = "edge", ""
+                held.phases_s = self._waited_s(before.on, now_ns)
+                return self._order(held, held.state.attempt, now_ns, forced=action.forced)
+        return None
+
+    def _seen(self, held: Held, free: Room, now_ns: int) -> Seen:
+        group, planned, is_alone = held.group, held.planned, self.is_alone(now_ns)
+        avoid: Collection[str] = held.desired.avoid if held.desired is not None else ()
+        sights = {line_id: self._shown(line_id, is_alone=is_alone) for line_id in self._lines_of(held)}
+        failed = {line_id for line_id, sight in self._sights.items() if sight.state == "down"}
+        is_evicted = not free.fits(planned, held.state.on) and (is_alone or held.state.on in self._crowded())
+        candidates: tuple[Candidate, ...] = ()
+        if is_alone or is_evicted or held.state.on in failed or held.state.on == SHED or held.state.attempt is not None:
+
+            def may_use(line_id: str) -> bool:
+                proven_s = max(group.timers.proven_s, self._proven_s.get(line_id, 0.0))
+                is_proven = room.is_proven(self._sights.get(line_id), proven_s, now_ns)
+                return is_proven and line_id not in avoid and free.fits(planned, line_id)
+
+            candidates = room.candidates(room.ranking(planned, failed), group.working, may_use)
+        return Seen(
+            sights=sights,
+            candidates=candidates,
+            working_fits=free.fits(planned, group.working),
+            evicted=is_evicted,
+            request=self._standing(held),
+            result=held.result,
+            may_return=is_alone and group.working not in avoid,
+        )
+
+    def _shown(self, line_id: str, *, is_alone: bool) -> LineSight:
+        """A line as the state machine is to see it: while the centre is heard, quality is its business."""
+        sight = self._sights.get(line_id) or LineSight(line_id=line_id)
+        return sight if is_alone or sight.state != "degraded" else msgspec.structs.replace(sight, state="up")
+
+    def _standing(self, held: Held) -> Request | None:
+        """An operator's manual switch that the centre told of stands until the centre says otherwise."""
+        desired = held.desired
+        if desired is None or desired.phase != "MS" or desired.on != held.state.on:
+            return None
+        name = f"{desired.fence}-{desired.generation}"
+        return Request(
+            id=name, kind="manual", group_id=desired.group_id, line_id=desired.on, by="centre", why="", unix_ns=0,
+            until_unix_ns=_FOR_EVER_NS,
+        )  # fmt: skip
+
+    def _crowded(self) -> set[str]:
+        """Lines to which the gateway has moved a class by itself."""
+        return {held.place for held in self._held.values() if held.owner == "edge" or held.by == "edge"}
+
+    def _waited_s(self, line_id: str, now_ns: int) -> dict[str, float]:
+        """How long it took to see that a line is dead, and how long that was waited with."""
+        sight, first_miss_ns = self._sights.get(line_id), self._first_miss_ns.get(line_id, 0)
+        if sight is None or sight.state != "down" or not first_miss_ns:
+            return {}
+        detect_ns, hold_ns = sight.since_unix_ns - first_miss_ns, now_ns - sight.since_unix_ns
+        return {"detect": max(detect_ns, 0) / _S, "hold": max(hold_ns, 0) / _S}
+
+    def _order(self, held: Held, attempt: Attempt, now_ns: int, *, forced: bool = False) -> Order:
+        held.due_ns = attempt.due_unix_ns
+        desired = held.desired
+        return Order(
+            group_id=held.group.id,
+            gateway_id=self._gateway_id,
+            class_id=held.group.class_id,
+            fence=self.fence,
+            generation=attempt.generation,
+            on=attempt.to,
+            before=held.state.on,
+            phase=held.state.phase,
+            reason=attempt.reason,
+            forced=forced,
+            locked=held.is_locked,
+            avoid=desired.avoid if desired is not None else (),
+            unix_ns=now_ns,
+        )
+
+    # -- the rest
+
+    def _lines_of(self, held: Held) -> tuple[str, ...]:
+        return (held.group.working, *held.group.protections)
+
+    def _refuse(self, why: str) -> str:
+        self.refused += 1
+        return why
+
+    def _take_desired(self) -> None:
+        """Hands every class what the centre wants of it; orders that are older than what was dealt with are refused."""
+        if self._desired is None:
+            return
+        for wanted in self._desired.groups:
+            held = self._held.get(wanted.group_id)
+            if held is None:
+                continue
+            if (wanted.fence, wanted.generation) < (held.fence, held.generation):
+                self.refused += 1
+                continue
+            held.desired = wanted
+
+    def _memory(self, planned: PlannedGroup, now_ns: int) -> Kept:
+        """What is known of a class that is new in the plan; times that the clock has not reached yet are now."""
+        kept = self._kept.get(planned.group_id)
+        if kept is None:
+            return Kept(state=_initial(planned, now_ns), since_unix_ns=now_ns)
+        state = kept.state
+        longest_ns = now_ns + round(max(planned.timers.wtr_s, 60.0) * _S)
+        state = msgspec.structs.replace(
+            state,
+            attempt=None,
+            since_unix_ns=min(state.since_unix_ns, now_ns),
+            due_unix_ns=min(state.due_unix_ns, longest_ns),
+            guard_until_unix_ns=0,
+            penalty_unix_ns=min(state.penalty_unix_ns, now_ns),
+            suppressed_unix_ns=min(state.suppressed_unix_ns, now_ns),
+        )
+        if kept.owner == "centre":
+            # It was killed while it carried out an order: that is dealt with anew.
+            return msgspec.structs.replace(
+                kept, state=state, owner="", generation=max(kept.generation - 1, 0), ordered=""
+            )
+        return msgspec.structs.replace(kept, state=state, owner="")
+
+
+def _initial(planned: PlannedGroup, now_ns: int) -> GroupState:
+    return GroupState(group_id=planned.group_id, on=planned.working, since_unix_ns=now_ns)

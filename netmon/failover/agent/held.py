@@ -1,0 +1,223 @@
+"""One class at its gateway: where it is, which order it has dealt with, what is under way, and what of it outlives the process.
+
+Pure. Numbers of orders are of two kinds. `(fence, generation)` of the centre's orders tells which of them is the newest. `state.generation`
+counts whatever this gateway tells its own actuator, whoever wanted it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from netmon.failover.model import ActionResult, Attempt, Group, GroupState, Phase, Request, SwitchReason
+from netmon.failover.plan.model import DesiredGroup, PlannedGroup, ReportedGroup
+
+Owner = Literal["", "centre", "edge", "local"]
+"""Who wants what is under way: nobody, the centre, the plan, or an operator at the gateway."""
+Outcome = Literal["", "applied", "verified", "failed", "refused"]
+
+RESTING: Final[frozenset[Phase]] = frozenset({"NR", "PROTECTING", "DEGRADED", "WTR", "DNR", "MS", "FS"})
+"""Phases of the centre's that say why a class is where it is; the others say what it waits for."""
+DETAIL_MAX: Final = 200
+"""Characters of what an actuator says that are kept."""
+SPARE_S: Final = 5.0
+"""An actuator that has told nothing so long after verification should have ended is not waited for."""
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept of one class across restarts."""
+
+    state: GroupState
+    fence: int = 0
+    generation: int = 0
+    """Newest order of the centre that was dealt with."""
+    ordered: str = ""
+    """Where to."""
+    owner: Owner = ""
+    """Who wanted what was under way."""
+    outcome: Outcome = ""
+    detail: str = ""
+    by: Literal["centre", "edge"] = "centre"
+    since_unix_ns: int = 0
+    phases_s: dict[str, float] = {}
+    local: Request | None = None
+    """Forced switch at the gateway itself."""
+
+
+class Held:
+    """One class.
+
+    Attributes:
+        planned: As the plan has it.
+        group: The same, as the state machine knows groups.
+        state: Of the state machine; `state.attempt` is what the actuator was told and has not ended.
+        owner: Whose that attempt is.
+        fence, generation, ordered: Newest order of the centre that was dealt with.
+        desired: What the centre wants of it; None: it has said nothing.
+        actual: Where the kernel has it; None: nowhere that could be told, or it has not been read.
+        is_read: Whether `actual` was read since the start.
+        result: News of an attempt of the plan's, for the state machine.
+        due_ns: When to look again; 0: need not be.
+    """
+
+    __slots__ = (
+        "actual", "by", "desired", "detail", "due_ns", "fence", "generation", "group", "is_read", "local", "ordered", "outcome", "owner",
+        "phases_s", "planned", "result", "since_ns", "state",
+    )  # fmt: skip
+
+    def __init__(self, planned: PlannedGroup, gateway_id: str, kept: Kept) -> None:
+        self.state, self.owner = kept.state, kept.owner
+        self.fence, self.generation, self.ordered = kept.fence, kept.generation, kept.ordered
+        self.outcome, self.detail = kept.outcome, kept.detail
+        self.by, self.since_ns = kept.by, kept.since_unix_ns
+        self.phases_s = dict(kept.phases_s)
+        self.local = kept.local
+        self.desired: DesiredGroup | None = None
+        self.actual: str | None = None
+        self.is_read = False
+        self.result: ActionResult | None = None
+        self.due_ns = 0
+        self.take_plan(planned, gateway_id)
+
+    def take_plan(self, planned: PlannedGroup, gateway_id: str) -> None:
+        """It is planned like this from now on."""
+        self.planned = planned
+        self.group = Group(
+            id=planned.group_id,
+            gateway_id=gateway_id,
+            class_id=planned.class_id,
+            priority=planned.priority,
+            working=planned.working,
+            protections=planned.protections,
+            bandwidth_bps=planned.bandwidth_bps,
+            both_ways=planned.both_ways,
+            moves_on_sd=planned.moves_on_sd,
+            revertive=planned.revertive,
+            mode=planned.mode,
+            timers=planned.timers,
+            damping=planned.damping,
+        )
+
+    # -- what it says
+
+    @property
+    def place(self) -> str:
+        """Where it is, or is going."""
+        return self.state.attempt.to if self.state.attempt else self.state.on
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether nothing but an order moves it."""
+        return self.local is not None or self.group.mode != "act" or (self.desired is not None and self.desired.locked)
+
+    @property
+    def order(self) -> DesiredGroup | None:
+        """What the centre wants and has not been dealt with.
+
+        A new leader says the same again under its own number: that is no order, and does not undo what was done here since.
+        """
+        desired = self.desired
+        if desired is None or (desired.fence, desired.generation) <= (self.fence, self.generation):
+            return None
+        if desired.generation == self.generation and desired.on == self.ordered:
+            self.fence = desired.fence
+            return None
+        return desired
+
+    def kept(self) -> Kept:
+        """For the disk."""
+        return Kept(
+            state=self.state,
+            fence=self.fence,
+            generation=self.generation,
+            ordered=self.ordered,
+            owner=self.owner,
+            outcome=self.outcome,
+            detail=self.detail,
+            by=self.by,
+            since_unix_ns=self.since_ns,
+            phases_s=self.phases_s,
+            local=self.local,
+        )
+
+    def reported(self) -> ReportedGroup:
+        """For the centre."""
+        return ReportedGroup(
+            group_id=self.group.id,
+            on=self.state.on if self.actual is None else self.actual,
+            fence=self.fence,
+            generation=self.generation,
+            outcome=self.outcome,
+            detail=self.detail,
+            phase=self._phase(),
+            by=self.by,
+            reason=self.state.reason,
+            since_unix_ns=self.since_ns,
+            phases_s=dict(self.phases_s),
+        )
+
+    def _phase(self) -> Phase:
+        if self.local is not None:
+            return "FS"
+        if self.desired is not None and self.is_locked:
+            return self.desired.phase
+        return self.state.phase
+
+    # -- what becomes of it
+
+    def begin(self, to: str, reason: SwitchReason, owner: Owner, now_ns: int) -> Attempt:
+        """Something is under way that the state machine did not ask for; what was under way before is void."""
+        verify_ns = round((self.group.timers.verify_s + SPARE_S) * 1e9)
+        attempt = Attempt(
+            generation=self.state.generation + 1,
+            to=to,
+            reason=reason,
+            began_unix_ns=now_ns,
+            stage="ordered",
+            due_unix_ns=now_ns + verify_ns,
+        )
+        self.state = msgspec.structs.replace(self.state, attempt=attempt, generation=attempt.generation)
+        self.owner, self.result = owner, None
+        return attempt
+
+    def applied(self, result: ActionResult) -> None:
+        """The kernel has it, and verification runs."""
+        assert self.state.attempt is not None, "asked before"
+        self.state = msgspec.structs.replace(
+            self.state, attempt=msgspec.structs.replace(self.state.attempt, stage="applied")
+        )
+        if self.owner == "centre":
+            self.outcome = "applied"
+        self.phases_s |= result.phases_s
+
+    def end(self, result: ActionResult, phase: Phase, now_ns: int) -> None:
+        """What was under way has ended, whether well or not.
+
+        Args:
+            result: How; `verified`, or anything else: it failed.
+            phase: In which it is, if it ended well.
+            now_ns: Now.
+        """
+        attempt = self.state.attempt
+        assert attempt is not None, "asked before"
+        is_there = result.outcome == "verified"
+        on = attempt.to if is_there else self.state.on if result.on is None else result.on
+        if on != self.state.on:
+            self.since_ns = now_ns
+        self.state = msgspec.structs.replace(
+            self.state,
+            on=on,
+            attempt=None,
+            phase=phase if is_there else self.state.phase,
+            reason=attempt.reason if is_there else self.state.reason,
+            since_unix_ns=now_ns if is_there else self.state.since_unix_ns,
+            due_unix_ns=0,
+        )
+        self.phases_s |= result.phases_s
+        if self.owner == "centre":
+            self.outcome = "verified" if is_there else "failed"
+            self.detail = result.detail[:DETAIL_MAX]
+        if is_there:
+            self.by = "centre" if self.owner == "centre" else "edge"
+        self.owner = ""
