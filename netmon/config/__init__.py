@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from netmon import model, sockets
 from netmon.config import checked
 from netmon.config import source as config_source
+from netmon.config.failover_section import Failover
 from netmon.config.kinds import MIB, lines_of
 from netmon.config.probe_section import Keepalives
 from netmon.config.settings import EMBEDDED, PEERS_MAX, AllowRule, Config, Log, Peer, Redis
@@ -76,11 +77,12 @@ def load(path: Path, *, thorough: bool = False) -> Config:
 
 
 def _beyond(config: Config, source: Source) -> tuple[list[Mistake], list[str]]:
-    """What of the prober does not fit the region, and what is wrong with files that the region names for it."""
-    from netmon.config import probe  # noqa: PLC0415 - it asks this package for settings, and imports it
+    """What of the prober and of failover does not fit the region, and what is wrong with files that the region names for them."""
+    from netmon.config import failover, probe  # noqa: PLC0415 - they ask this package for settings, and import it
 
-    mistakes = [source.mistake(*each) for each in probe.misfits(config)]
-    return mistakes, [] if mistakes else probe.unread(config)
+    mistakes = [source.mistake(*each) for each in (*probe.misfits(config), *failover.misfits(config))]
+    unread = [] if mistakes else [*probe.unread(config), *failover.unread(config)]
+    return mistakes, list(dict.fromkeys(unread))
 
 
 # --- From settings to what the processes are told. ---
@@ -227,13 +229,18 @@ def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
     keepalives = config.probe.keepalives
     if keepalives.url is not None and keepalives.password_file is not None and _is_open(keepalives.url, "mqtt"):
         yield ("probe", "keepalives", "url"), "gets the password unencrypted; mqtts:// would not"
+    yield from _about_failover(config.failover)
     secrets: dict[config_source.Path, Path | None] = {
         ("redis", "password_file"): redis.password_file,
+        ("failover", "mqtt", "password_file"): config.failover.mqtt.password_file,
+        ("failover", "signing_key_file"): config.failover.signing_key_file,
         ("api", "token_file"): api.token_file,
         ("alertmanager", "token_file"): config.alertmanager.token_file,
         ("alertmanager", "password_file"): config.alertmanager.password_file,
         ("probe", "keepalives", "password_file"): keepalives.password_file,
     }
+    for name, webhook in config.failover.webhooks.items():
+        secrets["failover", "webhooks", name, "secret_file"] = webhook.secret_file
     for index, rule in enumerate(receiver.allow):
         secrets["receiver", "allow", index, "communities_file"] = rule.communities_file
     for index, user in enumerate(config.snmpv3.users):
@@ -243,6 +250,16 @@ def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
     for index, peer in enumerate(config.union.peers):
         secrets["union", "peers", index, "password_file"] = peer.password_file
     yield from _open_files(secrets)
+
+
+def _about_failover(section: Failover) -> Iterator[tuple[config_source.Path, str]]:
+    """Orders are signed, so that nobody can make others of them; who reads them knows which line carries what."""
+    if section.mqtt.url is not None and _is_open(section.mqtt.url, "mqtt"):
+        yield ("failover", "mqtt", "url"), "everybody on the way can read where traffic goes; mqtts:// would hide it"
+    for name, webhook in section.webhooks.items():
+        if _is_open(webhook.url, "http"):
+            text = "everybody on the way can read what is ordered; https:// would hide it"
+            yield ("failover", "webhooks", name, "url"), text
 
 
 def agent_warnings(redis: Redis, keepalives: Keepalives) -> list[str]:

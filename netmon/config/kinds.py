@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StrictInt
 from pydantic import ValidationInfo as Info
@@ -218,11 +218,13 @@ class Section(BaseModel):
 
 
 def names(section: type[Section], prefix: str = "") -> Iterator[str]:
-    """Yield every setting in order, such as `receiver.limits.nesting_max` and `receiver.allow[].sources`."""
+    """Yield every setting in order, such as `receiver.limits.nesting_max`, `receiver.allow[].sources` and `failover.webhooks.NAME.url`."""
     for name, info in section.model_fields.items():
         inner = section_of(info.annotation)
         if inner is None:
             yield prefix + name
+        elif get_origin(info.annotation) is dict:
+            yield from names(inner, f"{prefix}{name}.NAME.")
         else:
             is_list = info.annotation is not inner
             yield from names(inner, f"{prefix}{name}[]." if is_list else f"{prefix}{name}.")

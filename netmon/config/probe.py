@@ -7,7 +7,7 @@ where no line says how it is asked: None says so.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -101,12 +101,12 @@ def settings_of(post: Post) -> VantageSettings | None:
     if (mistake := unknown_vantage(region, post.vantage_id)) is not None:
         raise ConfigError([f"{post.region}: vantages: {mistake}"])
     asked = list(_asked_from(post.vantage_id, region))
-    secrets = _secrets(asked, post.region)
+    secrets = secrets_of(asked, post.region)
     folder = post.region.parent
     of_line: dict[str, list[AnyProbe]] = {}
     for at, probe in asked:
         if at[0] == "lines":
-            of_line.setdefault(str(at[1]), []).append(_with_files_from(folder, probe))
+            of_line.setdefault(str(at[1]), []).append(with_files_from(folder, probe))
     if not of_line:
         return None
     lines = {line.id: line for line in region.lines}
@@ -123,7 +123,7 @@ def settings_of(post: Post) -> VantageSettings | None:
             )
             for name, probes in of_line.items()
         ),
-        anchors=tuple(_with_files_from(folder, probe) for at, probe in asked if at[0] == "vantages"),
+        anchors=tuple(with_files_from(folder, probe) for at, probe in asked if at[0] == "vantages"),
         anchor_profile=_anchor_profile(region),
         secrets=secrets,
         keepalives=_keepalives(post.keepalives),
@@ -317,20 +317,24 @@ def unread(config: Config) -> list[str]:
     except ConfigError:
         return []
     try:
-        _secrets(list(_asked_from(section.vantage, region)), file)
+        secrets_of(list(_asked_from(section.vantage, region)), file)
     except ConfigError as error:
         return error.mistakes
     return []
 
 
-def _with_files_from(folder: Path, probe: AnyProbe) -> AnyProbe:
+def with_files_from(folder: Path, probe: AnyProbe) -> AnyProbe:
     """With the absolute path of the certificates, which the process reads by itself; secrets keep the names that they are told by."""
     name = getattr(probe, "tls_ca_file", "")
     return msgspec.structs.replace(probe, tls_ca_file=str(folder / name)) if name else probe
 
 
-def _secrets(asked: Sequence[tuple[config_source.Path, AnyProbe]], region: Path) -> dict[str, str]:
+def secrets_of(asked: Iterable[tuple[config_source.Path, AnyProbe]], region: Path) -> dict[str, str]:
     """What is in the files that probes name.
+
+    Args:
+        asked: Where each probe stands in the region's file, and the probe.
+        region: That file.
 
     Raises:
         ConfigError: One cannot be used; each is told where the region names it.

@@ -21,6 +21,7 @@ from pydantic import ValidationInfo as Info
 from netmon import sockets
 from netmon.config import kinds
 from netmon.config.alarms import Alarms, Alertmanager, Api, Jma, Posture, Region, rules_told
+from netmon.config.failover_section import Failover
 from netmon.config.kinds import (
     GIB,
     KIB,
@@ -340,6 +341,7 @@ class Config(Section):
     canary: Annotated[Canary, BeforeValidator(section_or_defaults)] = Canary()
     region: Annotated[Region, BeforeValidator(section_or_defaults)] = Region()
     probe: Annotated[Probe, BeforeValidator(section_or_defaults)] = Probe()
+    failover: Annotated[Failover, BeforeValidator(section_or_defaults)] = Failover()
     alarms: Annotated[Alarms, BeforeValidator(section_or_defaults)] = Alarms()
     posture: Annotated[Posture, BeforeValidator(section_or_defaults)] = Posture()
     api: Annotated[Api, BeforeValidator(section_or_defaults)] = Api()

@@ -72,6 +72,8 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True, omit_default
     webhooks: tuple[WebhookSettings, ...] = ()
     signing_key: str = ""
     """Ed25519 private key, 64 hexadecimal digits; a secret. Empty: no gateway has an agent."""
+    secrets: dict[str, str] = {}
+    """File name, as a probe of a gateway of actuator `routes` has it, to what is in it."""
     trap_trust: Trust | None = None
     """Traps of this tier of trust, or a better one, count as evidence of SF where no probe contradicts them; None: none do."""
     centre_lost_s: float = 30.0
@@ -86,7 +88,7 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True, omit_default
     log_format: Literal["console", "json"] = "json"
 
     def __repr__(self) -> str:
-        """Without the key: it may get into a log."""
+        """Without the key and the secrets: it may get into a log."""
         return f"ControllerSettings(groups={len(self.groups)}, gateways={len(self.gateways)})"
 
 

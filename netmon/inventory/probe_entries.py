@@ -133,9 +133,7 @@ def _broker(value: str) -> str:
 
 def _interface(value: str) -> str:
     if value and (not _INTERFACE.fullmatch(value) or value in {".", ".."}):
-        raise ValueError(
-            f"found {shown(value)}; expected an interface of this machine, such as eth1: at most 15 letters"
-        )
+        raise ValueError(f"found {shown(value)}; expected the name of an interface, such as eth1: at most 15 letters")
     return value
 
 

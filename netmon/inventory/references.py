@@ -13,7 +13,15 @@ from typing import Any, Final
 from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.config.kinds import Section
 from netmon.config.source import Path
-from netmon.inventory.entries import AreaEntry, DeviceEntry, GatewayEntry, LineEntry, ProfileEntry
+from netmon.inventory import gateways as of_gateways
+from netmon.inventory.entries import (
+    AreaEntry,
+    DeviceEntry,
+    GatewayEntry,
+    LineEntry,
+    ProfileEntry,
+    TrafficClassEntry,
+)
 
 Found = Iterator[tuple[Path, str]]
 """Where each mistake is, and its text."""
@@ -68,9 +76,12 @@ def mistakes(written: Mapping[str, Mapping[str, Any]], things: Mapping[str, Mapp
         yield from _shared(devices, key)
     for name, device in devices.items():
         yield from _misplaced_ports(name, device, lines)
-    for name, gateway in things["gateways"].items():
-        assert isinstance(gateway, GatewayEntry)
+    gateways = {name: each for name, each in things["gateways"].items() if isinstance(each, GatewayEntry)}
+    for name, gateway in gateways.items():
         yield from _misplaced_gateway(name, gateway, devices, lines)
+    classes = {name: each for name, each in things["traffic_classes"].items() if isinstance(each, TrafficClassEntry)}
+    yield from of_gateways.class_mistakes(written["traffic_classes"], classes)
+    yield from of_gateways.gateway_mistakes(gateways, classes)
 
 
 def _unknown(path: Path, value: object, kind: str, ids: Collection[str]) -> Found:
