@@ -37,28 +37,33 @@ class KeepaliveSettings(msgspec.Struct, frozen=True, kw_only=True):
         return f"KeepaliveSettings(url={self.url!r}, topics={len(self.topics)})"
 
 
-class VantageSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Of `python -m netmon.active_probe.vantage`."""
+class Observed(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked from one place."""
 
     vantage_id: str
-    redis: RedisSettings
-    directory: str
-    """Where its report goes."""
     lines: tuple[ProbedLine, ...]
     anchors: tuple[AnyProbe, ...] = ()
     anchor_profile: Profile
     secrets: dict[str, str] = {}
     """File name, as a probe has it, to what is in it, without the end of the line; of a `user_file`, JSON of `netmon.model.V3User`."""
-    keepalives: KeepaliveSettings | None = None
     heartbeat_s: float = 1.0
+
+    def __repr__(self) -> str:
+        """Without the secrets: it may get into a log."""
+        return f"{type(self).__name__}(vantage_id={self.vantage_id!r}, lines={len(self.lines)})"
+
+
+class VantageSettings(Observed, frozen=True, kw_only=True):
+    """Of `python -m netmon.active_probe.vantage`."""
+
+    redis: RedisSettings
+    directory: str
+    """Where its report goes."""
+    keepalives: KeepaliveSettings | None = None
     refresh_s: float = 5.0
     """Votes that did not change are told again so often, with what their windows show by then."""
     log_level: str = "info"
     log_format: str = "json"
-
-    def __repr__(self) -> str:
-        """Without the secrets: it may get into a log."""
-        return f"VantageSettings(vantage_id={self.vantage_id!r}, lines={len(self.lines)})"
 
 
 class JudgedLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -151,6 +151,11 @@ class Engine:
         return lag_ns / 1e9
 
     @property
+    def targets(self) -> int:
+        """How many it asks."""
+        return len(self._targets)
+
+    @property
     def channels(self) -> Iterable[Channel]:
         """All of them."""
         return self._channels

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import resource
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from netmon.active_probe.model import VantageHealth
-from netmon.active_probe.probers import is_packet_prober
-from netmon.active_probe.probers.base import PacketProbe, ServiceContext
 from netmon.active_probe.settings import VantageSettings
-from netmon.active_probe.vantage.channel import Channel, arrange
 from netmon.active_probe.vantage.clock import Clock
-from netmon.active_probe.vantage.engine import Engine
-from netmon.active_probe.vantage.health import Health, patience_s
 from netmon.active_probe.vantage.keepalives import Keepalives
+from netmon.active_probe.vantage.observer import Observer
 from netmon.active_probe.vantage.report import (
     BYTES_PER_S,
     REPORT_FILE,
@@ -26,24 +19,16 @@ from netmon.active_probe.vantage.report import (
     ProbeReport,
     encode,
 )
-from netmon.active_probe.vantage.services import UNDER_WAY_MAX, Services, make_service
-from netmon.active_probe.vantage.target import Target, anchors_of, targets_of
-from netmon.active_probe.vantage.votes import Votes
 from netmon.buffer.line_reader import HeardWriter
 from netmon.buffer.vote_writer import VoteWriter
-from netmon.errors import ConfigError, disk_cure
-from netmon.inventory.probes import IcmpProbe, StampProbe, kind_of
+from netmon.errors import disk_cure
 from netmon.log import limited, log
 
-FILES_SPARE: Final = 64
-"""Descriptors beside those of the probers: Redis, the report, epoll, what a library opens for a moment."""
 SLICE_S: Final = 0.005
 SLICE_LINES: Final = 8
 """Votes are said again in slices: a few lines each time, which takes about a millisecond."""
 LEAVE_S: Final = 1.0
 """How long a stop waits until Redis has heard of it."""
-ANCHOR: Final = "anchor"
-"""What an anchor's service prober is told instead of a line."""
 
 
 class Vantage:
@@ -60,55 +45,21 @@ class Vantage:
         self._folder = Path(settings.directory)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._clock = clock or Clock()
-        self._started_ns = self._clock.now_ns()
-        targets = targets_of(settings, self._started_ns)
-        self._anchors = anchors_of(settings, self._started_ns)
-        self._targets = [*targets, *self._anchors]
-        self._health = Health(
-            [anchor.track for anchor in self._anchors],
-            len(settings.lines),
-            patience_s(settings.lines),
-            self._started_ns,
-        )
         self._writer = VoteWriter(
             settings.redis,
             settings.vantage_id,
             (line.line_id for line in settings.lines),
             check_s=settings.refresh_s / 2,
         )
-        self._votes = Votes(settings.vantage_id, targets, self._clock, self._health, self._writer.put)
+        self._observer = Observer(settings, self._clock, self._writer.put, self._tell_health)
+        self._votes = self._observer.votes
         self._heard = HeardWriter(settings.redis)
         self._keepalives = (
             None
             if settings.keepalives is None
             else Keepalives(settings.keepalives, settings.vantage_id, self._heard.put)
         )
-        self._services = Services(self._clock)
-        self._engine = Engine(
-            targets,
-            self._anchors,
-            self._clock,
-            changed=self._changed,
-            answered=self._answered,
-            ask_service=self._services.ask,
-            work=self._votes.work,
-        )
-        self._add_probers()
         self._beat = 0
-        self._lag_s = 0.0
-
-    def _add_probers(self) -> None:
-        """Raises ConfigError."""
-        groups = arrange([target.probe for target in self._targets])
-        services = sum(not is_packet_prober(kind_of(target.probe)) for target in self._targets)
-        _allow_files(len(groups) + min(services, UNDER_WAY_MAX) + FILES_SPARE)
-        for group in groups:
-            those = [self._targets[index] for index in group]
-            self._engine.add_channel(Channel(_packet_probes(those), self._settings.secrets, self._engine.poll), those)
-        for target in self._targets:
-            if not is_packet_prober(kind_of(target.probe)):
-                context = ServiceContext(self._settings.vantage_id, target.line_id or ANCHOR, self._settings.secrets)
-                target.service = make_service(target.probe, context)
 
     # -- run
 
@@ -118,15 +69,14 @@ class Vantage:
             "probe.run_started",
             vantage=self._settings.vantage_id,
             lines=len(self._settings.lines),
-            targets=len(self._targets),
-            anchors=len(self._anchors),
+            targets=self._observer.engine.targets,
+            anchors=len(self._observer.anchors),
         )
         self._writer.start()
         self._tell_health()
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._services.start(self._engine, tasks)
-                tasks.create_task(self._engine.run(), name="engine")
+                self._observer.start(tasks)
                 tasks.create_task(self._beat_again(), name="heartbeat")
                 tasks.create_task(self._refresh_again(), name="refresh")
                 tasks.create_task(self._report_again(), name="report")
@@ -138,85 +88,41 @@ class Vantage:
 
     async def _leave(self) -> None:
         """Its votes are worth nothing from now on, and nobody shall have to find that out by waiting."""
-        self._engine.close()
+        self._observer.close()
         self._beat += 1
         self._writer.put_health(self._health_now(stopped=True))
         self._writer.stop(LEAVE_S)
         self._heard.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_S):
-                for target in self._targets:
-                    if target.service is not None:
-                        await target.service.close()
+        await self._observer.close_services(LEAVE_S)
         log.info("probe.run_stopped", vantage=self._settings.vantage_id)
-
-    # -- what happens
-
-    def _changed(self, target: Target) -> None:
-        if target.line_id:
-            self._votes.touch(target.line_id)
-        else:
-            self._look()
-
-    def _answered(self, target: Target, sent_ns: int) -> None:
-        """An answer may prove that the fault of a line that is silent is not our own."""
-        if target.line_id:
-            if self._anchors:
-                return
-            self._health.heard(sent_ns)
-        self._votes.hear(self._clock.now_ns())
-
-    def _look(self) -> None:
-        """An anchor has changed."""
-        now_ns = self._clock.now_ns()
-        self._votes.hear(now_ns)
-        if self._health.look(now_ns):
-            self._turn(now_ns)
-
-    def _turn(self, now_ns: int) -> None:
-        """The vantage is isolated, or back: that is told at once."""
-        health = self._health
-        tell = log.info if health.state == "live" else log.warning
-        tell("probe.vantage_changed", state=health.state, reason=health.reason)
-        if health.state == "live":
-            # What they missed by now was our own fault. Those on standby are not left in the dark until their turn comes.
-            for place, target in enumerate(self._targets):
-                if target.line_id:
-                    target.restart(now_ns)
-                    self._engine.hurry(target, now_ns + target.interval_ns() * place // len(self._targets))
-        self._votes.touch_all()
-        self._tell_health()
 
     # -- what it tells
 
     async def _beat_again(self) -> None:
         while True:
             await asyncio.sleep(self._settings.heartbeat_s)
-            now_ns = self._clock.now_ns()
-            self._lag_s = self._engine.take_lag_s()
-            if self._health.beat(self._lag_s, now_ns):
-                self._turn(now_ns)
-            else:
+            if not self._observer.beat():
                 self._tell_health()
-            self._votes.hear(now_ns)
+            self._votes.hear(self._clock.now_ns())
 
     def _tell_health(self) -> None:
         self._beat += 1
         self._writer.put_health(self._health_now())
 
     def _health_now(self, *, stopped: bool = False) -> VantageHealth:
-        anchors, counts = [anchor.track for anchor in self._anchors], self._engine.counts
+        anchors, counts = [anchor.track for anchor in self._observer.anchors], self._observer.engine.counts
+        health = self._observer.health
         return VantageHealth(
             vantage_id=self._settings.vantage_id,
-            state="isolated" if stopped else self._health.state,
-            reason="stopped" if stopped else self._health.reason,
+            state="isolated" if stopped else health.state,
+            reason="stopped" if stopped else health.reason,
             beat=self._beat,
-            started_unix_ns=self._clock.told(self._started_ns),
+            started_unix_ns=self._clock.told(self._observer.started_ns),
             unix_ns=self._clock.unix_now_ns(),
             heartbeat_s=self._settings.heartbeat_s,
             anchors=len(anchors),
             anchors_answering=sum(track.state in ("up", "degraded") for track in anchors),
-            lag_s=self._lag_s,
+            lag_s=self._observer.lag_s,
             lines=len(self._votes),
             probes_sent=counts.probes_sent,
             local_errors=counts.local_errors,
@@ -230,7 +136,7 @@ class Vantage:
         while True:
             await asyncio.sleep(pause_s)
             now_ns = self._clock.now_ns()
-            since_s = (now_ns - self._started_ns) / 1e9
+            since_s = (now_ns - self._observer.started_ns) / 1e9
             # After a stall, what was left out is left out.
             due = min(int(since_s / refresh_s * lines) - done, 1 + int(2 * lines * pause_s / refresh_s))
             done = int(since_s / refresh_s * lines)
@@ -245,11 +151,12 @@ class Vantage:
             await asyncio.sleep(min(max(REPORT_S, len(body) / BYTES_PER_S), REPORT_MAX_S))
 
     def _report(self) -> ProbeReport:
-        now_ns, counts, telling = self._clock.now_ns(), self._engine.counts, self._writer.telling
+        now_ns, engine, telling = self._clock.now_ns(), self._observer.engine, self._writer.telling
+        counts = engine.counts
         counts.clock_steps = self._clock.steps
-        counts.channels = len(self._engine.poll)
-        counts.reopened = sum(channel.reopened for channel in self._engine.channels)
-        counts.refused = self._engine.unasked + sum(channel.refused for channel in self._engine.channels)
+        counts.channels = len(engine.poll)
+        counts.reopened = sum(channel.reopened for channel in engine.channels)
+        counts.refused = engine.unasked + sum(channel.refused for channel in engine.channels)
         counts.held = len(self._votes.held)
         counts.votes_told = telling.votes
         counts.redis_failures, counts.redis_repairs = telling.failures, telling.repairs
@@ -259,7 +166,9 @@ class Vantage:
             health=self._health_now(),
             redis_reachable=telling.reachable,
             counts=counts,
-            anchors=tuple(self._votes.target_report(anchor, anchor.reading(now_ns)) for anchor in self._anchors),
+            anchors=tuple(
+                self._votes.target_report(anchor, anchor.reading(now_ns)) for anchor in self._observer.anchors
+            ),
         )
 
     def _write(self, body: bytes) -> None:
@@ -270,17 +179,3 @@ class Vantage:
             fresh.replace(self._folder / REPORT_FILE)
         except OSError as error:
             limited.warning("probe.report_refused", reason=error.strerror, cure=disk_cure(error))
-
-
-def _packet_probes(targets: Sequence[Target]) -> list[PacketProbe]:
-    return [target.probe for target in targets if isinstance(target.probe, StampProbe | IcmpProbe)]
-
-
-def _allow_files(needed: int) -> None:
-    """Raises the limit as far as it goes. Raises ConfigError: that is not far enough."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        what = f"the probes need {needed} open files (a socket for each pin), and this process may have {hard}"
-        raise ConfigError([f"{what}: raise LimitNOFILE= of the service, or `ulimit -Hn` of the shell that starts it"])
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else hard, hard))

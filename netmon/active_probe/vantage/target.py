@@ -10,7 +10,7 @@ import msgspec
 from netmon.active_probe.measure.track import Track
 from netmon.active_probe.model import TargetReading
 from netmon.active_probe.probers.base import SEQ_MASK, ServiceProber
-from netmon.active_probe.settings import VantageSettings
+from netmon.active_probe.settings import Observed
 from netmon.active_probe.vantage.channel import Channel
 from netmon.active_probe.vantage.schedule import next_turn
 from netmon.inventory.probes import AnyProbe, Profile, label
@@ -104,7 +104,7 @@ class Target:
         return msgspec.structs.replace(reading, ipdv_forward_s=variation[0], ipdv_backward_s=variation[1])
 
 
-def targets_of(settings: VantageSettings, started_ns: int) -> list[Target]:
+def targets_of(settings: Observed, started_ns: int) -> list[Target]:
     """Who has to be asked about lines, in the order of the settings."""
     return [
         target
@@ -113,7 +113,7 @@ def targets_of(settings: VantageSettings, started_ns: int) -> list[Target]:
     ]
 
 
-def anchors_of(settings: VantageSettings, started_ns: int) -> list[Target]:
+def anchors_of(settings: Observed, started_ns: int) -> list[Target]:
     """The anchors."""
     return _targets("", settings.anchors, settings.anchor_profile, standby=False, started_ns=started_ns)
 

@@ -113,6 +113,10 @@ class Votes:
 
     # -- what is said
 
+    def answered_ns(self, line_id: str) -> int:
+        """When the newest probe of a line was sent that was answered; 0: none was yet."""
+        return max(track.answered_ns for track in self._lines[line_id].tracks)
+
     def bodies(self) -> Iterator[bytes]:
         """Lines for the report, as they were when they were last said."""
         return (line.body for line in self._lines.values() if line.body)

@@ -18,7 +18,7 @@ from netmon.active_probe.settings import VerdictSettings
 from netmon.active_probe.verdict.accounts import month_before, month_of
 from netmon.active_probe.verdict.judge import Judge
 from netmon.active_probe.verdict.report import Counts, LineReport, line_report
-from netmon.buffer.line_store import vantage_field, vantage_of_field
+from netmon.buffer.line_store import JUDGED_FIELD, vantage_field, vantage_of_field
 from netmon.buffer.line_writer import LineFlush, LineWriter
 from netmon.buffer.news_reader import NewsReader
 from netmon.log import limited, log
@@ -241,7 +241,8 @@ class Leader:
         """Writes what has changed; on return it stands. Raises UnavailableError."""
         told, statuses, gone = self.judge.take(unix_ns)
         months = self.judge.accounts.take()
-        meta = {
+        meta = {JUDGED_FIELD: str(unix_ns).encode()}
+        meta |= {
             vantage_field(change.vantage_id): _encode(change) for _, change in told if isinstance(change, VantageChange)
         }
         dropped: list[str] = []
