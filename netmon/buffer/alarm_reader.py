@@ -92,7 +92,7 @@ class Reader(ABC):
     """
 
     def __init__(self, settings: RedisSettings, name: str, ring: Callable[[], None]) -> None:
-        """`ring` is called, in the thread, when there is something to `take`."""
+        """`name` is that of the thread, after that of the process; `ring` is called, in it, when there is something to `take`."""
         self.found = False
         self._settings = settings
         self._name = name
@@ -130,7 +130,10 @@ class Reader(ABC):
                 self._node = moved_to(error) if isinstance(error, MovedError) else None
                 if self._node is None:
                     limited.warning(
-                        "alarms.stream_unreadable", reader=self._name, reason=error.reason, detail=error.detail
+                        f"{self._name.partition('.')[0]}.stream_unreadable",
+                        reader=self._name,
+                        reason=error.reason,
+                        detail=error.detail,
                     )
                     self._stopping.wait(retry_s * random.uniform(0.5, 1.0))  # noqa: S311 - a jitter, not a secret
                     retry_s = min(2 * retry_s, _RETRY_MAX_S)

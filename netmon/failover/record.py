@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from netmon.failover.coordinator import LineLoad
 from netmon.failover.model import Phase, RequestKind, SwitchReason
 
 CommandKind = Literal["lockout", "forced", "manual", "exercise", "clear", "freeze", "unfreeze", "approve"]
@@ -101,16 +102,6 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was known when it was decided, in words."""
     phases_s: dict[str, float] = {}
     """How long what took: `detect`, `hold`, `decide`, `act`, `verify`."""
-
-
-class LineLoad(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a line carries."""
-
-    line_id: str
-    capacity_bps: int = 0
-    usable_bps: int = 0
-    admitted_bps: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Guaranteed rates of the groups that are on it: P0, P1, P2, P3."""
 
 
 class Loads(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

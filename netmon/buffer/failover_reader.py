@@ -1,0 +1,105 @@
+"""What the controller reads beside the lines: operators' commands, and what the alarm worker says of areas and of lines.
+
+Each stream has a thread of its own; in a Redis Cluster they are on different nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import hiredis
+
+from netmon.alarms.lifecycle.derived import LINE_DOWN
+from netmon.alarms.model import Key, alarm_id
+from netmon.buffer import alarm_store, line_store
+from netmon.buffer.alarm_reader import Batch, Reader
+from netmon.buffer.connection import Connection, encode_command
+from netmon.buffer.failover_store import COMMANDS
+from netmon.buffer.following import Entries, FollowingReader, values_in
+from netmon.model import RedisSettings
+
+ALARMS: Final = "alarms"
+"""Kind of batches with `area` (JSON of an AreaPosture) and `alarm`, how all is, and `posture` and `change` as they are in the stream."""
+COMMAND: Final = "commands"
+PULSE: Final = "pulse"
+"""Kind of batches with `judged` (when the verdict process last looked), `health` of a vantage, and now and then each `status`."""
+
+_ENTRIES_MAX: Final = 500
+_BLOCK_MS: Final = 500
+_PULSE_S: Final = 1.0
+_PULSES: Final = 5
+"""After so many, all lines are read again: what is told as a change is no news of a line that stays as it is."""
+
+
+class CommandReader(Reader):
+    """The stream of commands."""
+
+    def __init__(self, settings: RedisSettings, position: bytes, ring: Callable[[], None]) -> None:
+        """`position`: ID of the last command that was done."""
+        super().__init__(settings, "failover.commands", ring)
+        self.found = True
+        self._position = position
+
+    def _read(self, connection: Connection) -> None:
+        words = ("XREAD", "COUNT", _ENTRIES_MAX, "BLOCK", _BLOCK_MS, "STREAMS", COMMANDS, self._position)
+        for _, entries in connection.command(*words) or []:
+            self._position = entries[-1][0]
+            self._put([Batch(COMMAND, COMMANDS, "", entries)])
+
+
+class AlarmsReader(FollowingReader):
+    """The stream `netmon:alarms`: postures; and, where traps count as evidence, that lines are down."""
+
+    def __init__(self, settings: RedisSettings, line_ids: Iterable[str], ring: Callable[[], None]) -> None:
+        """`line_ids`: lines of which traps may say that they are down; empty: of none."""
+        super().__init__(settings, "failover.alarms", ring, ALARMS, alarm_store.STREAM, b"0-0")
+        self._alarm_ids = [alarm_id(Key(f"line/{line_id}", LINE_DOWN)).encode() for line_id in line_ids]
+        self._mark = f'"{LINE_DOWN}"'.encode()
+
+    def _stand(self) -> list[list[bytes]]:
+        prefix = b"posture:"
+        meta = values_in(self._settings, alarm_store.META)
+        found = [[b"area", body] for name, body in meta if name.startswith(prefix)]
+        if self._alarm_ids:
+            alarms = values_in(self._settings, alarm_store.STATE, self._alarm_ids)
+            found += [[b"alarm", body] for _, body in alarms]
+        return found
+
+    def _wanted(self, entries: Entries) -> Entries:
+        return [entry for entry in entries if self._matters(entry[1])]
+
+    def _matters(self, fields: list[bytes]) -> bool:
+        if fields[0] == b"change":
+            # Most of them are about other things; they are told apart before anybody decodes them.
+            return bool(self._alarm_ids) and self._mark in fields[1]
+        return fields[0] == b"posture"
+
+
+class PulseReader(Reader):
+    """Looks each second whether those who judge the lines live, so that a line that stays up is known to be up."""
+
+    def __init__(self, settings: RedisSettings, ring: Callable[[], None]) -> None:
+        """Prepares."""
+        super().__init__(settings, "failover.pulse", ring)
+        self.found = True
+        self._pulses = 0
+
+    def _read(self, connection: Connection) -> None:
+        asked = [
+            encode_command("HGET", line_store.META, line_store.JUDGED_FIELD),
+            encode_command("HVALS", line_store.VANTAGES),
+        ]
+        self._pulses += 1
+        if self._pulses % _PULSES == 0:
+            asked.append(encode_command("HVALS", line_store.LINES))
+        connection.send(b"".join(asked))
+        judged, *hashes = connection.replies(len(asked))
+        for reply in (judged, *hashes):
+            if isinstance(reply, hiredis.ReplyError):
+                raise connection.refusal(reply)
+        kinds = (b"health", b"status")
+        found = [[kind, body] for kind, bodies in zip(kinds, hashes, strict=False) for body in bodies]
+        found.append([b"judged", judged or b""])
+        self._put([Batch(PULSE, line_store.META, "", [(b"", fields) for fields in found])])
+        self._stopping.wait(_PULSE_S)
