@@ -5,18 +5,17 @@ Each stream has a thread of its own; in a Redis Cluster they are on different no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 import hiredis
 
-from netmon.alarms.lifecycle.derived import LINE_DOWN
-from netmon.alarms.model import Key, alarm_id
+from netmon.alarms.lifecycle.causes import LINK_DOWN
 from netmon.buffer import alarm_store, line_store
 from netmon.buffer.alarm_reader import Batch, Reader
 from netmon.buffer.connection import Connection, encode_command
 from netmon.buffer.failover_store import COMMANDS
-from netmon.buffer.following import Entries, FollowingReader, values_in
+from netmon.buffer.following import Entries, FollowingReader, bodies_with, values_in
 from netmon.model import RedisSettings
 
 ALARMS: Final = "alarms"
@@ -24,6 +23,9 @@ ALARMS: Final = "alarms"
 COMMAND: Final = "commands"
 PULSE: Final = "pulse"
 """Kind of batches with `judged` (when the verdict process last looked), `health` of a vantage, and now and then each `status`."""
+
+_POSTURE_PREFIX: Final = b"posture:"
+_PORT_MARK: Final = f'"alarm_type":"{LINK_DOWN}"'.encode()
 
 _ENTRIES_MAX: Final = 500
 _BLOCK_MS: Final = 500
@@ -49,21 +51,21 @@ class CommandReader(Reader):
 
 
 class AlarmsReader(FollowingReader):
-    """The stream `netmon:alarms`: postures; and, where traps count as evidence, that lines are down."""
+    """The stream `netmon:alarms`: postures; and, where traps count as evidence, that ports at the ends of lines are down.
 
-    def __init__(self, settings: RedisSettings, line_ids: Iterable[str], ring: Callable[[], None]) -> None:
-        """`line_ids`: lines of which traps may say that they are down; empty: of none."""
+    Not that lines are: such an alarm has the trust of whoever has spoken last, who need not be the one who says that it is down.
+    """
+
+    def __init__(self, settings: RedisSettings, ring: Callable[[], None], *, with_ports: bool) -> None:
+        """`with_ports`: whether traps count."""
         super().__init__(settings, "failover.alarms", ring, ALARMS, alarm_store.STREAM, b"0-0")
-        self._alarm_ids = [alarm_id(Key(f"line/{line_id}", LINE_DOWN)).encode() for line_id in line_ids]
-        self._mark = f'"{LINE_DOWN}"'.encode()
+        self._with_ports = with_ports
 
     def _stand(self) -> list[list[bytes]]:
-        prefix = b"posture:"
         meta = values_in(self._settings, alarm_store.META)
-        found = [[b"area", body] for name, body in meta if name.startswith(prefix)]
-        if self._alarm_ids:
-            alarms = values_in(self._settings, alarm_store.STATE, self._alarm_ids)
-            found += [[b"alarm", body] for _, body in alarms]
+        found = [[b"area", body] for name, body in meta if name.startswith(_POSTURE_PREFIX)]
+        if self._with_ports:
+            found += [[b"alarm", body] for body in bodies_with(self._settings, alarm_store.STATE, _PORT_MARK)]
         return found
 
     def _wanted(self, entries: Entries) -> Entries:
@@ -72,7 +74,7 @@ class AlarmsReader(FollowingReader):
     def _matters(self, fields: list[bytes]) -> bool:
         if fields[0] == b"change":
             # Most of them are about other things; they are told apart before anybody decodes them.
-            return bool(self._alarm_ids) and self._mark in fields[1]
+            return self._with_ports and _PORT_MARK in fields[1]
         return fields[0] == b"posture"
 
 

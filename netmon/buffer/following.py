@@ -20,6 +20,7 @@ from netmon.model import RedisSettings
 _ENTRIES_MAX: Final = 500
 _BLOCK_MS: Final = 500
 _TEND_S: Final = 1.0
+_SCAN_COUNT: Final = 2_000
 
 _NO_ID: Final = b"0-0"
 
@@ -101,21 +102,30 @@ class FollowingReader(Reader):
         self._position = newest
 
 
-def values_in(settings: RedisSettings, key: str, names: Sequence[bytes] = ()) -> list[tuple[bytes, bytes]]:
-    """Fields and values of a hash, over a connection of its own: all, or those of these names that are there.
+def values_in(settings: RedisSettings, key: str) -> list[tuple[bytes, bytes]]:
+    """Fields and values of a hash, over a connection of its own. Raises UnavailableError."""
+    pairs = _at_once(settings, "HGETALL", key)
+    return list(zip(pairs[::2], pairs[1::2], strict=True))
 
-    Raises:
-        UnavailableError: Redis does not answer, or refuses.
-    """
-    words: tuple[bytes | str, ...] = ("HMGET", key, *names) if names else ("HGETALL", key)
+
+def bodies_with(settings: RedisSettings, key: str, mark: bytes) -> list[bytes]:
+    """Values of a large hash that contain some octets; one may come twice, the later one counts. Raises UnavailableError."""
+    found: list[bytes] = []
+    cursor = b"0"
+    while True:
+        cursor, page = _at_once(settings, "HSCAN", key, cursor, "COUNT", _SCAN_COUNT)
+        found += [body for body in page[1::2] if mark in body]
+        if cursor == b"0":
+            return found
+
+
+def _at_once(settings: RedisSettings, *words: bytes | str | int) -> Any:
     connection = Connection(settings)
     try:
         try:
-            reply = connection.command(*words)
+            return connection.command(*words)
         except MovedError as error:
             connection = Connection(settings, moved_to(error))
-            reply = connection.command(*words)
+            return connection.command(*words)
     finally:
         connection.close()
-    pairs = zip(names, reply, strict=True) if names else zip(reply[::2], reply[1::2], strict=True)
-    return [(name, body) for name, body in pairs if body is not None]

@@ -74,6 +74,8 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True, omit_default
     """Ed25519 private key, 64 hexadecimal digits; a secret. Empty: no gateway has an agent."""
     secrets: dict[str, str] = {}
     """File name, as a probe of a gateway of actuator `routes` has it, to what is in it."""
+    vantage_ids: tuple[str, ...] = ()
+    """Whose life the freeze guard counts; empty: all that were ever told of."""
     trap_trust: Trust | None = None
     """Traps of this tier of trust, or a better one, count as evidence of SF where no probe contradicts them; None: none do."""
     centre_lost_s: float = 30.0
