@@ -45,6 +45,7 @@ def scaled(region: Inventory, devices: int) -> Inventory:
         risk_groups=_joined(part.risk_groups for part in parts),
         sites=_joined(part.sites for part in parts),
         lines=tuple(map(_unasked, _joined(part.lines for part in parts))),
+        traffic_classes=tuple(msgspec.structs.replace(each, verify=()) for each in region.traffic_classes),
         vantages=(),
         profiles={},
         devices=kept,
@@ -151,6 +152,7 @@ def _gateway(gateway: Gateway, renamed: _Renamed) -> Gateway:
         site_id=renamed(gateway.site_id),
         device_id=None if gateway.device_id is None else renamed(gateway.device_id),
         line_ids=tuple(map(renamed, gateway.line_ids)),
+        ports={renamed(line): port for line, port in gateway.ports.items()},
     )
 
 
@@ -179,6 +181,8 @@ _KEYS: Final = {
     "uplink_line_ids": "uplinks",
 }
 """What a field of the model is called in region.yml, where that is not the same."""
+_TRUE: Final = frozenset({"both_ways", "revertive"})
+"""Fields that are true where nothing is written."""
 
 
 def as_yaml(region: Inventory) -> str:
@@ -199,4 +203,8 @@ def _written(fields: dict[str, Any]) -> dict[str, Any]:
         fields["priority"] = f"P{fields['priority']}"
     if "interfaces" in fields:
         fields["interfaces"] = [_written(port) for port in fields["interfaces"]]
-    return {_KEYS.get(key, key): value for key, value in fields.items() if value not in ("", [], (), None, False)}
+    return {
+        _KEYS.get(key, key): value
+        for key, value in fields.items()
+        if key in _TRUE or value not in ("", [], (), None, False)
+    }

@@ -154,9 +154,11 @@ def verdict_settings(config: Config, *, redis_url: str) -> VerdictSettings | Non
 
 
 def _judged(region: Inventory, own: str | None, *, rehearsal: bool) -> Iterator[JudgedLine]:
+    # They tell the controller of failover what they see of their own lines, and vote on none.
+    agents = {gateway.id for gateway in region.gateways if gateway.actuator == "agent"} - {own}
     for line in region.lines:
         at = ("lines", line.id)
-        asking = [name for probe in line.probes for name in _askers(region, at, probe, own)]
+        asking = [name for probe in line.probes for name in _askers(region, at, probe, own) if name not in agents]
         voters = dict.fromkeys([own] if rehearsal and own else asking)
         if voters:
             yield JudgedLine(line_id=line.id, fall_s=fall_s(profile_of(line, region)), vantage_ids=tuple(voters))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netmon.inventory import probing
+from netmon.inventory import backups, probing
 from netmon.inventory.topology import Topology
 
 
@@ -25,6 +25,7 @@ def doubts(topology: Topology) -> Iterator[str]:
     yield from probing.doubts(topology.inventory)
     for device in topology.devices.values():
         yield from (f"devices.{device.id}: {text}" for text in _about(topology, device.id))
+    yield from backups.doubts(topology)
 
 
 def _about(topology: Topology, device_id: str) -> Iterator[str]:

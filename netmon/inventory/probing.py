@@ -97,6 +97,8 @@ def _about_vantages(inventory: Inventory, asked: list[Line]) -> Iterator[str]:
         for vantage, targets in _targets(inventory, line).items():
             rates[vantage] = rates.get(vantage, 0.0) + targets / interval_s
     anchored = {vantage.id for vantage in inventory.vantages if vantage.anchors}
+    # An agent decides for its own gateway alone, and keeps the route that it has when none of its lines answers.
+    anchored.update(gateway.id for gateway in inventory.gateways if gateway.actuator == "agent")
     for vantage, rate in rates.items():
         where = f"vantages.{vantage}" if vantage else "vantages"
         if vantage not in anchored:

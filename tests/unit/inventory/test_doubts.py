@@ -105,3 +105,53 @@ def test_more_probes_than_one_vantage_can_send_are_told() -> None:
     assert [doubt for doubt in found if "a second" in doubt] == [
         "vantages: 10,040 probes a second, and 10,000 are known to go well; share them with others"
     ]
+
+
+BACKED = """
+areas: {east: {code: "131016"}}
+carriers: {c: {}}
+risk_groups: {duct: {kind: duct}, poles: {kind: pole_route}, feeder: {kind: power_feeder}, far: {kind: power_feeder}}
+sites:
+  hall: {area: east, latitude: 35, longitude: 139, risk_groups: [feeder]}
+  hill: {area: east, latitude: 35, longitude: 139, risk_groups: [far]}
+lines:
+  fibre: {medium: fibre, carrier: c, ends: [hall], capacity_bps: 10Mbps, risk_groups: [duct, poles], probes: &asked [
+    {icmp: 192.0.2.1, interface: e, from: [a]}, {icmp: 192.0.2.2, interface: e, from: [a]}]}
+  twin: {medium: fibre, carrier: c, ends: [hall, hill], capacity_bps: 10Mbps, risk_groups: [duct], probes: *asked}
+  cousin: {medium: fibre, carrier: c, ends: [hall, hill], capacity_bps: 10Mbps, risk_groups: [poles], probes: *asked}
+  geo: {medium: geo, carrier: c, ends: [hall], capacity_bps: 1Mbps, probes: *asked}
+  dark: {medium: leo, carrier: c, ends: [hall], capacity_bps: 1Gbps}
+devices:
+  rt: {site: hall, kind: router, addresses: [192.0.2.5], interfaces: [{index: 1, line: fibre}, {index: 2, line: twin},
+    {index: 3, line: cousin}, {index: 4, line: geo}, {index: 5, line: dark}]}
+traffic_classes:
+  life: {priority: P0, bandwidth_bps: 300kbps}
+  hasty: {priority: P1, wtr_s: 10}
+  bulk: {priority: P3, bandwidth_bps: 9Mbps}
+  idle: {priority: P3}
+gateways:
+  a: {site: hall, lines: [fibre, twin], classes: [life], actuator: agent, ports: {fibre: {interface: e}, twin: {interface: f}}}
+  b: {site: hall, lines: [fibre, twin, cousin], classes: [life]}
+  c: {site: hall, lines: [fibre, geo], classes: [life, bulk]}
+  d: {site: hall, lines: [twin, geo, dark], classes: [life, hasty]}
+  e: {site: hall, lines: [geo], classes: [life]}
+  f: {site: hall, lines: [geo]}
+"""
+
+
+def test_backups_that_are_none_are_told() -> None:
+    """What fails with what it backs, takes too little, or is asked by nobody; a site that is lost is lost with all of its lines."""
+    backed = BACKED.replace("classes: [life], actuator: agent", "classes: [life], mode: act, actuator: agent").replace(
+        "life: {priority: P0", "life: {priority: P0, mark: 1"
+    )
+
+    assert doubts_about(backed) == [
+        "lines.geo: 900 kbps of P0 may come to it, and it takes 800 kbps; some of it would have nowhere to go",
+        "traffic_classes.hasty: has no bandwidth_bps, so it is taken to need no room, and may fill a line that others need",
+        "traffic_classes.hasty: wtr_s is 10 s, and a line that has just come back goes again more often than others; expected 60 s or more",
+        "gateways.a: all of its lines share duct: when that fails, nothing is left",
+        "gateways.b: life is P0, and every other line shares a risk with fibre: duct, poles",
+        "gateways.c: its classes need 9.3 Mbps, and its working line fibre takes 8 Mbps; some are always shed",
+        "gateways.d: nobody asks over dark, so it is never shown to be good, and nothing is moved to it",
+        "gateways.e: geo is its only line, so there is nowhere to go when that fails",
+    ]

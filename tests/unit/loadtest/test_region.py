@@ -25,7 +25,8 @@ def test_a_scaled_region_has_so_many_devices_and_no_mistake(devices: int) -> Non
 def test_the_first_copy_is_the_sample_itself() -> None:
     """What is known of the sample holds in every size; only that nobody asks over its lines, since nobody would answer."""
     lines = tuple(msgspec.structs.replace(line, probes=(), profile="") for line in SAMPLE.lines)
-    unasked = msgspec.structs.replace(SAMPLE, lines=lines, vantages=(), profiles={})
+    classes = tuple(msgspec.structs.replace(each, verify=()) for each in SAMPLE.traffic_classes)
+    unasked = msgspec.structs.replace(SAMPLE, lines=lines, traffic_classes=classes, vantages=(), profiles={})
 
     assert scaled(SAMPLE, len(SAMPLE.devices)) == unasked
     assert scaled(SAMPLE, 300).sites[: len(SAMPLE.sites)] == SAMPLE.sites
