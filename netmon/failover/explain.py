@@ -20,12 +20,14 @@ Refusal = Literal[
     "unknown",
     "unproven",
     "locked_out",
+    "tried",  # in vain, in this round
+    "shared_risk",  # with what has failed, and P0 has a line that shares none
     "degraded",
     "no_room",
     "small_line",
 ]
 REFUSALS: Final[tuple[Refusal, ...]] = (
-    "", "working", "down", "one_way", "unknown", "unproven", "locked_out", "degraded", "no_room", "small_line",
+    "", "working", "down", "one_way", "unknown", "unproven", "locked_out", "tried", "shared_risk", "degraded", "no_room", "small_line",
 )  # fmt: skip
 """Why a line is no candidate of a group: a closed set."""
 
