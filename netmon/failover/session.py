@@ -13,8 +13,8 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import aiomqtt
 from paho.mqtt.client import MQTTMessage
@@ -42,6 +42,8 @@ _SILENT: Final = logging.getLogger("netmon.failover.session")
 """aiomqtt would log its tracebacks; what went wrong is told by UnavailableError."""
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
+
+T = TypeVar("T")
 
 
 class Filter(NamedTuple):
@@ -100,7 +102,7 @@ class Session(aiomqtt.Client):
     ) -> None:
         location = location_of(settings.url, "mqtt.url")
         limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        limits.MaximumPacketSize = message_bytes_max + _PACKET_BYTES_MORE
+        limits.MaximumPacketSize = self._packet_bytes_max = message_bytes_max + _PACKET_BYTES_MORE
         super().__init__(
             location.host,
             location.port,
@@ -140,6 +142,8 @@ class Session(aiomqtt.Client):
                 await self._subscribe(filters[start : start + FILTERS_A_PACKET])
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             self.drop()
+            if self.fault is not None:
+                raise self.fault from None
             raise _unavailable(self._why or str(error) or type(error).__name__) from None
         except BaseException:
             self.drop()
@@ -160,10 +164,21 @@ class Session(aiomqtt.Client):
 
     async def _subscribe(self, filters: Sequence[Filter]) -> None:
         wanted = [(each.topic, SubscribeOptions(qos=each.qos, noLocal=not each.own)) for each in filters]
-        codes = await self.subscribe(wanted)
+        codes = await self._while_connected(self.subscribe(wanted))
         for each, code in zip(filters, codes, strict=False):
             if isinstance(code, ReasonCode) and code.is_failure:
                 raise aiomqtt.MqttError(f"subscription to {each.topic}: {code}")
+
+    async def _while_connected(self, asked: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.get_running_loop().create_task(asked, name="mqtt subscribe")
+        try:
+            either: list[asyncio.Future[Any]] = [task, self._disconnected]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise aiomqtt.MqttError("the connection broke")
+            return task.result()
+        finally:
+            task.cancel()
 
     def send(self, topic: str, payload: bytes, *, qos: Literal[0, 1], retain: bool) -> int | None:
         """Sends a message; returns its number, by which `sent` tells of QoS 1; None: the connection has just broken."""
@@ -209,6 +224,24 @@ class Session(aiomqtt.Client):
             sock.close()
             raise OSError(errno.ECANCELED, "nobody waits for this connection any more")
         super()._on_socket_open(client, userdata, sock)
+        self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), self._read)
+
+    def _read(self) -> None:
+        """In the place of aiomqtt's: paho takes packets of up to 256 MiB, whatever the broker was told."""
+        try:
+            while True:
+                self._client.loop_read()
+                if self._client._in_packet["remaining_length"] > self._packet_bytes_max:  # noqa: SLF001 - nothing public tells
+                    self._why = f"the broker sends a packet of more than {self._packet_bytes_max} bytes"
+                    self.drop()
+                # What TLS has decrypted already makes no socket readable.
+                sock = self._client.socket()
+                if not isinstance(sock, ssl.SSLSocket) or not sock.pending():
+                    return
+        except Exception as error:
+            # A packet that is no MQTT 5: paho has many ways to stumble over one.
+            self._why = self._why or f"the broker sends what is no MQTT 5: {type(error).__name__}"
+            self.drop()
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: ReasonCode, properties: Any = None

@@ -17,14 +17,16 @@ from netmon.failover.plan.model import Reported
 from netmon.failover.plan.sign import SIGNED_BYTES_MAX
 
 PLAN_BYTES_MAX: Final = SIGNED_BYTES_MAX
-DESIRED_BYTES_MAX: Final = 64 << 10
-"""A class takes some 300 octets."""
+DESIRED_BYTES_MAX: Final = 256 << 10
+"""A class takes some 300 octets, and more where many lines are to be avoided."""
 REPORTED_BYTES_MAX: Final = 64 << 10
 BEAT_BYTES_MAX: Final = 1 << 10
 REPORTED_GROUPS_MAX: Final = 64
 REPORTED_LINES_MAX: Final = 64
 REPORTED_TEXT_MAX: Final = 256
 """Letters of each text in a report."""
+REPORTED_PHASES_MAX: Final = 16
+"""Of one move, that are timed."""
 NUMBER_MAX: Final = 1 << 53
 """Of fences, generations and versions: what JSON carries everywhere. A report of a greater one would make the centre's own fences run out."""
 TOPIC_OCTETS_MAX: Final = 1_024
@@ -140,6 +142,6 @@ def _is_bounded(reported: Reported) -> bool:
     numbers = [reported.fence, reported.plan_version, reported.beat, reported.refused]
     for group in reported.groups:
         numbers += group.fence, group.generation
-        if len(group.detail) > REPORTED_TEXT_MAX:
+        if len(group.detail) > REPORTED_TEXT_MAX or len(group.phases_s) > REPORTED_PHASES_MAX:
             return False
     return all(0 <= number <= NUMBER_MAX for number in numbers)
