@@ -17,8 +17,9 @@ from netmon.active_probe.probers import is_packet_prober, load_packet_prober, lo
 from netmon.active_probe.probers.base import PacketProber, ServiceContext
 from netmon.active_probe.vantage.pinning import describe
 from netmon.errors import ConfigError
+from netmon.failover.actuators.layout import mark_of
 from netmon.failover.plan.model import PlannedGroup, PlannedLine
-from netmon.inventory.probes import AnyProbe, IcmpProbe, Pin, StampProbe, kind_of, label
+from netmon.inventory.probes import AnyProbe, IcmpProbe, Pin, SnmpProbe, StampProbe, TcpProbe, kind_of, label
 
 PROBES_MAX: Final = 8
 """Of one class that are asked, the first ones."""
@@ -26,7 +27,6 @@ TRY_S: Final = 0.05
 """Between the first two tries; each wait is twice the one before ..."""
 TRY_MAX_S: Final = 0.4
 """... up to this."""
-_MARKS: Final = 0x4E4D_0000
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,16 +38,17 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """Which probe was answered, or what became of each."""
 
 
-def mark_of(group: PlannedGroup) -> int:
-    """By which mark packets go as the class does: its own, or one of netmon's for a class that is told by its destinations."""
-    return group.mark or _MARKS | group.table & 0xFFFF
-
-
 def probes_of(group: PlannedGroup, line: PlannedLine) -> tuple[AnyProbe, ...]:
     """What is asked to verify a class on a line, each pinned by the class's mark alone: where it goes is for its routes to say."""
     pin = Pin(mark=mark_of(group))
     asked = group.verify or line.probes
     return tuple(msgspec.structs.replace(probe, pin=pin) for probe in asked[:PROBES_MAX])
+
+
+def far_ends(line: PlannedLine) -> tuple[str, ...]:
+    """Literal addresses at the far end of a line."""
+    probes = [probe for probe in line.probes if isinstance(probe, StampProbe | IcmpProbe | TcpProbe | SnmpProbe)]
+    return tuple(dict.fromkeys(probe.address.partition("%")[0] for probe in probes))[:PROBES_MAX]
 
 
 async def verify(
