@@ -14,6 +14,7 @@ from netmon.active_probe.vantage.report import LineReport, ProbeReport
 from netmon.active_probe.verdict.report import VerdictReport
 from netmon.alarms.worker.report import AlarmReport
 from netmon.canary.accounts import WINDOWS_S, CanaryBooks
+from netmon.failover.controller.report import ControllerReport
 from netmon.model import LaneSettings
 from netmon.northbound.report import NorthboundReport
 from netmon.trap_receiver.ledger import SHED, LaneLedger
@@ -24,8 +25,10 @@ HEARTBEAT_AGE_MAX_NS: Final = 15_000_000_000
 _NAMED_MAX: Final = 3
 """Lines that a cure names."""
 
-ALARM_SERVICE: Final = frozenset({"alarms", "api", "northbound", "rehearsal", "lines", "probe"})
-"""Processes without which traps are taken and kept as ever; those of the prober among them."""
+FAILOVER: Final = "failover"
+"""Role of the controller of failover."""
+ALARM_SERVICE: Final = frozenset({"alarms", "api", "northbound", "rehearsal", "lines", "probe", FAILOVER})
+"""Processes without which traps are taken and kept as ever; those of prober and failover among them."""
 STUCK_INTERVALS: Final = 3
 """A line that has not been asked for so many of its intervals ..."""
 STUCK_S: Final = 15.0
@@ -87,6 +90,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What the vantage of this netmon last told."""
     verdict: VerdictReport | None = None
     """The same of the process that judges the lines."""
+    failover: ControllerReport | None = None
+    """The same of the controller of failover."""
     services_refused: tuple[str, ...] = ()
     """Processes of the alarm service whose files are wrong: they go on as before, or do not run."""
 
@@ -113,6 +118,7 @@ def checks(snapshot: Snapshot) -> list[Check]:
     found += _alarm_checks(snapshot)
     found += _probe_checks(snapshot)
     found += _verdict_checks(snapshot)
+    found += _failover_checks(snapshot)
     return found
 
 
@@ -220,7 +226,7 @@ def _alarm_checks(snapshot: Snapshot) -> Iterator[Check]:
 
 
 def _leading_check(
-    name: str, report: AlarmReport | VerdictReport, unix_ns: int, *, silent: str, unreachable: str
+    name: str, report: AlarmReport | VerdictReport | ControllerReport, unix_ns: int, *, silent: str, unreachable: str
 ) -> Check:
     """How a process is of which one leads; `silent` and `unreachable` say what that means for its work."""
     age_ns = unix_ns - report.unix_ns
@@ -283,3 +289,26 @@ def _verdict_checks(snapshot: Snapshot) -> Iterator[Check]:
         state = ", ".join(f"{count} {name}" for name, count in report.states.items() if count)
         why = "netmon lines says why: no vantage is live that asks over them"
         yield Check("lines.known", not unknown, state or "none judged yet", why if unknown else None, True)
+
+
+def _failover_checks(snapshot: Snapshot) -> Iterator[Check]:
+    """Advisory: while nobody decides, traffic stays where it is, and gateways with an agent leave dead lines by themselves."""
+    report = snapshot.failover
+    if report is None:
+        return
+    alone = "gateways with an agent leave dead lines by themselves"
+    yield _leading_check(
+        "failover.controller", report, snapshot.unix_ns, silent=f"nobody decides; {alone}", unreachable=alone
+    )
+    if not report.leader:
+        return
+    if report.frozen:
+        cure = "find out why, then netmon failover unfreeze; forced switches are done all the same"
+        yield Check("failover.frozen", False, f"frozen by {report.frozen_by}: nothing moves by itself", cure, True)
+    stuck = sum(report.phases.get("NO_BACKUP", ()))
+    cure = "netmon failover status --state NO_BACKUP names them, netmon failover explain says why no line will do"
+    yield Check("failover.backups", not stuck, f"groups with nowhere to go: {stuck}", cure if stuck else None, True)
+    silent = report.gateways_silent
+    why = "netmon failover status --gateway names them; look at the broker, and at netmon agent there"
+    told = f"silent: {silent} of {report.gateways_total}"
+    yield Check("failover.gateways", not silent, told, why if silent else None, True)

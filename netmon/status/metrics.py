@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from netmon import __version__
 from netmon.canary.accounts import BOUNDS_MS as CANARY_BOUNDS_MS
 from netmon.canary.accounts import WINDOWS_S, Book, Latency
-from netmon.status import alarm_metrics, probe_metrics
+from netmon.status import alarm_metrics, failover_metrics, probe_metrics
 from netmon.status.declared import Declared, Kind, Value, family
 from netmon.status.health import CanarySample, LaneSample, ProcessSample, Snapshot
 from netmon.trap_receiver.ledger import LATENCY_BOUNDS_MS, LaneLedger
@@ -222,6 +222,7 @@ DECLARED: Final[tuple[Declared, ...]] = (
     _RELOADS,
     *alarm_metrics.DECLARED,
     *probe_metrics.DECLARED,
+    *failover_metrics.DECLARED,
     _BUILD,
 )
 
@@ -263,6 +264,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     yield family(_RELOADS, _RELOADS.labels, reloads)
     yield from alarm_metrics.families(snapshot)
     yield from probe_metrics.families(snapshot)
+    yield from failover_metrics.families(snapshot)
     yield family(_BUILD, _BUILD.labels, [((__version__,), 1)])
 
 

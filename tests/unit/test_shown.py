@@ -138,7 +138,7 @@ def test_json_lines_carry_event_level_and_facts(monkeypatch: pytest.MonkeyPatch)
 def test_metric_names_follow_the_rules(declared: metrics.Declared) -> None:
     """`netmon_<area>_<what>`; `_total` for counters and for nothing else; help is a sentence; labels are bounded."""
     assert re.fullmatch(
-        r"netmon_(trap|journal|inform|redis|process|supervisor|build|canary|alarms?|area|disaster|forecast|northbound|probe|line|vantage|verdict)_[a-z_]+|netmon_lines",
+        r"netmon_(trap|journal|inform|redis|process|supervisor|build|canary|alarms?|area|disaster|forecast|northbound|probe|line|vantage|verdict|failover|group|class|wtr|damping|fence|lockout|plan|gateway|gateways|region)_[a-z_]+|netmon_(lines|groups|gateways)",
         declared.name,
     )
     assert declared.name.endswith("_total") == (declared.kind == "counter")
@@ -162,6 +162,12 @@ def test_metric_names_follow_the_rules(declared: metrics.Declared) -> None:
         "probe",
         "vantage",
         "state",
+        "gateway",
+        "group",
+        "mode",
+        "phase",
+        "priority",
+        "step",
     }
 
 
