@@ -1,13 +1,96 @@
 """The protection state machine: what one group does next.
 
-Pure. After ITU-T G.8031 clause 11: the request of the greatest weight decides, and what a phase makes of it stands in one table. It is
+Pure. After ITU-T G.8031 clause 11: the condition of the greatest weight decides, and what a phase makes of it stands in one table. It is
 level-triggered: each step compares what is with what should be, so that whatever message was lost, the next step puts it right. Stepping
 again at the same time with the same view changes nothing and asks for nothing.
+
+A step has three parts: what has become of what was under way (`progress`), what should be (the table and its responses below), and what has
+to be ordered so that it comes to be (`orders`).
 """
 
 from __future__ import annotations
 
-from netmon.failover.model import Group, GroupState, Seen, Step
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from netmon.failover.model import PHASES, SHED, Action, Group, GroupState, Phase, Seen, Step, SwitchReason
+from netmon.failover.protection import orders, progress, targets, timers
+from netmon.failover.protection.orders import Move
+from netmon.failover.protection.requests import Condition, condition
+from netmon.failover.protection.targets import Health, health
+
+replace = msgspec.structs.replace
+
+Response = Literal[
+    "rest",  # NR: nothing to be done
+    "lock",  # LO: nothing is ordered
+    "force",  # FS: to the operator's line
+    "freeze",  # FROZEN: nothing is ordered
+    "wait",  # SF_PENDING: hold-off, then as `escape`
+    "await",  # SF_PENDING: SF has gone before hold-off was over; at its end it is looked again
+    "escape",  # SF_PENDING: to the next line; NO_BACKUP if there is none
+    "yield",  # PROTECTING: to another line or nowhere, to make room
+    "leave",  # phase stays: to another line if there is one
+    "admit",  # PROTECTING: to a line that has room again
+    "improve",  # NR: to a clearly better line; DEGRADED when it is there
+    "manual",  # MS: to the operator's line
+    "protect",  # PROTECTING: stays, or goes to a rival that has been better for long enough
+    "endure",  # DEGRADED: the same
+    "persist",  # NO_BACKUP: nothing is known, nothing moves
+    "stay",  # DNR: until an operator says so
+    "exercise",  # EXER: everything but the switch
+    "restore",  # WTR, or DNR if the group is not revertive: waits, then goes home
+    "unblock",  # the same, with the shorter wait after a command
+]
+
+_ROWS: Final[dict[Condition, str]] = {
+    #                   NR       SF_PENDING PROTECTING DEGRADED WTR      DNR      FS       MS       LO       EXER     NO_BACKUP FROZEN
+    "lockout":          "lock     lock       lock       lock     lock     lock     lock     lock     lock     lock     lock      lock",
+    "forced":           "force    force      force      force    force    force    force    force    force    force    force     force",
+    "frozen":           "freeze   freeze     freeze     freeze   freeze   freeze   freeze   freeze   freeze   freeze   freeze    freeze",
+    "used_failed":      "wait     wait       wait       wait     wait     wait     wait     wait     escape   wait     escape    escape",
+    "shed":             "admit    admit      admit      admit    admit    admit    admit    admit    admit    admit    admit     admit",
+    "evicted":          "yield    yield      yield      yield    yield    yield    yield    yield    yield    yield    yield     yield",
+    "barred":           "leave    leave      leave      leave    leave    leave    leave    leave    leave    leave    leave     leave",
+    "used_degraded":    "improve  await      improve    improve  improve  improve  improve  improve  improve  improve  improve   improve",
+    "manual":           "manual   await      manual     manual   manual   manual   manual   manual   manual   manual   manual    manual",
+    "working_failed":   "protect  await      protect    protect  protect  protect  protect  protect  protect  protect  protect   protect",
+    "working_unknown":  "protect  await      protect    endure   protect  stay     protect  protect  protect  protect  persist   protect",
+    "working_degraded": "endure   await      endure     endure   endure   stay     endure   endure   endure   endure   endure    endure",
+    "exercise":         "exercise await      exercise   exercise exercise exercise exercise exercise exercise exercise exercise  exercise",
+    "working_good":     "restore  await      restore    restore  restore  stay     unblock  unblock  restore  restore  restore   restore",
+    "home":             "rest     await      rest       rest     rest     rest     rest     rest     rest     rest     rest      rest",
+}  # fmt: skip
+
+TABLE: Final[dict[tuple[Phase, Condition], Response]] = {
+    (phase, given): response  # type: ignore[misc]
+    for given, row in _ROWS.items()
+    for phase, response in zip(PHASES, row.split(), strict=True)
+}
+
+
+class Case(NamedTuple):
+    """One step, once what was under way has been settled."""
+
+    group: Group
+    state: GroupState
+    seen: Seen
+    now_ns: int
+    used: Health
+    """How the line is that it uses; unknown where it is nowhere."""
+    given: Condition
+    """What decides it."""
+
+
+class Outcome(NamedTuple):
+    """What a response makes of a case."""
+
+    state: GroupState
+    move: Move | None = None
+    """What should be ordered, if it is not under way yet."""
+    pages: tuple[Action, ...] = ()
 
 
 def initial(group: Group, now_ns: int) -> GroupState:
@@ -18,6 +101,8 @@ def initial(group: Group, now_ns: int) -> GroupState:
 def step(group: Group, state: GroupState, seen: Seen, now_ns: int) -> Step:
     """What a group makes of what is seen now.
 
+    An escape from a line that has failed waits for its hold-off and for nothing else: neither guard, WTR, damping nor `may_return`.
+
     Args:
         group: As configured; with the posture's timers, if it has changed them.
         state: What the step before has left, or `initial`; of another leader or another configuration, too.
@@ -27,4 +112,291 @@ def step(group: Group, state: GroupState, seen: Seen, now_ns: int) -> Step:
     Returns:
         The state to keep (the same object, if nothing has changed); what to do, in this order; when to step again at the latest.
     """
-    raise NotImplementedError
+    if _is_calm(group, state, seen, now_ns):
+        return Step(state)
+    working = health(group, seen.sights.get(group.working))
+    now, pages, stray = progress.settled(group, state, seen, now_ns, working)
+    used = health(group, seen.sights.get(now.on))
+    given = condition(group, now, seen, used, working)
+    case = Case(group, now, seen, now_ns, used, given)
+    outcome = _RESPONSES[TABLE[now.phase, given]](case)
+    after = _overruled(now, outcome.state, seen)
+    after, actions, waiting = orders.ordered(group, after, seen, now_ns, used, outcome.move, stray)
+    return Step(after, pages + outcome.pages + actions, _due(group, after, now_ns), waiting)
+
+
+def _is_calm(group: Group, state: GroupState, seen: Seen, now_ns: int) -> bool:
+    """Whether it is on its working line, which is up, and nobody wants anything: so it is with nearly all groups at nearly all times."""
+    if state.phase != "NR" or state.on != group.working or state.attempt is not None or state.since_unix_ns > now_ns:
+        return False
+    if seen.request is not None or seen.frozen or seen.evicted or seen.locked or seen.clear:
+        return False
+    if state.working_failed or state.due_unix_ns or state.tried:
+        return False
+    if seen.reported is not None and seen.reported != state.on:
+        return False
+    sight = seen.sights.get(state.on)
+    return sight is not None and sight.state == "up" and not sight.one_way
+
+
+def _overruled(before: GroupState, after: GroupState, seen: Seen) -> GroupState:
+    """The same state, with the command that it followed marked as over, if something of greater weight has taken its place."""
+    request = seen.request
+    if before.phase not in ("FS", "MS", "EXER") or after.phase == before.phase or request is None:
+        return after
+    if request.id != before.request_id:
+        return after
+    return replace(after, void_request_id=request.id)
+
+
+def _due(group: Group, state: GroupState, now_ns: int) -> int:
+    """When the next timer runs out; 0: none runs."""
+    attempt = state.attempt
+    ends = (
+        state.due_unix_ns,
+        state.guard_until_unix_ns,
+        attempt.due_unix_ns if attempt is not None else 0,
+        state.rival_unix_ns + timers.ns(group.timers.better_s) if state.rival else 0,
+    )
+    return min((end for end in ends if end > now_ns), default=0)
+
+
+def _in(case: Case, phase: Phase, *, due_ns: int = 0, request_id: str = "") -> GroupState:
+    """The state in a phase: as it is, if it was in it; else with nothing tried yet."""
+    state = case.state
+    if state.phase != phase:
+        return replace(
+            state,
+            phase=phase,
+            since_unix_ns=case.now_ns,
+            due_unix_ns=due_ns,
+            request_id=request_id,
+            tried=(),
+            rounds=0,
+            rival="",
+            rival_unix_ns=0,
+        )
+    if state.request_id != request_id:
+        return replace(state, request_id=request_id, due_unix_ns=0, tried=(), rounds=0)
+    return state
+
+
+def _page(case: Case, text: str, to: str = "") -> Action:
+    """Tells people."""
+    return Action(kind="page", group_id=case.group.id, to=to, before=case.state.on, text=text)
+
+
+def _rest(case: Case) -> Outcome:
+    return Outcome(_in(case, "NR"))
+
+
+def _lock(case: Case) -> Outcome:
+    due_ns = case.now_ns + timers.LOCKOUT_AGE_NS
+    request = case.seen.request
+    state = _in(case, "LO", due_ns=due_ns, request_id=request.id if request is not None else "")
+    if state.due_unix_ns:
+        return Outcome(state)
+    aged = case.state.phase == "LO" and case.state.request_id == state.request_id
+    return Outcome(replace(state, due_unix_ns=due_ns), pages=(_page(case, "lockout_age"),) if aged else ())
+
+
+def _freeze(case: Case) -> Outcome:
+    return Outcome(_in(case, "FROZEN"))
+
+
+def _command(case: Case, phase: Phase, reason: SwitchReason) -> Outcome:
+    """To the line that an operator has named; after a failure not before the next round."""
+    request = case.seen.request
+    assert request is not None
+    state = _in(case, phase, request_id=request.id)
+    if state.on == request.line_id or state.due_unix_ns > case.now_ns:
+        return Outcome(state)
+    return Outcome(state, Move(request.line_id, reason, urgent=True))
+
+
+def _force(case: Case) -> Outcome:
+    return _command(case, "FS", "forced")
+
+
+def _manual(case: Case) -> Outcome:
+    return _command(case, "MS", "manual")
+
+
+def _exercise(case: Case) -> Outcome:
+    """Chooses and checks as if it had to leave its line, and tells what came of it, once."""
+    request = case.seen.request
+    assert request is not None
+    state = _in(case, "EXER", request_id=request.id)
+    if case.state.phase == "EXER" and case.state.request_id == request.id:
+        return Outcome(state)
+    to = targets.exercised(case.group, state, case.seen, request.line_id)
+    page = _page(case, "exercise_well", to) if to is not None else _page(case, "exercise_no_target", request.line_id)
+    return Outcome(state, pages=(page,))
+
+
+def _wait(case: Case) -> Outcome:
+    """Hold-off: from the first sight of SF, whatever the line does meanwhile."""
+    hold_ns = timers.hold_off_ns(case.group.timers)
+    if case.state.phase != "SF_PENDING" and hold_ns:
+        return Outcome(_in(case, "SF_PENDING", due_ns=case.now_ns + hold_ns))
+    if case.state.due_unix_ns > case.now_ns and case.state.phase == "SF_PENDING":
+        return Outcome(case.state)
+    return _escape(case)
+
+
+def _await(case: Case) -> Outcome:
+    """SF has gone: until hold-off is over it may come back, and then it has lasted since it was first seen."""
+    if case.state.due_unix_ns > case.now_ns:
+        return Outcome(case.state)
+    return _RESPONSES[TABLE["PROTECTING", case.given]](case)
+
+
+def _escape(case: Case) -> Outcome:
+    state = case.state if case.state.phase == "NO_BACKUP" else _in(case, "SF_PENDING")
+    to = targets.way_out(case.group, state, case.seen, case.now_ns)
+    if to is not None:
+        return Outcome(state, Move(to, "verify_failed" if state.tried else "signal_fail", urgent=True))
+    if orders.is_under_way(case.group, state, case.seen):
+        return Outcome(state)
+    return _no_backup(case, state)
+
+
+def _no_backup(case: Case, state: GroupState) -> Outcome:
+    """Stays where it is; a new round of attempts begins when the timer runs out, and any line that comes back is taken at once."""
+    if state.phase == "NO_BACKUP" and state.due_unix_ns:
+        return Outcome(state)
+    rounds = state.rounds + 1
+    due_ns = case.now_ns + timers.retry_ns(case.group.timers, rounds)
+    if state.phase == "NO_BACKUP":
+        return Outcome(replace(state, rounds=rounds, due_unix_ns=due_ns))
+    stuck = replace(state, phase="NO_BACKUP", since_unix_ns=case.now_ns, rounds=rounds, due_unix_ns=due_ns)
+    return Outcome(stuck, pages=(_page(case, "no_backup"),))
+
+
+def _yield(case: Case) -> Outcome:
+    """Makes room for a class of greater weight: on another line, or else nowhere."""
+    state = _in_use(case)
+    to = targets.way_out(case.group, state, case.seen, case.now_ns)
+    if to is None and SHED not in state.tried:
+        to = SHED
+    if to is not None:
+        return Outcome(state, Move(to, "preempted", urgent=True))
+    return Outcome(_retried(case, state))
+
+
+def _retried(case: Case, state: GroupState) -> GroupState:
+    """The state with a timer that begins a new round, where all was tried in vain."""
+    if state.due_unix_ns:
+        return state
+    rounds = state.rounds + 1
+    return replace(state, rounds=rounds, due_unix_ns=case.now_ns + timers.retry_ns(case.group.timers, rounds))
+
+
+def _in_use(case: Case) -> GroupState:
+    """The state in the phase that tells which line is used, and no more."""
+    return _in(case, "NR" if case.state.on == case.group.working else "PROTECTING")
+
+
+def _leave(case: Case) -> Outcome:
+    """Leaves a line that it should not be on, if there is another."""
+    state = _in_use(case)
+    to = targets.way_out(case.group, state, case.seen, case.now_ns)
+    if to is None or state.due_unix_ns > case.now_ns:
+        return Outcome(state)
+    return Outcome(state, Move(to, "reconcile", urgent=state.on in case.seen.locked))
+
+
+def _admit(case: Case) -> Outcome:
+    """Takes the first line that has room again."""
+    state = _in(case, "PROTECTING")
+    to = targets.way_out(case.group, state, case.seen, case.now_ns)
+    return Outcome(state, Move(to, "admitted") if to is not None else None)
+
+
+def _improve(case: Case) -> Outcome:
+    state = _in(case, "NR")
+    to = targets.better(case.group, state, case.seen)
+    return Outcome(state, Move(to, "signal_degrade") if to is not None else None)
+
+
+def _protect(case: Case) -> Outcome:
+    return _watch(case, "PROTECTING")
+
+
+def _endure(case: Case) -> Outcome:
+    return _watch(case, "DEGRADED")
+
+
+def _watch(case: Case, phase: Phase) -> Outcome:
+    """On a protection line: looks whether another one is better, and has been for long enough."""
+    if case.state.on == case.group.working:
+        return _rest(case)
+    state = _in(case, phase)
+    found = targets.rivals(case.group, state, case.seen)
+    rival = next((rival for rival in found if rival.line_id == state.rival), found[0] if found else None)
+    if rival is None:
+        return Outcome(replace(state, rival="", rival_unix_ns=0) if state.rival else state)
+    if rival.line_id != state.rival:
+        return Outcome(replace(state, rival=rival.line_id, rival_unix_ns=case.now_ns))
+    if case.now_ns - state.rival_unix_ns < timers.ns(case.group.timers.better_s):
+        return Outcome(state)
+    return Outcome(state, Move(rival.line_id, rival.reason))
+
+
+def _persist(case: Case) -> Outcome:
+    return Outcome(case.state) if case.used == "unknown" else _protect(case)
+
+
+def _stay(case: Case) -> Outcome:
+    return Outcome(_in(case, "DNR"))
+
+
+def _restore(case: Case) -> Outcome:
+    """The working line is good: wait to restore. What comes just after a switch may be older than it."""
+    if case.state.phase != "WTR" and case.now_ns < case.state.guard_until_unix_ns:
+        return Outcome(_in(case, "PROTECTING"))
+    return _return(case, timers.ns(case.group.timers.wtr_s))
+
+
+def _unblock(case: Case) -> Outcome:
+    """An operator has taken his command back: wait to block."""
+    return _return(case, timers.ns(case.group.timers.wtb_s))
+
+
+def _return(case: Case, wait_ns: int) -> Outcome:
+    """Goes home when the working line has been good for so long, is not damped, and has room."""
+    group, now_ns = case.group, case.now_ns
+    if case.state.phase != "WTR" and not group.revertive:
+        return _stay(case)
+    state = _in(case, "WTR", due_ns=now_ns + wait_ns if wait_ns else 0)
+    if state.due_unix_ns > now_ns:
+        return Outcome(state)
+    if timers.is_damped(group.damping, state, now_ns):
+        return Outcome(replace(state, due_unix_ns=timers.damped_until_ns(group.damping, state)))
+    if not case.seen.working_fits:
+        return Outcome(state)
+    reason: SwitchReason = "cleared" if state.reason in ("forced", "manual") else "revert"
+    return Outcome(state, Move(group.working, reason))
+
+
+_RESPONSES: Final[dict[Response, Callable[[Case], Outcome]]] = {
+    "rest": _rest,
+    "lock": _lock,
+    "force": _force,
+    "freeze": _freeze,
+    "wait": _wait,
+    "await": _await,
+    "escape": _escape,
+    "yield": _yield,
+    "leave": _leave,
+    "admit": _admit,
+    "improve": _improve,
+    "manual": _manual,
+    "protect": _protect,
+    "endure": _endure,
+    "persist": _persist,
+    "stay": _stay,
+    "exercise": _exercise,
+    "restore": _restore,
+    "unblock": _unblock,
+}

@@ -6,9 +6,12 @@ each half-life. Only the return is damped; an escape never waits.
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import Any, Final
 
-from netmon.failover.model import Damping, GroupState, Timers
+import msgspec
+
+from netmon.failover.model import Damping, Group, GroupState, Timers
 
 NS_PER_S: Final = 1_000_000_000
 HOLD_OFF_STEP_NS: Final = 100_000_000
@@ -45,3 +48,77 @@ def penalty(damping: Damping, state: GroupState, now_ns: int) -> float:
 def penalty_max(damping: Damping) -> float:
     """More than this is never counted: from here it takes `suppress_max_s` to decay to `reuse` (RFC 2439 section 4.2, the ceiling)."""
     return float(damping.reuse * 2.0 ** min(damping.suppress_max_s / damping.half_life_s, 64.0))
+
+
+def damped_until_ns(damping: Damping, state: GroupState) -> int:
+    """When the return is suppressed no longer; 0: it is not suppressed.
+
+    When the penalty has decayed to `reuse`, and `suppress_max_s` after it began at the latest.
+    """
+    if not state.suppressed_unix_ns:
+        return 0
+    end_ns = state.suppressed_unix_ns + ns(damping.suppress_max_s)
+    if state.penalty <= damping.reuse:
+        return min(state.penalty_unix_ns, end_ns)
+    return min(state.penalty_unix_ns + ns(damping.half_life_s * math.log2(state.penalty / damping.reuse)), end_ns)
+
+
+def is_damped(damping: Damping, state: GroupState, now_ns: int) -> bool:
+    """Whether the working line has failed too often lately to return to."""
+    return bool(state.suppressed_unix_ns) and now_ns < damped_until_ns(damping, state)
+
+
+def punished(damping: Damping, state: GroupState, now_ns: int) -> GroupState:
+    """The same group after one more SF of its working line."""
+    total = min(penalty(damping, state, now_ns) + damping.penalty, penalty_max(damping))
+    since_ns = state.suppressed_unix_ns if is_damped(damping, state, now_ns) else 0
+    return msgspec.structs.replace(
+        state,
+        working_failed=True,
+        penalty=total,
+        penalty_unix_ns=now_ns,
+        suppressed_unix_ns=since_ns or (now_ns if total >= damping.suppress else 0),
+    )
+
+
+def in_time(group: Group, state: GroupState, now_ns: int) -> GroupState:
+    """The same state on a clock that may have gone back: no timer runs for longer than if it began now.
+
+    A timer is kept as the time when it runs out. If the clock goes back by an hour, that would be an hour too late.
+    """
+    changes: dict[str, Any] = {}
+    if state.due_unix_ns > now_ns:
+        late_ns = max(state.since_unix_ns - now_ns, 0)
+        changes["due_unix_ns"] = min(state.due_unix_ns - late_ns, now_ns + _longest_ns(group, state))
+    if state.since_unix_ns > now_ns:
+        changes["since_unix_ns"] = now_ns
+    if state.guard_until_unix_ns > now_ns:
+        changes["guard_until_unix_ns"] = min(state.guard_until_unix_ns, now_ns + ns(group.timers.guard_s))
+    if state.penalty_unix_ns > now_ns:
+        changes["penalty_unix_ns"] = now_ns
+    if state.suppressed_unix_ns > now_ns:
+        changes["suppressed_unix_ns"] = now_ns
+    if state.rival_unix_ns > now_ns:
+        changes["rival_unix_ns"] = now_ns
+    attempt = state.attempt
+    if attempt is not None and attempt.began_unix_ns > now_ns:
+        due_ns = attempt.due_unix_ns and attempt.due_unix_ns - attempt.began_unix_ns + now_ns
+        changes["attempt"] = msgspec.structs.replace(attempt, began_unix_ns=now_ns, due_unix_ns=due_ns)
+    if all(getattr(state, name) == value for name, value in changes.items()):
+        return state
+    return msgspec.structs.replace(state, **changes)
+
+
+def _longest_ns(group: Group, state: GroupState) -> int:
+    """How long the timer of the phase may run."""
+    timers = group.timers
+    retry = retry_ns(timers, state.rounds)
+    match state.phase:
+        case "SF_PENDING":
+            return hold_off_ns(timers)
+        case "WTR":
+            return max(ns(timers.wtr_s), ns(timers.wtb_s), retry, ns(group.damping.suppress_max_s))
+        case "LO":
+            return LOCKOUT_AGE_NS
+        case _:
+            return retry

@@ -1,0 +1,184 @@
+"""What has become of what was under way: answers of the actuator, time that has passed, where the gateway says that it is.
+
+Pure. It comes before the decision of a step: the same decision then follows from what is, whether the answer came, was lost, or was given to
+a leader of before.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from netmon.failover.model import Action, ActionResult, Attempt, Group, GroupState, Seen, SwitchReason
+from netmon.failover.protection import requests, timers
+from netmon.failover.protection.targets import Health, health
+
+replace = msgspec.structs.replace
+
+ESCAPES: Final[frozenset[SwitchReason]] = frozenset({"signal_fail", "verify_failed", "preempted"})
+"""Moves that go on to the next line at once when one fails; all others wait before they try again."""
+
+
+class Settled(NamedTuple):
+    """A group before it is decided what should be."""
+
+    state: GroupState
+    pages: tuple[Action, ...] = ()
+    stray: bool = False
+    """An order is out that nobody has answered in time: it has to be taken back, if no other follows."""
+
+
+def settled(group: Group, state: GroupState, seen: Seen, now_ns: int, working: Health) -> Settled:
+    """The group as it is now, with all that was told since the step before, and with the timers that have run out.
+
+    Args:
+        group: As configured.
+        state: As the step before left it.
+        seen: The view.
+        now_ns: Since 1970 UTC.
+        working: How its working line is.
+    """
+    state = timers.in_time(group, state, now_ns)
+    if working == "down" and not state.working_failed:
+        state = timers.punished(group.damping, state, now_ns)
+    elif state.working_failed and working in ("up", "degraded"):
+        state = replace(state, working_failed=False)
+    pages: tuple[Action, ...] = ()
+    stray = False
+    if state.attempt is not None:
+        state, pages, stray = _attempted(group, state, state.attempt, seen, now_ns)
+    if seen.reported is not None and seen.reported != state.on:
+        state = _adopted(group, state, seen.reported, now_ns)
+    if 0 < state.due_unix_ns <= now_ns:
+        state = _run_out(state)
+    if seen.clear:
+        state = _cleared(state)
+    request = seen.request
+    if request is not None and request.id != state.void_request_id:
+        used = health(group, seen.sights.get(state.on))
+        if requests.is_overruled(group, seen, request, used, working):
+            state = replace(state, void_request_id=request.id)
+    return Settled(state, pages, stray)
+
+
+def _attempted(group: Group, state: GroupState, attempt: Attempt, seen: Seen, now_ns: int) -> Settled:
+    """What has become of an attempt: answered, late, or still under way."""
+    result = seen.result
+    if attempt.stage == "proposed":
+        return Settled(state)
+    if result is not None and result.generation == attempt.generation:
+        return _answered(group, state, attempt, result, seen, now_ns)
+    if not attempt.due_unix_ns:
+        if not seen.reachable:
+            return Settled(state)
+        due_ns = now_ns + timers.ns(group.timers.verify_s)
+        return Settled(replace(state, attempt=replace(attempt, due_unix_ns=due_ns)))
+    if attempt.due_unix_ns > now_ns:
+        return Settled(state)
+    if attempt.stage == "refused":
+        return Settled(replace(state, attempt=None))
+    if not seen.reachable:
+        return Settled(replace(state, attempt=replace(attempt, due_unix_ns=0)))
+    if seen.reported == attempt.to:
+        return Settled(_arrived(group, state, attempt.to, attempt.reason, now_ns))
+    return Settled(_failed(group, state, attempt, now_ns), (_page(state, attempt),), stray=True)
+
+
+def _answered(
+    group: Group, state: GroupState, attempt: Attempt, result: ActionResult, seen: Seen, now_ns: int
+) -> Settled:
+    """What the actuator's answer makes of the group."""
+    match result.outcome:
+        case "applied":
+            return Settled(replace(state, attempt=replace(attempt, stage="applied")))
+        case "verified":
+            on = attempt.to if result.on is None else result.on
+            return Settled(_arrived(group, state, on, attempt.reason, now_ns))
+        case "unreachable":
+            due_ns = now_ns + timers.ns(group.timers.verify_s) if seen.reachable else 0
+            return Settled(replace(state, attempt=replace(attempt, stage="ordered", due_unix_ns=due_ns)))
+        case "refused":
+            rounds = state.rounds + 1
+            due_ns = now_ns + timers.retry_ns(group.timers, rounds)
+            return Settled(replace(state, rounds=rounds, attempt=replace(attempt, stage="refused", due_unix_ns=due_ns)))
+        case "failed":
+            # A gateway may have to leave it on a line that did not carry it, if the former one is dead. That is not where it shall stay.
+            if result.on is not None and result.on != attempt.to:
+                state = replace(state, on=result.on)
+            return Settled(_failed(group, state, attempt, now_ns), (_page(state, attempt),))
+
+
+def _arrived(group: Group, state: GroupState, on: str, reason: SwitchReason, now_ns: int) -> GroupState:
+    """The group on its new line: what was tried is forgotten, and for the guard time nothing is concluded from how lines look."""
+    return replace(
+        state,
+        on=on,
+        reason=reason,
+        attempt=None,
+        tried=(),
+        rounds=0,
+        due_unix_ns=state.due_unix_ns if state.phase in ("WTR", "LO") else 0,
+        guard_until_unix_ns=now_ns + timers.ns(group.timers.guard_s),
+        rival="",
+        rival_unix_ns=0,
+    )
+
+
+def _failed(group: Group, state: GroupState, attempt: Attempt, now_ns: int) -> GroupState:
+    """The group after an attempt that came to nothing. Who does not escape waits before he tries again; a manual switch is over."""
+    tried = state.tried if attempt.to in state.tried else (*state.tried, attempt.to)
+    state = replace(state, attempt=None, tried=tried, rival="", rival_unix_ns=0)
+    if attempt.reason in ESCAPES:
+        return state
+    rounds = state.rounds + 1
+    wait_ns = timers.retry_ns(group.timers, rounds)
+    if state.phase == "WTR":
+        wait_ns = max(wait_ns, timers.ns(group.timers.wtr_s))
+    void = state.request_id if attempt.reason == "manual" else state.void_request_id
+    return replace(state, rounds=rounds, due_unix_ns=now_ns + wait_ns, void_request_id=void)
+
+
+def _page(state: GroupState, attempt: Attempt) -> Action:
+    """Tells people that a switch has failed."""
+    return Action(
+        kind="page",
+        group_id=state.group_id,
+        generation=attempt.generation,
+        to=attempt.to,
+        before=state.on,
+        reason=attempt.reason,
+        text="verify_failed",
+    )
+
+
+def _adopted(group: Group, state: GroupState, reported: str, now_ns: int) -> GroupState:
+    """The group where its gateway has put it, unless an order is under way that will tell better."""
+    attempt = state.attempt
+    if attempt is not None and attempt.stage in ("ordered", "applied"):
+        return state
+    if attempt is not None and attempt.stage == "refused" and attempt.to == reported:
+        return _arrived(group, state, reported, attempt.reason, now_ns)
+    return _arrived(group, state, reported, "edge", now_ns)
+
+
+def _run_out(state: GroupState) -> GroupState:
+    """The group once the timer of its phase has run out: a new round of attempts begins, where it was that."""
+    if state.phase in ("SF_PENDING", "WTR", "LO"):
+        return replace(state, due_unix_ns=0)
+    return replace(state, due_unix_ns=0, tried=())
+
+
+def _cleared(state: GroupState) -> GroupState:
+    """The group after an operator's clear: it waits for nothing any more, and what was held against its working line is forgotten."""
+    phase = "WTR" if state.phase == "DNR" else state.phase
+    due_ns = state.due_unix_ns if phase in ("SF_PENDING", "LO") else 0
+    return replace(
+        state,
+        phase=phase,
+        due_unix_ns=due_ns,
+        tried=(),
+        rounds=0,
+        penalty=0.0,
+        suppressed_unix_ns=0,
+    )
