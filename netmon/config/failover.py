@@ -64,6 +64,7 @@ def controller_settings(config: Config, *, redis_url: str) -> ControllerSettings
         webhooks=() if is_dry else tuple(_webhooks(section)),
         signing_key="" if is_dry or section.signing_key_file is None else _word(section.signing_key_file),
         secrets={} if is_dry else probe.secrets_of(_asked_here(topology), file),
+        vantage_ids=_voters(config, topology.inventory),
         trap_trust=section.trap_trust,
         centre_lost_s=section.centre_lost_s,
         gateway_silent_s=section.gateway_silent_s,
@@ -73,6 +74,13 @@ def controller_settings(config: Config, *, redis_url: str) -> ControllerSettings
         log_level=config.log.level,
         log_format=configuration.log_format(config),
     )
+
+
+def _voters(config: Config, region: Inventory) -> tuple[str, ...]:
+    """Vantages that say how lines are, wherever they run."""
+    section = config.probe
+    lines = probe.judged(region, section.own, rehearsal=section.rehearsal)
+    return tuple(dict.fromkeys(name for line in lines for name in line.vantage_ids))
 
 
 # --- Groups and lines. ---

@@ -137,7 +137,7 @@ def verdict_settings(config: Config, *, redis_url: str) -> VerdictSettings | Non
     section = config.probe
     if not section.enabled or config.region.file is None:
         return None
-    lines = tuple(_judged(schema.read(config.region.file), section.own, rehearsal=section.rehearsal))
+    lines = tuple(judged(schema.read(config.region.file), section.own, rehearsal=section.rehearsal))
     if not lines:
         return None
     return VerdictSettings(
@@ -153,7 +153,14 @@ def verdict_settings(config: Config, *, redis_url: str) -> VerdictSettings | Non
     )
 
 
-def _judged(region: Inventory, own: str | None, *, rehearsal: bool) -> Iterator[JudgedLine]:
+def judged(region: Inventory, own: str | None, *, rehearsal: bool) -> Iterator[JudgedLine]:
+    """Yield each line that somebody asks, and who votes on it.
+
+    Args:
+        region: From its file.
+        own: The vantage that runs here, if one does.
+        rehearsal: It asks all lines then, and nobody else does.
+    """
     # They tell the controller of failover what they see of their own lines, and vote on none.
     agents = {gateway.id for gateway in region.gateways if gateway.actuator == "agent"} - {own}
     for line in region.lines:

@@ -115,6 +115,7 @@ def test_the_way_to_gateways_carriers_and_redis(folder: Path) -> None:
             ),
         ),
         signing_key=KEY,
+        vantage_ids=("centre", "sat", "idle"),
         trap_trust="v3_auth",
         centre_lost_s=40.0,
         gateway_silent_s=50.0,
@@ -300,7 +301,7 @@ def test_a_rehearsal_moves_nothing_real(folder: Path) -> None:
     assert (settings.mqtt, settings.webhooks, settings.signing_key, settings.secrets) == (None, (), "", {})
     assert [(gateway.actuator, gateway.webhook) for gateway in settings.gateways] == [("dry_run", ""), ("dry_run", "")]
     assert [group.mode for group in settings.groups] == ["act", "act", "act"]
-    assert settings.mqtt is None
+    assert settings.vantage_ids == ("centre",)
 
 
 @pytest.mark.parametrize(
