@@ -16,11 +16,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from netmon.failover.actuators.base import Order
-from netmon.failover.agent import room
-from netmon.failover.agent.held import RESTING, Held, Kept
+from netmon.failover.agent.held import RESTING, Held, Kept, recalled
 from netmon.failover.agent.room import Room
-from netmon.failover.model import SHED, ActionResult, Attempt, Candidate, GroupState, LineSight, Phase, Request, Seen
-from netmon.failover.plan.model import Beat, Desired, DesiredGroup, Plan, PlannedGroup, Reported, ReportedGroup
+from netmon.failover.agent.view import View
+from netmon.failover.model import SHED, ActionResult, Attempt, LineSight, Phase, Request, Seen
+from netmon.failover.plan.model import Beat, Desired, DesiredGroup, Plan, Reported, ReportedGroup
 from netmon.failover.protection import machine
 
 _S: Final = 1_000_000_000
@@ -70,9 +70,7 @@ class Edge:
         self._kept = {each.state.group_id: each for each in kept}
         self._held: dict[str, Held] = {}
         """In order of weight: P0 first."""
-        self._proven_s: dict[str, float] = {}
-        self._sights: dict[str, LineSight] = {}
-        self._first_miss_ns: dict[str, int] = {}
+        self._view = View()
 
     # -- what the centre says
 
@@ -90,17 +88,13 @@ class Edge:
             return self._refuse("there was a newer one")
         self.fence = max(self.fence, plan.fence)
         self._plan = plan
-        self._proven_s = {
-            line.line_id: 2 * (line.profile.standby_interval_s if line.standby else line.profile.interval_s)
-            for line in plan.lines
-        }
-        self._sights = {line_id: sight for line_id, sight in self._sights.items() if line_id in self._proven_s}
+        self._view = View(plan.lines, self._view.sights)
         former = self._held
         self._held = {}
         for planned in sorted(plan.groups, key=lambda each: (each.priority, each.group_id)):
             held = former.get(planned.group_id)
             if held is None:
-                held = Held(planned, self._gateway_id, self._memory(planned, now_ns))
+                held = Held(planned, self._gateway_id, recalled(planned, self._kept.get(planned.group_id), now_ns))
             held.take_plan(planned, self._gateway_id)
             self._held[planned.group_id] = held
         self._kept = {}
@@ -157,9 +151,7 @@ class Edge:
             sight: Of a line of the plan; of others nothing is kept.
             first_miss_unix_ns: When the first probe of the present row of misses was sent, for the report; 0: none is missing.
         """
-        if sight.line_id in self._proven_s:
-            self._sights[sight.line_id] = sight
-            self._first_miss_ns[sight.line_id] = first_miss_unix_ns
+        self._view.take(sight, first_miss_unix_ns)
 
     def result(self, result: ActionResult, now_ns: int) -> None:
         """Takes what became of an order of `step`; what answers an older one does nothing."""
@@ -177,21 +169,33 @@ class Edge:
         elif result.outcome not in {"applied", "unreachable"}:
             self._end(held, result, now_ns)
 
-    def actual(self, places: Mapping[str, str], now_ns: int) -> None:
-        """Takes where the kernel has every class; one that is missing has no route.
+    def actual(self, places: Mapping[str, str], now_ns: int, *, is_news: bool = False) -> None:
+        """Takes where the kernel has every class; of one that is missing, nothing is known, or nothing stands.
 
-        The first time it is believed: the process may have been killed between a switch and its note of it. Later, whatever is not as it was
-        left is put right by `step`.
+        A class that is on another line than it was left on is put back by `step`.
+
+        Args:
+            places: Group ID to line ID or SHED.
+            now_ns: Now.
+            is_news: The kernel knows better: this process has just begun, and the one before may have been killed between a switch and its note
+                of it. Not so after the machine was started: then the kernel knows nothing.
         """
         for group_id, held in self._held.items():
-            on = places.get(group_id)
-            is_first, held.is_read, held.actual = not held.is_read, True, on
-            if is_first and on is not None and on != held.state.on and held.state.attempt is None:
+            on = held.actual = places.get(group_id)
+            if is_news and on is not None and on != held.state.on and held.state.attempt is None:
                 phase: Phase = "NR" if on == held.group.working else "PROTECTING"
                 held.state = msgspec.structs.replace(
                     held.state, on=on, phase=phase, since_unix_ns=now_ns, due_unix_ns=0
                 )
                 held.since_ns = now_ns
+
+    def shift(self, by_ns: int) -> None:
+        """The clock was set by so much: all moments move along, so that no timer runs out by it. Sights have to be told anew."""
+        self._heard_ns += by_ns
+        self._started_ns += by_ns
+        self._view.forget()
+        for held in self._held.values():
+            held.shift(by_ns)
 
     # -- an operator at the gateway
 
@@ -222,6 +226,22 @@ class Edge:
             return "no forced switch of this gateway is in force for it"
         held.local = None
         return ""
+
+    # -- what it shows
+
+    @property
+    def sights(self) -> tuple[LineSight, ...]:
+        """Of its lines."""
+        return self._view.sights
+
+    @property
+    def forced(self) -> tuple[str, ...]:
+        """Groups for which a forced switch of `force` stands."""
+        return tuple(group_id for group_id, held in self._held.items() if held.local is not None)
+
+    def is_down(self, line_id: str) -> bool:
+        """Whether the gateway's own probes say so."""
+        return self._view.down(line_id) is not None
 
     # -- what is done
 
@@ -255,7 +275,7 @@ class Edge:
             unix_ns=now_ns,
             alone=self.is_alone(now_ns),
             groups=tuple(held.reported() for held in self._held.values()),
-            lines=tuple(self._sights.values()),
+            lines=self._view.sights,
             refused=self.refused,
         )
 
@@ -269,17 +289,19 @@ class Edge:
         self._expire(held, now_ns)
         if (wanted := held.order) is not None:
             return self._obey(held, wanted, now_ns)
+        self._give_up(held, now_ns)
         attempt = held.state.attempt
+        if held.local is not None and held.place != held.local.line_id:
+            return self._order(held, held.begin(held.local.line_id, "forced", "local", now_ns), now_ns, forced=True)
         if attempt is not None and (held.owner != "edge" or held.is_locked):
             held.due_ns = attempt.due_unix_ns
             return None
-        if held.local is not None:
-            held.due_ns = held.local.until_unix_ns
-            if held.state.on != held.local.line_id:
-                return self._order(held, held.begin(held.local.line_id, "forced", "local", now_ns), now_ns, forced=True)
-        if attempt is None and held.is_read and held.actual != held.state.on:
+        if attempt is None and held.is_astray and held.retry_ns <= now_ns:
             return self._restore(held, now_ns)
-        return None if held.is_locked else self._protect(held, free, now_ns)
+        if held.is_locked:
+            held.due_ns = held.local.until_unix_ns if held.local is not None else 0
+            return None
+        return self._protect(held, free, now_ns)
 
     def _expire(self, held: Held, now_ns: int) -> None:
         """Ends what has gone on for too long."""
@@ -296,6 +318,22 @@ class Edge:
             )
             self._end(held, late, now_ns)
 
+    def _give_up(self, held: Held, now_ns: int) -> None:
+        """A line that dies while a class is put onto it by an order, or put back onto it, is not waited for."""
+        attempt = held.state.attempt
+        if attempt is None or held.owner == "edge" or held.is_locked:
+            return
+        sight = self._view.down(attempt.to)
+        if sight is not None and sight.since_unix_ns > attempt.began_unix_ns:
+            failed = ActionResult(
+                group_id=held.group.id,
+                generation=attempt.generation,
+                outcome="failed",
+                on=held.actual,
+                detail="its line died meanwhile",
+            )
+            self._end(held, failed, now_ns)
+
     def _obey(self, held: Held, wanted: DesiredGroup, now_ns: int) -> Order | None:
         """Deals with the newest order of the centre."""
         held.fence, held.generation, held.ordered = wanted.fence, wanted.generation, wanted.on
@@ -308,26 +346,27 @@ class Edge:
             held.outcome, held.detail = "failed", "the plan that the gateway has knows no such line for it"
             return None
         if wanted.on == held.place:
-            return self._stay(held, wanted, now_ns)
-        sight = self._sights.get(wanted.on)
-        if sight is not None and sight.state == "down" and not wanted.forced:
+            self._stay(held, wanted)
+            return None
+        sight = self._view.down(wanted.on)
+        if sight is not None and not wanted.forced:
             held.outcome, held.detail = "failed", f"down as the gateway sees it: {sight.reason or 'no_answer'}"
             return None
         return self._order(held, held.begin(wanted.on, wanted.reason, "centre", now_ns), now_ns, forced=wanted.forced)
 
-    def _stay(self, held: Held, wanted: DesiredGroup, now_ns: int) -> Order | None:
+    def _stay(self, held: Held, wanted: DesiredGroup) -> None:
         """It is there, or on its way."""
         if held.state.attempt is not None:
             held.owner, held.result = "centre", None
-            return None
+            return
         held.outcome = "verified"
         held.state = msgspec.structs.replace(
             held.state, phase=self._resting(held, wanted.on), reason=wanted.reason, due_unix_ns=0
         )
-        return self._restore(held, now_ns) if held.is_read and held.actual != held.state.on else None
 
     def _restore(self, held: Held, now_ns: int) -> Order:
-        """Puts a route back that somebody else has changed, or that went when the machine was switched off; nobody is asked whether the line is good."""
+        """Puts back what somebody else has changed, or what went when the machine was switched off; nobody is asked whether the line is good."""
+        held.retry_ns = now_ns + round(held.group.timers.retry_s * _S)
         return self._order(held, held.begin(held.state.on, "reconcile", "local", now_ns), now_ns, forced=True)
 
     def _end(self, held: Held, result: ActionResult, now_ns: int) -> None:
@@ -338,10 +377,8 @@ class Edge:
         held.end(result, phase, now_ns)
         if attempt.reason == "reconcile":
             held.by, held.state = by, msgspec.structs.replace(held.state, reason=reason)
-        if result.outcome == "verified":
-            held.actual = attempt.to
-        elif owner == "local":
-            held.local, held.detail = None, result.detail
+        if owner == "local" and held.state.on != attempt.to:
+            held.local = None
 
     def _resting(self, held: Held, on: str) -> Phase:
         """The phase of a class that was put there by an order."""
@@ -362,39 +399,25 @@ class Edge:
         for action in step.actions:
             if action.kind == "switch" and held.state.attempt is not None:
                 held.owner, held.detail = "edge", ""
-                held.phases_s = self._waited_s(before.on, now_ns)
+                held.phases_s = self._view.waited_s(before.on, now_ns)
                 return self._order(held, held.state.attempt, now_ns, forced=action.forced)
         return None
 
     def _seen(self, held: Held, free: Room, now_ns: int) -> Seen:
-        group, planned, is_alone = held.group, held.planned, self.is_alone(now_ns)
+        group, planned, on, is_alone = held.group, held.planned, held.state.on, self.is_alone(now_ns)
         avoid: Collection[str] = held.desired.avoid if held.desired is not None else ()
-        sights = {line_id: self._shown(line_id, is_alone=is_alone) for line_id in self._lines_of(held)}
-        failed = {line_id for line_id, sight in self._sights.items() if sight.state == "down"}
-        is_evicted = not free.fits(planned, held.state.on) and (is_alone or held.state.on in self._crowded())
-        candidates: tuple[Candidate, ...] = ()
-        if is_alone or is_evicted or held.state.on in failed or held.state.on == SHED or held.state.attempt is not None:
-
-            def may_use(line_id: str) -> bool:
-                proven_s = max(group.timers.proven_s, self._proven_s.get(line_id, 0.0))
-                is_proven = room.is_proven(self._sights.get(line_id), proven_s, now_ns)
-                return is_proven and line_id not in avoid and free.fits(planned, line_id)
-
-            candidates = room.candidates(room.ranking(planned, failed), group.working, may_use)
+        is_evicted = not free.fits(planned, on) and (is_alone or on in self._crowded())
+        # While the centre is heard, nothing but these makes a class look for another line.
+        may_look = is_alone or is_evicted or on in self._view.failed or held.state.attempt is not None
         return Seen(
-            sights=sights,
-            candidates=candidates,
+            sights=self._view.shown(self._lines_of(held), with_quality=is_alone),
+            candidates=self._view.candidates(planned, on, avoid, free, now_ns) if may_look else (),
             working_fits=free.fits(planned, group.working),
             evicted=is_evicted,
             request=self._standing(held),
             result=held.result,
             may_return=is_alone and group.working not in avoid,
         )
-
-    def _shown(self, line_id: str, *, is_alone: bool) -> LineSight:
-        """A line as the state machine is to see it: while the centre is heard, quality is its business."""
-        sight = self._sights.get(line_id) or LineSight(line_id=line_id)
-        return sight if is_alone or sight.state != "degraded" else msgspec.structs.replace(sight, state="up")
 
     def _standing(self, held: Held) -> Request | None:
         """An operator's manual switch that the centre told of stands until the centre says otherwise."""
@@ -410,14 +433,6 @@ class Edge:
     def _crowded(self) -> set[str]:
         """Lines to which the gateway has moved a class by itself."""
         return {held.place for held in self._held.values() if held.owner == "edge" or held.by == "edge"}
-
-    def _waited_s(self, line_id: str, now_ns: int) -> dict[str, float]:
-        """How long it took to see that a line is dead, and how long that was waited with."""
-        sight, first_miss_ns = self._sights.get(line_id), self._first_miss_ns.get(line_id, 0)
-        if sight is None or sight.state != "down" or not first_miss_ns:
-            return {}
-        detect_ns, hold_ns = sight.since_unix_ns - first_miss_ns, now_ns - sight.since_unix_ns
-        return {"detect": max(detect_ns, 0) / _S, "hold": max(hold_ns, 0) / _S}
 
     def _order(self, held: Held, attempt: Attempt, now_ns: int, *, forced: bool = False) -> Order:
         held.due_ns = attempt.due_unix_ns
@@ -459,30 +474,3 @@ class Edge:
                 self.refused += 1
                 continue
             held.desired = wanted
-
-    def _memory(self, planned: PlannedGroup, now_ns: int) -> Kept:
-        """What is known of a class that is new in the plan; times that the clock has not reached yet are now."""
-        kept = self._kept.get(planned.group_id)
-        if kept is None:
-            return Kept(state=_initial(planned, now_ns), since_unix_ns=now_ns)
-        state = kept.state
-        longest_ns = now_ns + round(max(planned.timers.wtr_s, 60.0) * _S)
-        state = msgspec.structs.replace(
-            state,
-            attempt=None,
-            since_unix_ns=min(state.since_unix_ns, now_ns),
-            due_unix_ns=min(state.due_unix_ns, longest_ns),
-            guard_until_unix_ns=0,
-            penalty_unix_ns=min(state.penalty_unix_ns, now_ns),
-            suppressed_unix_ns=min(state.suppressed_unix_ns, now_ns),
-        )
-        if kept.owner == "centre":
-            # It was killed while it carried out an order: that is dealt with anew.
-            return msgspec.structs.replace(
-                kept, state=state, owner="", generation=max(kept.generation - 1, 0), ordered=""
-            )
-        return msgspec.structs.replace(kept, state=state, owner="")
-
-
-def _initial(planned: PlannedGroup, now_ns: int) -> GroupState:
-    return GroupState(group_id=planned.group_id, on=planned.working, since_unix_ns=now_ns)

@@ -56,14 +56,14 @@ class Held:
         fence, generation, ordered: Newest order of the centre that was dealt with.
         desired: What the centre wants of it; None: it has said nothing.
         actual: Where the kernel has it; None: nowhere that could be told, or it has not been read.
-        is_read: Whether `actual` was read since the start.
+        retry_ns: Before this, it is not put back onto its line again.
         result: News of an attempt of the plan's, for the state machine.
         due_ns: When to look again; 0: need not be.
     """
 
     __slots__ = (
-        "actual", "by", "desired", "detail", "due_ns", "fence", "generation", "group", "is_read", "local", "ordered", "outcome", "owner",
-        "phases_s", "planned", "result", "since_ns", "state",
+        "actual", "by", "desired", "detail", "due_ns", "fence", "generation", "group", "local", "ordered", "outcome", "owner",
+        "phases_s", "planned", "result", "retry_ns", "since_ns", "state",
     )  # fmt: skip
 
     def __init__(self, planned: PlannedGroup, gateway_id: str, kept: Kept) -> None:
@@ -75,7 +75,7 @@ class Held:
         self.local = kept.local
         self.desired: DesiredGroup | None = None
         self.actual: str | None = None
-        self.is_read = False
+        self.retry_ns = 0
         self.result: ActionResult | None = None
         self.due_ns = 0
         self.take_plan(planned, gateway_id)
@@ -105,6 +105,11 @@ class Held:
     def place(self) -> str:
         """Where it is, or is going."""
         return self.state.attempt.to if self.state.attempt else self.state.on
+
+    @property
+    def is_astray(self) -> bool:
+        """Whether the kernel has it somewhere else than where it was put."""
+        return self.actual is not None and self.actual != self.state.on
 
     @property
     def is_locked(self) -> bool:
@@ -164,6 +169,11 @@ class Held:
             return self.desired.phase
         return self.state.phase
 
+    def shift(self, by_ns: int) -> None:
+        """The clock was set: what was a while ago, or is to come, is as far away as before."""
+        self.state = shifted(self.state, by_ns)
+        self.since_ns += by_ns
+
     # -- what becomes of it
 
     def begin(self, to: str, reason: SwitchReason, owner: Owner, now_ns: int) -> Attempt:
@@ -201,8 +211,10 @@ class Held:
         """
         attempt = self.state.attempt
         assert attempt is not None, "asked before"
-        is_there = result.outcome == "verified"
-        on = attempt.to if is_there else self.state.on if result.on is None else result.on
+        is_verified = result.outcome == "verified"
+        on = attempt.to if is_verified else self.state.on if result.on is None else result.on
+        # What was forced stays, even if it does not arrive.
+        is_there = on == attempt.to
         if on != self.state.on:
             self.since_ns = now_ns
         self.state = msgspec.structs.replace(
@@ -214,10 +226,49 @@ class Held:
             since_unix_ns=now_ns if is_there else self.state.since_unix_ns,
             due_unix_ns=0,
         )
+        self.actual = on
         self.phases_s |= result.phases_s
         if self.owner == "centre":
-            self.outcome = "verified" if is_there else "failed"
-            self.detail = result.detail[:DETAIL_MAX]
+            self.outcome = "verified" if is_verified else "failed"
+        self.detail = result.detail[:DETAIL_MAX] if not is_verified else ""
         if is_there:
             self.by = "centre" if self.owner == "centre" else "edge"
         self.owner = ""
+
+
+_MOMENTS: Final = (
+    "since_unix_ns", "due_unix_ns", "guard_until_unix_ns", "penalty_unix_ns", "suppressed_unix_ns", "rival_unix_ns",
+)  # fmt: skip
+
+
+def shifted(state: GroupState, by_ns: int) -> GroupState:
+    """The same on a clock that was set; 0 is no moment."""
+    moments = {name: at_ns + by_ns for name in _MOMENTS if (at_ns := getattr(state, name))}
+    attempt = state.attempt
+    if attempt is not None:
+        due_ns = attempt.due_unix_ns + by_ns if attempt.due_unix_ns else 0
+        attempt = msgspec.structs.replace(attempt, began_unix_ns=attempt.began_unix_ns + by_ns, due_unix_ns=due_ns)
+    return msgspec.structs.replace(state, attempt=attempt, **moments)
+
+
+def recalled(planned: PlannedGroup, kept: Kept | None, now_ns: int) -> Kept:
+    """A class that is new in the plan, with what was kept of it; moments that have not come yet are now."""
+    if kept is None:
+        state = GroupState(group_id=planned.group_id, on=planned.working, since_unix_ns=now_ns)
+        return Kept(state=state, since_unix_ns=now_ns)
+    state = kept.state
+    latest_ns = now_ns + round(max(planned.timers.wtr_s, planned.timers.retry_s) * 1e9)
+    state = msgspec.structs.replace(
+        state,
+        attempt=None,
+        since_unix_ns=min(state.since_unix_ns, now_ns),
+        due_unix_ns=min(state.due_unix_ns, latest_ns),
+        guard_until_unix_ns=0,
+        penalty_unix_ns=min(state.penalty_unix_ns, now_ns),
+        suppressed_unix_ns=min(state.suppressed_unix_ns, now_ns),
+        rival_unix_ns=min(state.rival_unix_ns, now_ns),
+    )
+    if kept.owner != "centre":
+        return msgspec.structs.replace(kept, state=state, owner="")
+    # It was killed while it carried out an order, which is dealt with anew.
+    return msgspec.structs.replace(kept, state=state, owner="", generation=kept.generation - 1, ordered="")

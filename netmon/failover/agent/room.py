@@ -6,11 +6,11 @@ classes alone, the more important ones first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from netmon.active_probe.model import LineState
-from netmon.failover.model import SHED, Candidate, LineSight
+from netmon.failover.model import SHED, LineSight
 from netmon.failover.plan.model import PlannedGroup, PlannedLine
 
 USABLE: Final = 0.8
@@ -34,12 +34,6 @@ def ranking(group: PlannedGroup, failed: Collection[str]) -> tuple[str, ...]:
 def is_proven(sight: LineSight | None, proven_s: float, now_ns: int) -> bool:
     """Whether the gateway's own probes show that the line is good, and have lately."""
     return sight is not None and sight.state in GOOD and now_ns - sight.good_unix_ns <= proven_s * 1e9
-
-
-def candidates(order: Iterable[str], working: str, may_use: Callable[[str], bool]) -> tuple[Candidate, ...]:
-    """Protection lines that may be used, in this order."""
-    usable = [line_id for line_id in order if line_id != working and may_use(line_id)]
-    return tuple(Candidate(line_id, (place,)) for place, line_id in enumerate(usable))
 
 
 class Room:

@@ -1,0 +1,42 @@
+"""`python -m netmon.failover.agent`: the agent of one gateway, its settings as JSON on standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+
+from netmon import log
+from netmon.errors import ConfigError
+from netmon.failover.agent.process import Agent
+from netmon.failover.settings import AgentSettings
+from netmon.process import begin
+
+
+async def serve(settings: AgentSettings) -> None:
+    """Works until SIGTERM or Ctrl-C. Raises ConfigError: it cannot."""
+    agent = Agent(settings)
+    loop = asyncio.get_running_loop()
+    # Nobody is above it who would say in which order to stop.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.stop)
+    # What is alive now lives as long as the process.
+    gc.freeze()
+    await agent.run()
+
+
+def main() -> int:
+    """Returns the exit code."""
+    settings = begin("netmon.failover.agent", __doc__, AgentSettings, "agent")
+    try:
+        asyncio.run(serve(settings))
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            log.log.error("agent.start_refused", reason=mistake)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
