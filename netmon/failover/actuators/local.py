@@ -16,7 +16,7 @@ from netmon.failover.model import ActionResult
 from netmon.failover.plan.model import PlannedGroup, PlannedLine
 from netmon.log import limited
 
-RETRY_S: Final = 1.0
+RETRY_S: Final = 0.5
 """Until the mover is tried again, when it could not begin."""
 ORDERS_MAX: Final = 16_384
 """Groups with an order at one time; those of more are told to be unreachable."""
