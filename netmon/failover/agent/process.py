@@ -193,13 +193,13 @@ class Agent:
             await self._fit(self._plan)
         if not self._is_fitted:
             return
-        moves = msgspec.structs.astuple(self._moves)
+        moves = self._moves
         try:
             places = await self._mover.actual()
         except UnavailableError as error:
             limited.warning("agent.look_failed", reason=error.reason, detail=error.detail)
             return
-        if msgspec.structs.astuple(self._moves) == moves:
+        if self._moves == moves:
             self._edge.actual(places, self._now_ns())
 
     # -- time
@@ -293,9 +293,9 @@ class Agent:
             decided = {"decide": self._decided_s.pop(result.group_id, 0.0)}
             result = msgspec.structs.replace(result, phases_s=decided | result.phases_s)
         elif result.outcome == "verified":
-            self._moves.verified += 1
+            self._moves = Moves(verified=self._moves.verified + 1, failed=self._moves.failed)
         else:
-            self._moves.failed += 1
+            self._moves = Moves(verified=self._moves.verified, failed=self._moves.failed + 1)
             log.warning("agent.move_failed", group=result.group_id, on=result.on, detail=result.detail)
         self._edge.result(result, self._now_ns())
         self._wake()

@@ -17,14 +17,12 @@ CentreState = Literal["heard", "lost", "none"]
 """none: no broker is configured."""
 
 
-class Moves(msgspec.Struct, kw_only=True):
+class Moves(msgspec.Struct, frozen=True, kw_only=True):
     """Since the start."""
 
     verified: int = 0
     failed: int = 0
     """A move that was refused by the kernel, or whose class did not arrive."""
-    by_itself: int = 0
-    """Verified, and decided here."""
 
 
 class AgentReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
