@@ -7,6 +7,7 @@ what a candidate shares with the group's own failed lines always counts.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
@@ -202,7 +203,8 @@ class Chooser:
             word = self._word(group, line_id, sights.get(line_id, _UNKNOWN), now_ns, avoid, locked, posture)
             if not word or (escape and word == "degraded"):
                 words[line_id] = word
-                found.append((self._rank(group, line_id, sights, suspected), place, line_id))
+                shared = (self._lines[line_id].mask & suspected).bit_count()
+                found.append(((shared, *self.fixed(group, line_id, sights[line_id].rtt_s)), place, line_id))
         if "" in words.values():
             found = [each for each in found if not words[each[2]]]
         found.sort()
@@ -277,12 +279,16 @@ class Chooser:
             return "small_line"
         return "degraded" if sight.state == "degraded" else ""
 
-    def _rank(
-        self, group: Group, line_id: str, sights: Mapping[str, LineSight], suspected: int
-    ) -> tuple[int, int, int, int, int]:
-        line, sight = self._lines[line_id], sights[line_id]
-        rtt_ms = line.rtt_ms if sight.rtt_s is None else sight.rtt_s * 1e3
+    def fixed(self, group: Group, line_id: str, rtt_s: float | None = None) -> tuple[int, int, int, int]:
+        """The rank of a line of the group, but for the risks: too slow, same carrier, cost tier, class of delay.
+
+        Args:
+            group: With its lines.
+            line_id: One of them.
+            rtt_s: Its round trip; None: what is typical of its medium. Half of it is the delay.
+        """
+        line = self._lines[line_id]
+        rtt_ms = line.rtt_ms if rtt_s is None else rtt_s * 1e3
         is_too_slow = group.delay_ms_max is not None and rtt_ms / 2 > group.delay_ms_max
         is_same_carrier = bool(line.carrier_id) and line.carrier_id == self._lines[group.working].carrier_id
-        band = sum(rtt_ms > end_ms for end_ms in RTT_BANDS_MS)
-        return (line.mask & suspected).bit_count(), is_too_slow, is_same_carrier, line.cost_tier, band
+        return int(is_too_slow), int(is_same_carrier), line.cost_tier, bisect_left(RTT_BANDS_MS, rtt_ms)
