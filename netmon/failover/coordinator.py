@@ -7,28 +7,42 @@ stepped: the region's P0 groups first, then P1 to P3, each with what room those 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Final, NamedTuple
 
-import msgspec
+from netmon.failover import evidence
+from netmon.failover.evidence import Look
+from netmon.failover.explain import Explanation, LineLoad
+from netmon.failover.member import Member
+from netmon.failover.model import (
+    SHED,
+    Action,
+    Candidate,
+    Group,
+    GroupState,
+    LineFacts,
+    LineSight,
+    Seen,
+    Step,
+)
+from netmon.failover.protection import machine, stepped
+from netmon.failover.protection.admission import Loads
+from netmon.failover.protection.choice import has_failed
+from netmon.failover.protection.requests import InForce
+from netmon.failover.protection.stepped import Turns
+from netmon.failover.watched import Watched
 
-from netmon.alarms.posture.model import Posture
-from netmon.failover.explain import Explanation
-from netmon.failover.model import Action, ActionResult, Freeze, Group, GroupState, LineFacts, LineSight, Request
-from netmon.failover.plan.model import Reported
-
-
-class LineLoad(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a line carries, by guaranteed rates. Bits per second."""
-
-    line_id: str
-    capacity_bps: int
-    usable_bps: int
-    """What of it is given away; 0: unlimited, as the capacity is not known."""
-    admitted_bps: tuple[int, int, int, int]
-    """P0 to P3: of groups that are on it, or are being moved to it."""
-    shed_bps: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """P0 to P3: of groups whose working line it is, and that are nowhere."""
+STEPS_MAX: Final = 6
+"""Of one group in one step of the region: what goes on for longer waits for `AGAIN_NS`, so that a quarrel over room never hangs the region."""
+AGAIN_NS: Final = 1_000_000_000
+LOOK_NS: Final = 30_000_000_000
+"""A group that is not at rest is looked at so often even if nothing is told: that a line is proven no more is told by nobody."""
+LOOKS: Final = 64
+"""Parts of that time over which these looks are spread."""
+BACK_NS: Final = 1_000_000_000
+"""If the clock went back by more than this, every timer is looked at anew."""
 
 
 class Decided(NamedTuple):
@@ -44,20 +58,20 @@ class Decided(NamedTuple):
     """When to step again even if nothing happens; 0: need not be."""
 
 
-class Coordinator:
-    """All groups of a region.
+class _Pass(NamedTuple):
+    """A step of the region, while it is made."""
 
-    Attributes:
-        fence: The leader's number, which the controller sets; 0: nobody leads. A report of an order under another fence is no result of ours.
-        states: Group ID to where it stands.
-        requests: Group ID to the operators' requests of it that are in force, oldest first.
-        frozen: Why nothing moves by itself; None: it is not so.
-    """
+    now_ns: int
+    actions: list[tuple[int, Action]]
+    """With what they are sorted by."""
+    changed: dict[str, GroupState]
+    times: dict[int, int]
+    """How often each group was stepped."""
+    gateways: set[str]
 
-    fence: int
-    states: Mapping[str, GroupState]
-    requests: Mapping[str, Sequence[Request]]
-    frozen: Freeze | None
+
+class Coordinator(Watched):
+    """All groups of a region, and what becomes of them."""
 
     def __init__(
         self,
@@ -77,95 +91,294 @@ class Coordinator:
             started_unix_ns: Now.
             calm_from_unix_ns: Before this nothing moves that can wait: the leader is new.
         """
-        raise NotImplementedError
-
-    # -- what happens: cheap, and only notes whom it concerns
-
-    def see_line(self, sight: LineSight) -> None:
-        """Takes the verdict on a line; of one that is not in the region: nothing happens."""
-        raise NotImplementedError
-
-    def see_gateway(self, reported: Reported, now_ns: int) -> None:
-        """Takes what a gateway tells: of its lines, of where its groups are, of orders. One that is older than the last known does nothing."""
-        raise NotImplementedError
-
-    def lose_gateway(self, gateway_id: str) -> None:
-        """A gateway is silent: what it saw counts no more, and it cannot be told anything until it speaks."""
-        raise NotImplementedError
-
-    def see_posture(self, area_id: str, posture: Posture) -> None:
-        """Takes the posture of an area."""
-        raise NotImplementedError
-
-    def see_vantages(self, live: int, total: int, now_ns: int) -> None:
-        """Takes how many of the vantages live: with too few of them, a region that fails all at once freezes."""
-        raise NotImplementedError
-
-    def see_trap(self, line_id: str, failed: bool, unix_ns: int) -> None:
-        """Takes what trusted traps say of a line; it counts as SF until a probe shows the line good later than that, or traps take it back."""
-        raise NotImplementedError
-
-    def ask(self, request: Request, now_ns: int) -> str:
-        """Takes an operator's request; the same one twice is taken once.
-
-        Returns:
-            Empty, or why it is refused.
-        """
-        raise NotImplementedError
-
-    def clear(self, group_id: str, now_ns: int) -> str:
-        """Takes back all requests of a group, and lets one that does not revert by itself do so.
-
-        Returns:
-            Empty, or why it is refused.
-        """
-        raise NotImplementedError
-
-    def freeze(self, freeze: Freeze | None, now_ns: int) -> None:
-        """Freezes the region, or lifts that."""
-        raise NotImplementedError
-
-    def approve(self, group_id: str, generation: int) -> str:
-        """Lets a proposal be done (mode advise).
-
-        Returns:
-            Empty, or why it is refused.
-        """
-        raise NotImplementedError
-
-    def result(self, result: ActionResult) -> None:
-        """Takes what became of an order; of one that is not the newest of its group: nothing happens."""
-        raise NotImplementedError
+        super().__init__(lines, groups, states, started_unix_ns=started_unix_ns)
+        self._calm_from_ns = calm_from_unix_ns
+        self._now_ns = started_unix_ns
+        self._was_frozen = False
+        self._suspected = 0
+        self._turns = Turns()
+        self._loads = Loads(lines, groups)
+        for member in self._members:
+            self._loads.place(member.group.id, self._place(member))
+        self._timers: list[tuple[int, int]] = []
+        """Heap: when, and which group by its order. One that is not the group's `due_unix_ns` any more is void."""
+        self._restless: set[int] = set()
+        """Groups that are not at home and at rest, by their order."""
+        self._waiting: dict[str, set[int]] = {line_id: set() for line_id in self._facts}
+        """Line ID to those of its groups that wait for room or for their turn, by their order."""
 
     # -- decides
 
     def step(self, now_ns: int) -> Decided:
         """Decides for every group that something happened to, or whose time has come. `now_ns` may go back: no timer runs out early for it."""
-        raise NotImplementedError
+        made = _Pass(now_ns, [], {}, {}, set())
+        self._look_at_region(now_ns)
+        self._wake(now_ns)
+        while self._todo or self._give_turns(now_ns):
+            order = heapq.heappop(self._todo)
+            self._marked.discard(order)
+            member, times = self._members[order], made.times.get(order, 0)
+            if times == STEPS_MAX:
+                self._sleep(member, now_ns + AGAIN_NS)
+                continue
+            made.times[order] = times + 1
+            self._step_one(member, made)
+        made.actions.sort(key=itemgetter(0))
+        return Decided(
+            [action for _, action in made.actions],
+            list(made.changed.values()),
+            sorted(made.gateways),
+            self._next_due(now_ns),
+        )
+
+    def _look_at_region(self, now_ns: int) -> None:
+        """What concerns many groups at once."""
+        for group_id in self._asked.expire(now_ns):
+            self._mark(self._by_id[group_id])
+        if self._frozen is not None and 0 < self._frozen.until_unix_ns <= now_ns:
+            self._frozen = None
+        self._guard.step(now_ns)
+        is_frozen = self.frozen is not None
+        if is_frozen != self._was_frozen:
+            self._was_frozen = is_frozen
+            for member in self._members:
+                self._mark(member)
+        suspected = self._chooser.risks.failing_mask
+        if suspected != self._suspected:
+            changed, self._suspected = suspected ^ self._suspected, suspected
+            masks = self._chooser.risks.masks
+            for order in self._restless:
+                member = self._members[order]
+                if any(masks[line_id] & changed for line_id in member.lines):
+                    self._mark(member)
+
+    def _wake(self, now_ns: int) -> None:
+        """Marks those whose time has come; all that wait, if the clock went back."""
+        if now_ns < self._now_ns - BACK_NS:
+            for order in self._restless:
+                self._mark(self._members[order])
+        self._now_ns = now_ns
+        while self._timers and self._timers[0][0] <= now_ns:
+            due_ns, order = heapq.heappop(self._timers)
+            if self._members[order].due_unix_ns == due_ns:
+                self._mark(self._members[order])
+
+    def _give_turns(self, now_ns: int) -> bool:
+        """Marks the groups whose turn it is to return; tells whether there are any."""
+        if now_ns < self._calm_from_ns:
+            return False
+        for group_id in self._turns.ready(now_ns, self._postures):
+            self._by_id[group_id].has_turn = True
+            self._mark(self._by_id[group_id])
+        return bool(self._todo)
+
+    def _step_one(self, member: Member, made: _Pass) -> None:
+        now_ns, place = made.now_ns, self._place(member)
+        step = machine.step(member.effective, member.counted(), self._seen(member, now_ns), now_ns)
+        member.news, member.approved, member.clear, member.has_turn = None, 0, False, False
+        if step.state is not member.state:
+            member.state = self.states[member.group.id] = made.changed[member.group.id] = step.state
+            if step.state.void_request_id:
+                self._asked.drop(member.group.id, step.state.void_request_id)
+        for action in step.actions:
+            self._note(member, action, made)
+        self._queue(member, step)
+        if self._place(member) != place:
+            self._move(member, place)
+        self._settle(member, step, made)
+
+    def _note(self, member: Member, action: Action, made: _Pass) -> None:
+        """Takes an action: who makes room goes first, P3 before the others, since they may go where these were."""
+        if action.kind in {"switch", "abandon"}:
+            member.ordered = (self.fence, action.generation)
+        is_first = action.reason == "preempted" and action.kind == "switch"
+        made.actions.append((-member.group.priority if is_first else 1, action))
+
+    def _queue(self, member: Member, step: Step) -> None:
+        """Has it wait for its turn, or no longer."""
+        if step.waiting:
+            self._turns.join(member.group)
+        else:
+            self._turns.quit(member.group)
+
+    def _move(self, member: Member, before: str) -> None:
+        """It takes room elsewhere from now on: whoever is in its way has to leave, and who waits for what it took is looked at."""
+        place, group = self._place(member), member.group
+        member.evicted_from = ""
+        if place != SHED:
+            for group_id in self._loads.victims(place, group, self._has_elsewhere) or ():
+                victim = self._by_id[group_id]
+                victim.evicted_from = place
+                self._mark(victim)
+        self._loads.place(group.id, place)
+        if before != SHED:
+            for order in self._waiting[before]:
+                self._mark(self._members[order])
+
+    def _settle(self, member: Member, step: Step, made: _Pass) -> None:
+        """Notes what it waits for, and what its gateway has to know."""
+        state, order = member.state, member.order
+        waits = state.on == SHED or state.phase == "NO_BACKUP" or bool(step.waiting)
+        if waits != member.waits:
+            member.waits = waits
+            for line_id in member.lines:
+                (self._waiting[line_id].add if waits else self._waiting[line_id].discard)(order)
+        due_ns = step.due_unix_ns
+        if state.phase == "NR" and state.on == member.group.working and state.attempt is None:
+            self._restless.discard(order)
+        else:
+            self._restless.add(order)
+            look_ns = made.now_ns + LOOK_NS + order % LOOKS * LOOK_NS // LOOKS
+            due_ns = min(due_ns, look_ns) if due_ns else look_ns
+        self._sleep(member, max(due_ns, made.now_ns + 1) if due_ns else 0)
+        terms = self.locked(member.group.id), self.avoid(member.group.id)
+        if terms != member.terms:
+            member.terms = terms
+            made.gateways.add(member.group.gateway_id)
+
+    # -- what one group sees
+
+    def _seen(self, member: Member, now_ns: int) -> Seen:
+        state, group = member.state, member.effective
+        sights = self._sights.of(group.gateway_id)
+        asked = self._asked.in_force(group.id, now_ns)
+        evicted = bool(member.evicted_from) and self._has_to_leave(member)
+        is_home = state.on == group.working and state.attempt is None
+        sight = sights[group.working]
+        if is_home and sight.state == "up" and not (sight.one_way or evicted or asked.request or asked.locked):
+            candidates: tuple[Candidate, ...] = ()
+        else:
+            candidates = tuple(self._candidates(member, sights, asked, now_ns, evicted=evicted))
+        return Seen(
+            sights=sights,
+            candidates=candidates,
+            working_fits=is_home or self._loads.victims(group.working, group) is not None,
+            evicted=evicted,
+            request=asked.request,
+            locked=asked.locked,
+            clear=member.clear,
+            frozen=self._was_frozen,
+            posture=member.posture,
+            reported=member.reported_on,
+            reachable=member.reachable,
+            result=member.news,
+            approved=member.approved,
+            may_return=member.has_turn,
+        )
+
+    def _candidates(
+        self, member: Member, sights: Mapping[str, LineSight], asked: InForce, now_ns: int, *, evicted: bool
+    ) -> list[Candidate]:
+        group, on = member.effective, member.state.on
+        escape = evicted or on == SHED or on in asked.locked or has_failed(sights[on], both_ways=group.both_ways)
+        ranked = self._chooser.rank(
+            group,
+            sights,
+            now_ns,
+            avoid=member.state.tried,
+            locked=asked.locked,
+            posture=member.posture,
+            escape=escape,
+        )
+        return self._loads.order(group, ranked, evict=escape, elsewhere=self._has_elsewhere)
+
+    def _has_to_leave(self, member: Member) -> bool:
+        """Whether the line that it was told to leave is overfull still."""
+        line_id = member.evicted_from
+        usable = self._loads.usable(line_id)
+        if member.place == line_id and usable and sum(self._loads.admitted(line_id)) > usable:
+            return True
+        member.evicted_from = ""
+        return False
+
+    def _has_elsewhere(self, group_id: str) -> bool:
+        """Whether a group has another line that would take it as things are."""
+        member = self._by_id[group_id]
+        sights = self._sights.of(member.group.gateway_id)
+        return any(
+            line_id != member.place and sights[line_id].state == "up" and self._loads.fits(line_id, member.group)
+            for line_id in member.lines
+        )
+
+    # -- the rest
+
+    def _place(self, member: Member) -> str:
+        """Line that it takes room of; one that the region has no more takes none."""
+        return member.place if member.place in self._facts else SHED
+
+    def _sleep(self, member: Member, due_ns: int) -> None:
+        if due_ns != member.due_unix_ns:
+            member.due_unix_ns = due_ns
+            if due_ns:
+                heapq.heappush(self._timers, (due_ns, member.order))
+
+    def _next_due(self, now_ns: int) -> int:
+        while self._timers and self._members[self._timers[0][1]].due_unix_ns != self._timers[0][0]:
+            heapq.heappop(self._timers)
+        turns_ns = self._turns.due_ns(now_ns)
+        dues = (
+            self._timers[0][0] if self._timers else 0,
+            self._asked.due_unix_ns,
+            self._frozen.until_unix_ns if self._frozen is not None else 0,
+            self._guard.due_ns(now_ns),
+            max(turns_ns, self._calm_from_ns) if turns_ns else 0,
+        )
+        return min((due for due in dues if due), default=0)
 
     # -- shows
 
     def evidence(self, action: Action) -> tuple[str, ...]:
         """Why this was decided, as short English texts for the audit: sights, risks avoided, requests. To be asked before more is seen."""
-        raise NotImplementedError
+        member = self._by_id[action.group_id]
+        return evidence.texts(action, self._look(member, self._now_ns))
 
     def delay_s(self, action: Action) -> float:
         """How long the order waits, so that not all of a region move at once; 0 for what is urgent. The same each time it is asked."""
-        raise NotImplementedError
+        if action.urgent or action.reason == "preempted":
+            return 0.0
+        member = self._by_id[action.group_id]
+        return stepped.stagger_s(action.group_id, action.generation, member.group.priority, member.posture)
 
     def locked(self, group_id: str) -> bool:
         """Whether its gateway must not move it by itself: locked out, forced, or frozen."""
-        raise NotImplementedError
+        member = self._by_id[group_id]
+        request = self._asked.in_force(group_id, self._now_ns).request
+        is_held = request is not None and request.kind in {"lockout", "forced"}
+        return is_held or self._was_frozen or member.group.mode != "act"
 
     def avoid(self, group_id: str) -> tuple[str, ...]:
         """Lines of the group to which its gateway must not go by itself: locked out, damped, or dead as the centre sees it; sorted."""
-        raise NotImplementedError
+        member = self._by_id[group_id]
+        group, region = member.group, self._sights.region
+        lines = {line_id for line_id in member.lines if has_failed(region[line_id], both_ways=group.both_ways)}
+        lines |= self._asked.in_force(group_id, self._now_ns).locked
+        if member.state.suppressed_unix_ns:
+            lines.add(group.working)
+        return tuple(sorted(lines))
 
     def explain(self, group_id: str, now_ns: int) -> Explanation:
         """Why the group is where it is. Raises KeyError: there is no such group."""
-        raise NotImplementedError
+        return evidence.explanation(self._look(self._by_id[group_id], now_ns))
 
     @property
     def loads(self) -> Mapping[str, LineLoad]:
-        """Line ID to what it carries, made anew each time."""
-        raise NotImplementedError
+        """Line ID to what it carries. Made anew each time."""
+        shed: dict[str, list[int]] = {}
+        for member in self._members:
+            if member.state.on == SHED:
+                shed.setdefault(member.group.working, [0, 0, 0, 0])[member.group.priority] += member.group.bandwidth_bps
+        return {
+            line_id: LineLoad(
+                line_id=line_id,
+                capacity_bps=facts.capacity_bps,
+                usable_bps=self._loads.usable(line_id),
+                admitted_bps=self._loads.admitted(line_id),
+                shed_bps=(rates[0], rates[1], rates[2], rates[3]),
+            )
+            for line_id, facts in self._facts.items()
+            for rates in (shed.get(line_id, [0, 0, 0, 0]),)
+        }
+
+    def _look(self, member: Member, now_ns: int) -> Look:
+        heard_ns = self._heard_ns.get(member.group.gateway_id, 0)
+        return Look(member, self._sights, self._chooser, self._loads, self._asked, self.frozen, heard_ns, now_ns)

@@ -32,6 +32,19 @@ REFUSALS: Final[tuple[Refusal, ...]] = (
 """Why a line is no candidate of a group: a closed set."""
 
 
+class LineLoad(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a line carries, by guaranteed rates. Bits per second."""
+
+    line_id: str
+    capacity_bps: int
+    usable_bps: int
+    """What of it is given away; 0: unlimited, as the capacity is not known."""
+    admitted_bps: tuple[int, int, int, int]
+    """P0 to P3: of groups that are on it, or are being moved to it."""
+    shed_bps: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """P0 to P3: of groups whose working line it is, and that are nowhere."""
+
+
 class LineExplained(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of a group."""
 
@@ -56,7 +69,7 @@ class Timer(msgspec.Struct, frozen=True, kw_only=True):
     """What a group waits for."""
 
     name: str
-    """hold_off, wtr, wtb, retry, guard, attempt, approval, damping, request."""
+    """hold_off, wtr (or wtb), retry, lockout_age, guard, attempt, approval, better, damping: then at the latest."""
     due_unix_ns: int
 
 
@@ -75,7 +88,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     freeze: Freeze | None = None
     posture: Posture = "normal"
     reachable: bool = True
+    heard_unix_ns: int = 0
+    """When its gateway last told something; 0: never."""
     failing_risk_ids: tuple[str, ...] = ()
     """Of the whole region, sorted."""
     shed_for: tuple[str, ...] = ()
-    """Groups of greater weight on the line that has no room for it, when it is shed; sorted."""
+    """Groups that have the room of its lines, when it is shed; sorted."""

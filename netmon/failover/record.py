@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from netmon.failover.coordinator import LineLoad
+from netmon.failover.explain import LineLoad
 from netmon.failover.model import Phase, RequestKind, SwitchReason
 
 CommandKind = Literal["lockout", "forced", "manual", "exercise", "clear", "freeze", "unfreeze", "approve"]
