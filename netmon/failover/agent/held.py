@@ -165,9 +165,11 @@ class Held:
     def _phase(self) -> Phase:
         if self.local is not None:
             return "FS"
-        if self.desired is not None and self.is_locked:
-            return self.desired.phase
-        return self.state.phase
+        desired = self.desired
+        if desired is None:
+            return self.state.phase
+        is_as_ordered = self.by == "centre" and desired.on == self.state.on and self.state.phase in RESTING
+        return desired.phase if is_as_ordered or self.is_locked else self.state.phase
 
     def shift(self, by_ns: int) -> None:
         """The clock was set: what was a while ago, or is to come, is as far away as before."""
