@@ -31,6 +31,7 @@ _PLACES: Final[dict[str, tuple[str, ...]]] = {
     "probing": ("probe-agent", "reflector", "rehearse"),
     "inventory": ("inventory",),
     "rules": ("rules",),
+    "failover": ("failover",),
 }
 """Module of `netmon.cli` to the commands that its `register` adds. A new command is its file and a line here."""
 

@@ -44,7 +44,7 @@ def shelve(
 ) -> None:
     """Put an alarm out of sight until a time. Exit 1: there is none, or its state does not allow it."""
     with exit_codes():
-        end = _end(lasting, until)
+        end = end_of(lasting, until)
     _operate(config, "shelve", alarm_id, by=by, text=reason, until_unix_ns=end, version=version, as_json=as_json)
 
 
@@ -112,7 +112,7 @@ def _operate(
             id=f"cli-{secrets.token_hex(8)}",
             kind=kind,
             alarm_id=the_alarm(view, alarm_id).id,
-            by=by or _login(),
+            by=by or login(),
             text=text,
             until_unix_ns=until_unix_ns,
             version=version,
@@ -134,12 +134,12 @@ def _operate(
         raise typer.Exit(0 if result.outcome == "done" else NOT_WELL)
 
 
-def _end(lasting: str | None, until: str | None) -> int:
-    """When a shelf ends. Raises ConfigError."""
+def end_of(lasting: str | None, until: str | None) -> int:
+    """When something ends, by how long it lasts or by when it is over; one of them. Raises ConfigError."""
     from netmon.cli.union import seconds_of  # noqa: PLC0415 - redis-py is slow to import
 
     if (lasting is None) == (until is None):
-        raise ConfigError(["a shelf has an end: expected --for, such as 2h, or --until, such as 17:00"])
+        raise ConfigError(["when does it end? Expected --for, such as 2h, or --until, such as 17:00, one of them"])
     now = datetime.now(UTC)
     if lasting is not None:
         return time.time_ns() + seconds_of(lasting) * 1_000_000_000
@@ -153,7 +153,7 @@ def _end(lasting: str | None, until: str | None) -> int:
     return end
 
 
-def _login() -> str:
+def login() -> str:
     """Who is logged in. Raises ConfigError."""
     try:
         return getpass.getuser()

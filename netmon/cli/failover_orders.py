@@ -1,0 +1,213 @@
+"""`netmon failover force|manual|lockout|exercise|clear|freeze|unfreeze|approve`: what an operator wants; the controller carries it out."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from netmon import config as configuration
+from netmon.cli.alarms import language_of
+from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, config_in_use, exit_codes
+from netmon.cli.failover_source import Source, unknown
+from netmon.cli.failover_words import COMMANDS, of
+from netmon.cli.line_table import since
+from netmon.cli.operate import end_of, login
+from netmon.errors import ConfigError, UnavailableError
+from netmon.failover.record import Command, CommandKind, CommandResult
+from netmon.show import printable
+
+WAIT_S: Final = 10.0
+"""For the controller's answer."""
+
+GroupId = Annotated[str, typer.Argument(metavar="GROUP", help="GATEWAY/CLASS, as `netmon failover status` shows it.")]
+LineId = Annotated[str, typer.Argument(metavar="LINE", help="One of the gateway's lines.")]
+MayBeLine = Annotated[str, typer.Argument(metavar="LINE", help="One of the gateway's lines.")]
+Why = Annotated[str, typer.Option("--why", help="Why, for the others. Needed.")]
+By = Annotated[str | None, typer.Option("--by", help="Who wants it; else who is logged in.")]
+Ticket = Annotated[str, typer.Option("--ticket", help="Number of a ticket.")]
+Lasting = Annotated[str | None, typer.Option("--for", metavar="DURATION", help="How long: 30m, 2h, 1d; else 8 hours.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="ISO 8601, or 17:00 today.")]
+
+
+def register(group: typer.Typer) -> None:
+    """Add all of them."""
+    for command in (force, manual, lockout, exercise, clear, freeze, unfreeze, approve):
+        group.command()(command)
+
+
+def force(
+    group: GroupId,
+    line: LineId,
+    why: Why,
+    by: By = None,
+    lasting: Lasting = None,
+    until: Until = None,
+    ticket: Ticket = "",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a group onto a line even if nobody knows how that is; only a line that is down is refused. Exit 1: it was refused."""
+    _operate("forced", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, as_json=as_json)
+
+
+def manual(
+    group: GroupId,
+    line: LineId,
+    why: Why,
+    by: By = None,
+    lasting: Lasting = None,
+    until: Until = None,
+    ticket: Ticket = "",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a group onto a line that is good; void when a line fails. Exit 1: it was refused."""
+    _operate("manual", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, as_json=as_json)
+
+
+def lockout(
+    group: GroupId,
+    why: Why,
+    line: MayBeLine = "",
+    by: By = None,
+    lasting: Lasting = None,
+    until: Until = None,
+    ticket: Ticket = "",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a group where it is, whatever happens; with LINE, only from that line. Exit 1: it was refused."""
+    _operate("lockout", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, as_json=as_json)
+
+
+def exercise(
+    group: GroupId,
+    why: Why,
+    line: MayBeLine = "",
+    by: By = None,
+    lasting: Lasting = None,
+    until: Until = None,
+    ticket: Ticket = "",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try everything of a switch but the switch: whether the line (or the best one) would do. Exit 1: it was refused."""
+    _operate("exercise", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, as_json=as_json)
+
+
+def clear(
+    group: GroupId, why: Why, by: By = None, ticket: Ticket = "", config: ConfigFile = None, as_json: AsJson = False
+) -> None:
+    """Take back everything that operators want of a group; one that does not return by itself may. Exit 1: it was refused."""
+    _operate("clear", config, group, why=why, by=by, ticket=ticket, as_json=as_json)
+
+
+def freeze(
+    why: Why,
+    by: By = None,
+    lasting: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="How long; else until it is lifted.")
+    ] = None,
+    until: Until = None,
+    ticket: Ticket = "",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have nothing in the region move by itself; forced switches still do. Exit 1: it was refused."""
+    _operate("freeze", config, why=why, by=by, ends=(lasting, until), ticket=ticket, as_json=as_json)
+
+
+def unfreeze(why: Why, by: By = None, ticket: Ticket = "", config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Let the region's traffic move by itself again. Exit 1: it was refused."""
+    _operate("unfreeze", config, why=why, by=by, ticket=ticket, as_json=as_json)
+
+
+def approve(
+    group: GroupId,
+    why: Why,
+    generation: Annotated[
+        int | None, typer.Option("--generation", min=1, help="Of the proposal; else the one that waits.")
+    ] = None,
+    by: By = None,
+    ticket: Ticket = "",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have a proposal done (mode advise). Exit 1: none waits, or it was refused."""
+    _operate("approve", config, group, why=why, by=by, ticket=ticket, as_json=as_json, generation=generation)
+
+
+def _operate(
+    kind: CommandKind,
+    config: ConfigFile,
+    group: str = "",
+    line: str = "",
+    *,
+    why: str,
+    by: str | None,
+    ticket: str,
+    as_json: bool,
+    ends: tuple[str | None, str | None] = (None, None),
+    generation: int | None = None,
+) -> None:
+    """Asks the controller, waits for its answer, tells it, and ends with the exit code for it."""
+    with exit_codes(interrupted="interrupted; what was asked may be done all the same"):
+        if not why.strip():
+            raise ConfigError(["--why: found nothing; expected the reason, for whoever looks at it later"])
+        source = Source(configuration.load(config_in_use(config)))
+        _check(source, group, line)
+        command = Command(
+            id=f"cli-{secrets.token_hex(8)}",
+            kind=kind,
+            group_id=group,
+            line_id=line,
+            by=by or login(),
+            why=why,
+            ticket=ticket,
+            unix_ns=time.time_ns(),
+            until_unix_ns=end_of(*ends) if any(ends) else 0,
+            generation=_waiting(source, group) if kind == "approve" and generation is None else generation or 0,
+        )
+        result = source.view.ask(command, WAIT_S)
+        if result is None:
+            detail = f"no controller has answered in {WAIT_S:.0f} s; it does it when one leads, within a day"
+            raise UnavailableError("timeout", detail)
+        if as_json:
+            print(msgspec.json.encode(result).decode())
+        else:
+            print(_told(command, result))
+        raise typer.Exit(0 if result.outcome == "done" else NOT_WELL)
+
+
+def _check(source: Source, group_id: str, line_id: str) -> None:
+    """Raises ConfigError: there is no such group, or it has no such line."""
+    if not group_id:
+        return
+    group = source.group(group_id)
+    lines = (group.working, *group.protections)
+    if line_id and line_id not in lines:
+        raise ConfigError([unknown("LINE", line_id, lines)])
+
+
+def _waiting(source: Source, group_id: str) -> int:
+    """Generation of the proposal that waits. Ends with 1: none does. Raises UnavailableError."""
+    state = source.view.group(group_id)
+    attempt = None if state is None else state.attempt
+    if attempt is None or attempt.stage != "proposed":
+        print(f"{group_id}: no proposal waits for approval")
+        raise typer.Exit(NOT_WELL)
+    return attempt.generation
+
+
+def _told(command: Command, result: CommandResult) -> str:
+    if result.outcome != "done":
+        return printable("; ".join(filter(None, (result.detail, result.cure))))
+    where = f" {command.line_id}" if command.line_id else ""
+    until = f" (-{since(result.until_unix_ns, datetime.now().astimezone())})" if result.until_unix_ns else ""
+    words = of(COMMANDS[command.kind], language_of(None))
+    return printable(f"{command.group_id or 'region'}: {words}{where}{until}")
