@@ -170,6 +170,9 @@ class Link:
                 self._down("connecting anew")
                 self._failures = 0
                 continue
+            except asyncio.CancelledError:
+                self.state = LinkState(connected=False, since_unix_ns=time.time_ns(), why="ended")
+                raise
             await self._pause()
 
     async def _connection(self) -> None:

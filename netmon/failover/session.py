@@ -40,8 +40,7 @@ _PACKET_BYTES_MORE: Final = 2_048
 """Of a packet beside the message: topic and properties."""
 _SILENT: Final = logging.getLogger("netmon.failover.session")
 """aiomqtt would log its tracebacks; what went wrong is told by UnavailableError."""
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
+_SILENT.disabled = True
 
 T = TypeVar("T")
 
@@ -78,6 +77,17 @@ class Sent(NamedTuple):
     message_id: int
     refused: str
     """Why the broker does not take it (by its access list, above all); empty: it has it."""
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when nobody may be talked to; paho would leave it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 class Session(aiomqtt.Client):
@@ -318,6 +328,7 @@ def tls_of(settings: MqttSettings) -> ssl.SSLContext | None:
             )
     if mistakes:
         raise ConfigError(mistakes)
+    context.sslsocket_class = _TlsSocket
     return context
 
 

@@ -127,10 +127,12 @@ class Mosquitto(Program):
         address: str = "127.0.0.1",
         password: str = "",
         tls: Certificate | None = None,
+        settings: Sequence[str] = (),
         **more: Any,
     ) -> None:
+        """`settings`: further lines of its configuration."""
         folder.mkdir(parents=True, exist_ok=True)
-        lines = [f"listener {port} {address}", "allow_anonymous false" if password else "allow_anonymous true"]
+        lines = [*settings, f"listener {port} {address}", "allow_anonymous false" if password else "allow_anonymous true"]
         if os.geteuid() == 0:
             lines.append("user root")
         if password:
