@@ -20,6 +20,7 @@ STEPPED_MIN: Final = 10
 """Fewer groups than this return in one step: a tenth of them would be none."""
 
 _S: Final = 1_000_000_000
+_LONGEST_NS: Final = round(max(max(each.return_gap_s, each.step_pause_s) for each in EFFECTS.values()) * _S)
 
 
 def stagger_s(group_id: str, generation: int, priority: Priority, posture: Posture) -> float:
@@ -128,9 +129,9 @@ class Turns:
         return sorted(found)
 
     def due_ns(self, now_ns: int) -> int:
-        """When to ask `ready` again; 0: nobody waits. Never before now."""
+        """When to ask `ready` again; 0: nobody waits. Never before now, and soon even if the clock has gone back."""
         dues = [
-            max(area.open_ns, now_ns, min(wave.open_ns for wave in area.waves.values()))
+            min(max(area.open_ns, now_ns, min(wave.open_ns for wave in area.waves.values())), now_ns + _LONGEST_NS)
             for area in self._areas.values()
             if area.waves
         ]
