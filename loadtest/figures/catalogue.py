@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from loadtest.figures import alarms, decoding, earthquakes, icmp, lines, probing, receiver
+from loadtest.figures import alarms, decoding, earthquakes, failovers, icmp, lines, probing, receiver
 from loadtest.figures.outcome import Outcome
 
 
@@ -91,6 +91,11 @@ FIGURES: Final[dict[str, Figure]] = {
         "CPU for 1,000 ICMP targets at 1 Hz against blackbox_exporter and fping, same run",
         "≤ 1/2 of blackbox_exporter",
         icmp.peers,
+    ),
+    "failover-edge": Figure(
+        "outage of a 1 kHz UDP flow whose line is cut without a word; the gateway acts by its plan (fast profile, ≥ 30 cuts)",
+        "median ≤ 180 ms, p95 ≤ 250 ms",
+        failovers.edge,
     ),
 }
 """Every figure by its name in `--only`, in the order in which they run."""

@@ -48,7 +48,8 @@ def actuator(site: Site) -> LocalActuator:
     lines = {line.line_id: line for gateway in site.gateways for line in gateway.lines}
     fences = Fences(Path(site.settings.directory) / FENCES)
     gateway_id = site.gateways[0].gateway_id if site.gateways else ""
-    return LocalActuator(LinuxRoutes(gateway_id=gateway_id), groups, list(lines.values()), fences=fences)
+    mover = LinuxRoutes(secrets=site.settings.secrets, gateway_id=gateway_id)
+    return LocalActuator(mover, groups, list(lines.values()), fences=fences)
 
 
 class LinuxRoutes:

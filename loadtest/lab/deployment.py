@@ -1,0 +1,287 @@
+"""netmon for a region of the lab: its region file and configuration as an operator would write them, keys, broker, agents and reflectors.
+
+What the gateways and the centre are told is made by netmon itself from these files, so that nothing in a lab is easier than in earnest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+
+from loadtest.lab.flows import Flow
+from loadtest.lab.gateways import CENTRE, Region, RegionLine
+from loadtest.lab.prober import REFLECTOR, Role
+from netmon.config import load
+from netmon.config.failover import controller_settings
+from netmon.failover.agent.store import PLAN_FILE
+from netmon.failover.plan.compute import Plans, plan_of
+from netmon.failover.plan.model import Plan
+from netmon.failover.plan.sign import generate, private_key, sign
+from netmon.failover.settings import AgentSettings, ControllerSettings, MqttSettings
+
+STAMP_PORT: Final = 862
+BROKER_PORT: Final = 1_883
+AGENT: Final = ("-m", "netmon.failover.agent")
+MBPS: Final = 1_000_000
+_PRIORITIES: Final = "P0", "P1", "P2", "P3"
+
+
+class Drawn(msgspec.Struct, frozen=True, kw_only=True):
+    """A line as the region has it."""
+
+    carrier: str
+    medium: str = "fibre"
+    capacity_bps: int = 1_000 * MBPS
+    duct: str = ""
+    """Empty: none that others share."""
+    profile: str = ""
+    """Empty: its medium's."""
+    is_standby: bool = False
+    cost_tier: int = 1
+
+
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """A class of traffic, and the flow that stands for it."""
+
+    priority: int
+    bandwidth_bps: int
+    mark: int = 0
+    """0: its packets are told by their destination."""
+    to: tuple[str, int]
+    interval_s: float
+
+
+class Scene(msgspec.Struct, frozen=True, kw_only=True):
+    """Who has which lines, where, and what they carry."""
+
+    gateways: dict[str, dict[str, Drawn]]
+    """Gateway to its lines, the preferred one first."""
+    areas: dict[str, str]
+    """Gateway to its area."""
+    classes: dict[str, Carried]
+    devices: dict[str, Any] = {}
+    """More that sends notifications, as region.yml has devices."""
+    profiles: dict[str, Any] = {}
+    """As region.yml has them."""
+
+    def lines(self) -> dict[str, Drawn]:
+        """All of them."""
+        return {name: line for lines in self.gateways.values() for name, line in lines.items()}
+
+    def flows(self, gateway: str) -> list[Flow]:
+        """What a gateway sends; a flow's number tells gateway and class."""
+        first = list(self.gateways).index(gateway) * len(self.classes)
+        return [
+            Flow(number=first + place, to=carried.to, interval_s=carried.interval_s, mark=carried.mark)
+            for place, carried in enumerate(self.classes.values())
+        ]
+
+    def group_of(self, number: int) -> str:
+        """The group whose flow has a number."""
+        gateway, carried = divmod(number, len(self.classes))
+        return f"{list(self.gateways)[gateway]}/{list(self.classes)[carried]}"
+
+
+def region_of(scene: Scene) -> Region:
+    """The lab's region for a scene."""
+    return Region(
+        {gateway: {name: line.carrier for name, line in lines.items()} for gateway, lines in scene.gateways.items()}
+    )
+
+
+class Deployment:
+    """Files and processes of netmon in a region. As a context manager the processes that it started end."""
+
+    def __init__(self, scene: Scene, region: Region, folder: Path, **failover: Any) -> None:
+        """Writes the files; starts nothing.
+
+        Args:
+            scene: What there is.
+            region: As the lab has built it.
+            folder: For all files.
+            **failover: Keys of the section `failover`.
+        """
+        self.scene = scene
+        self.region = region
+        self.folder = folder
+        self.config = folder / "netmon.yml"
+        self.agents: dict[str, Role] = {}
+        self._stack = contextlib.ExitStack()
+        self._private, self.verify_key = generate()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "signing.key").write_text(f"{self._private}\n")
+        (folder / "signing.key").chmod(0o600)
+        _write(folder / "region.yml", _region(scene, region))
+        _write(self.config, _configuration(folder, failover))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, _)
+
+    @property
+    def settings(self) -> ControllerSettings:
+        """What the controller is told."""
+        settings = controller_settings(load(self.config), redis_url=f"unix://{self.folder}/valkey.sock")
+        assert settings is not None
+        return settings
+
+    @property
+    def plans(self) -> dict[str, Plan]:
+        """What each gateway is told while all is well."""
+        settings = self.settings
+        plans = Plans(settings.lines, settings.groups)
+        plans.advance()
+        return {
+            gateway.gateway_id: plan_of(gateway, plans.rankings(gateway.gateway_id), None, fence=1, now_unix_ns=1)
+            for gateway in settings.gateways
+        }
+
+    def run(self, role: Role) -> Role:
+        """A process more, which ends with this."""
+        return self._stack.enter_context(role)
+
+    def reflect(self) -> None:
+        """Reflectors at both ends of each line, and at each gateway's end of the management network."""
+        far = [line.target for line in self.region.lines.values()]
+        self._reflect(CENTRE, far)
+        for gateway in self.region.gateways:
+            near = [line.source for line in self.region.of(gateway)]
+            self._reflect(gateway, [*near, self.region.managed(gateway)])
+
+    def _reflect(self, name: str, addresses: Sequence[str]) -> None:
+        words = [word for address in addresses for word in ("--listen", f"{address}:{STAMP_PORT}")]
+        self.run(Role(self.region[name], self.folder / f"reflector-{name}", [*REFLECTOR, *words]))
+
+    def serve_broker(self) -> subprocess.Popen[bytes]:
+        """Mosquitto at the centre, for everybody in the management networks."""
+        file = self.folder / "mosquitto.conf"
+        file.write_text(f"listener {BROKER_PORT}\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n")
+        with (self.folder / "mosquitto.log").open("ab") as output:
+            return self.region[CENTRE].start(["mosquitto", "-c", str(file)], stdout=output, stderr=output)
+
+    def start_agent(self, gateway: str, *, is_alone: bool = False) -> Role:
+        """The agent of a gateway; `is_alone`: it has its plan, and no broker."""
+        folder = self.folder / gateway
+        mqtt = None if is_alone else MqttSettings(url=f"mqtt://{self.region.centre_of(gateway)}:{BROKER_PORT}")
+        settings = AgentSettings(
+            gateway_id=gateway, directory=str(folder / "data"), mqtt=mqtt, verify_key=self.verify_key
+        )
+        if is_alone:
+            (folder / "data").mkdir(parents=True)
+            (folder / "data" / PLAN_FILE).write_bytes(sign(self.plans[gateway], private_key(self._private)))
+        self.agents[gateway] = self.run(Role(self.region[gateway], folder, AGENT, settings))
+        return self.agents[gateway]
+
+
+def _write(file: Path, document: Mapping[str, Any]) -> None:
+    """JSON is YAML, too."""
+    file.write_text(json.dumps(document, ensure_ascii=False, indent=1))
+
+
+def _configuration(folder: Path, failover: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "data_dir": str(folder / "data"),
+        "region": {"file": str(folder / "region.yml")},
+        "receiver": {"trusted_relays": ["127.0.0.0/8"]},
+        "failover": {
+            "mode": "act",
+            "mqtt": {"url": f"mqtt://127.0.0.1:{BROKER_PORT}"},
+            "signing_key_file": str(folder / "signing.key"),
+            **failover,
+        },
+        "log": {"format": "json"},
+    }
+
+
+def _region(scene: Scene, region: Region) -> dict[str, Any]:
+    gateways = list(scene.gateways)
+    areas = dict.fromkeys(scene.areas.values())
+    drawn = scene.lines()
+    return {
+        "name": "lab",
+        "areas": {area: {"name": area, "code": _code(number)} for number, area in enumerate(areas)},
+        "carriers": {name: {"name": name} for name in sorted({line.carrier for line in drawn.values()})},
+        "risk_groups": {
+            name: {"name": name, "kind": "duct"} for name in sorted({line.duct for line in drawn.values()} - {""})
+        },
+        "sites": {
+            name: {"name": name, "area": scene.areas[name], "latitude": 38.3 + place / 50, "longitude": 141.0}
+            for place, name in enumerate(gateways)
+        },
+        "lines": {name: _line(region.lines[name], line) for name, line in drawn.items()},
+        "profiles": scene.profiles,
+        "devices": scene.devices,
+        "vantages": {
+            CENTRE: {
+                "name": CENTRE,
+                "site": gateways[0],
+                "anchors": [
+                    {"stamp": f"{region.managed(gateway)}:{STAMP_PORT}", "interface": f"m{place}"}
+                    for place, gateway in enumerate(gateways)
+                ],
+            }
+        },
+        "traffic_classes": {name: _class(name, carried) for name, carried in scene.classes.items()},
+        "gateways": {gateway: _gateway(scene, region, gateway) for gateway in gateways},
+    }
+
+
+def _line(line: RegionLine, drawn: Drawn) -> dict[str, Any]:
+    """Asked from both ends, each by its own interface."""
+    asked = [
+        {"stamp": f"{line.target}:{STAMP_PORT}", "interface": line.interface, "from": [line.gateway]},
+        {"stamp": f"{line.source}:{STAMP_PORT}", "interface": line.far_interface, "from": [CENTRE]},
+    ]
+    optional = {"profile": drawn.profile} if drawn.profile else {}
+    return {
+        "name": line.line_id,
+        "medium": drawn.medium,
+        "carrier": drawn.carrier,
+        "ends": [line.gateway],
+        "capacity_bps": drawn.capacity_bps,
+        "cost_tier": drawn.cost_tier,
+        "standby": drawn.is_standby,
+        "risk_groups": [drawn.duct] if drawn.duct else [],
+        "probes": asked,
+        **optional,
+    }
+
+
+def _class(name: str, carried: Carried) -> dict[str, Any]:
+    told = {"mark": carried.mark} if carried.mark else {"prefixes": [f"{carried.to[0]}/32"]}
+    return {
+        "name": name,
+        "priority": _PRIORITIES[carried.priority],
+        "bandwidth_bps": carried.bandwidth_bps,
+        **told,
+    }
+
+
+def _gateway(scene: Scene, region: Region, gateway: str) -> dict[str, Any]:
+    return {
+        "name": gateway,
+        "site": gateway,
+        "lines": list(scene.gateways[gateway]),
+        "classes": list(scene.classes),
+        "actuator": "agent",
+        "ports": {
+            line.line_id: {"interface": line.interface, "next_hop": line.next_hop, "next_hop6": line.next_hop6}
+            for line in region.of(gateway)
+        },
+    }
+
+
+def _code(number: int) -> str:
+    """全国地方公共団体コード of a made-up municipality, with its check digit."""
+    digits = f"{4_201 + number:05d}"
+    rest = sum(int(digit) * weight for digit, weight in zip(digits, (6, 5, 4, 3, 2), strict=True)) % 11
+    return f"{digits}{(11 - rest) % 10}"
