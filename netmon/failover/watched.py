@@ -15,6 +15,7 @@ from netmon.failover.model import ActionResult, Freeze, Group, GroupState, LineF
 from netmon.failover.plan.model import Reported
 from netmon.failover.protection import machine
 from netmon.failover.protection.choice import Chooser, has_failed
+from netmon.failover.protection.freeze import BY as GUARD
 from netmon.failover.protection.freeze import Guard
 from netmon.failover.protection.posture import EFFECTS, effective
 from netmon.failover.sights import Sights
@@ -170,6 +171,9 @@ class Watched:
         if freeze is None:
             self._guard.lift()
             self._frozen = None
+        elif freeze.by == GUARD:
+            # Of a leader before: it ends by itself, as it would have then.
+            self._guard.resume(freeze)
         elif not freeze.until_unix_ns or freeze.until_unix_ns > now_ns:
             self._frozen = freeze
 

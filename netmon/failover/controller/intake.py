@@ -18,7 +18,7 @@ from netmon.buffer.alarm_reader import Batch
 from netmon.failover.controller.report import Counts
 from netmon.failover.coordinator import Coordinator
 from netmon.failover.model import LineSight
-from netmon.failover.plan.model import Reported
+from netmon.failover.plan.model import Reported, ReportedGroup
 from netmon.failover.settings import ControllerSettings
 
 JUDGE_SILENT_NS: Final = 30_000_000_000
@@ -77,8 +77,34 @@ class _Beat(NamedTuple):
 
 
 class _Heard(NamedTuple):
-    number: tuple[int, int]
+    """Of a gateway."""
+
+    started_unix_ns: int
+    beat: int
+    before_unix_ns: int
+    """When it started the time before."""
     mono_ns: int
+    """When it was last known to live."""
+
+    def is_news(self, reported: Reported) -> bool:
+        """Whether it is no copy of what was told before. A gateway whose clock is not set may start in 1970."""
+        if reported.started_unix_ns == self.started_unix_ns:
+            return reported.beat > self.beat
+        return reported.started_unix_ns != self.before_unix_ns
+
+    def after(self, reported: Reported, mono_ns: int) -> _Heard:
+        """With this as the newest."""
+        is_same = reported.started_unix_ns == self.started_unix_ns
+        before_unix_ns = self.before_unix_ns if is_same else self.started_unix_ns
+        return _Heard(reported.started_unix_ns, reported.beat, before_unix_ns, mono_ns)
+
+
+class LineFound(NamedTuple):
+    """How a line was found to be down."""
+
+    since_unix_ns: int
+    detect_s: float | None
+    """From the first probe that was missing; None: it cannot be told."""
 
 
 class Intake:
@@ -116,7 +142,6 @@ class Intake:
         self._counts = counts
         self._settings = settings
         self._line_ids = frozenset(line.line_id for line in settings.lines)
-        self._agents = {gateway.gateway_id for gateway in settings.gateways if gateway.actuator == "agent"}
         self._areas = {group.area_id for group in settings.groups} | {
             area for line in settings.lines for area in line.area_ids
         }
@@ -136,7 +161,11 @@ class Intake:
         self._ports: dict[str, str] = {}
         """Alarm ID of a port that is down, by trusted traps, to its line."""
         self._down_ports: dict[str, set[str]] = {}
-        self._heard = {gateway_id: _Heard((0, 0), mono_ns) for gateway_id in self._agents}
+        self._heard = {
+            gateway.gateway_id: _Heard(0, 0, 0, mono_ns) for gateway in settings.gateways if gateway.actuator == "agent"
+        }
+        self._live: set[str] = set()
+        """Gateways that have told something since we listen."""
 
     # -- streams
 
@@ -236,13 +265,14 @@ class Intake:
         judged = max(self._proof_unix_ns, status.unix_ns)
         return min(judged, max(shown)) if shown else 0
 
-    def detect_s(self, line_id: str) -> float | None:
-        """How long it took to find out that a line is down, from the first probe that was missing; None: it cannot be told."""
+    def failed(self, line_id: str) -> LineFound | None:
+        """How a line was found to be down; None: nobody says that it is."""
         status = self._statuses.get(line_id)
         if status is None or status.state != "down":
             return None
         missed = [vote.first_miss_unix_ns for vote in status.votes if vote.first_miss_unix_ns]
-        return max(status.since_unix_ns - min(missed), 0) / 1e9 if missed else None
+        detect_s = max(status.since_unix_ns - min(missed), 0) / 1e9 if missed else None
+        return LineFound(status.since_unix_ns, detect_s)
 
     # -- vantages, areas, ports
 
@@ -278,35 +308,44 @@ class Intake:
 
     # -- gateways
 
+    def reported(self, gateway_id: str, group_id: str) -> ReportedGroup | None:
+        """What a gateway last told of one of its groups; None: nothing."""
+        reported = self.gateways.get(gateway_id)
+        groups = () if reported is None else reported.groups
+        return next((each for each in groups if each.group_id == group_id), None)
+
     def remember(self, reported: Reported, now_unix_ns: int) -> None:
         """Takes what Redis has of a gateway: it may be long ago."""
-        if reported.gateway_id in self._agents:
-            self._hear_fence(reported)
-            self._heard[reported.gateway_id] = self._heard[reported.gateway_id]._replace(number=_number(reported))
-            self.gateways[reported.gateway_id] = reported
-            self.coordinator.see_gateway(reported, now_unix_ns)
+        if (heard := self._heard.get(reported.gateway_id)) is None:
+            return
+        self._hear_fence(reported)
+        self._heard[reported.gateway_id] = heard.after(reported, heard.mono_ns)
+        self.gateways[reported.gateway_id] = reported
+        self.coordinator.see_gateway(reported, now_unix_ns)
 
     def gateway(self, reported: Reported, now_unix_ns: int, mono_ns: int) -> None:
         """Takes what a gateway tells now, or has told some time ago and the broker has kept."""
-        gateway_id, number = reported.gateway_id, _number(reported)
-        if gateway_id not in self._agents or (not reported.stopped and number < self._heard[gateway_id].number):
+        gateway_id = reported.gateway_id
+        if (heard := self._heard.get(gateway_id)) is None:
             self._counts.reports_refused += 1
             return
         self._counts.reports += 1
-        known, before = self._heard[gateway_id], self.gateways.get(gateway_id)
+        before = self.gateways.get(gateway_id)
         self._hear_fence(reported)
         if before is not None and before.started_unix_ns == reported.started_unix_ns:
             self._counts.fences_rejected += max(reported.refused - before.refused, 0)
-        self.told.add(gateway_id)
         if reported.stopped:
             # As its last will has it: of what it saw and did, this says nothing new.
             self._lose(gateway_id)
             return
-        if number > known.number:
-            self._heard[gateway_id] = _Heard(number, mono_ns)
-            self.silent.discard(gateway_id)
+        if not heard.is_news(reported):
+            return
         # What comes while we listen has just been said: its clock is compared with ours. What the broker has kept says nothing of that.
-        is_live = known.number != (0, 0) and number > known.number
+        is_live = heard.started_unix_ns == reported.started_unix_ns and gateway_id in self._live
+        self._live.add(gateway_id)
+        self._heard[gateway_id] = heard.after(reported, mono_ns)
+        self.silent.discard(gateway_id)
+        self.told.add(gateway_id)
         reported = _by_our_clock(reported, now_unix_ns) if is_live else reported
         self.gateways[gateway_id] = reported
         self.coordinator.see_gateway(reported, now_unix_ns)
@@ -341,10 +380,6 @@ class Intake:
         except (msgspec.DecodeError, RecursionError, ValueError):
             self._counts.unreadable += 1
             return ()
-
-
-def _number(reported: Reported) -> tuple[int, int]:
-    return reported.started_unix_ns, reported.beat
 
 
 def sight_of(status: LineStatus) -> LineSight:

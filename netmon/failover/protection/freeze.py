@@ -61,6 +61,10 @@ class Guard:
         if self._is_seeing and not was_live:
             self._live_since_ns = now_ns
 
+    def resume(self, freeze: Freeze) -> None:
+        """Goes on with what a guard before this one has found."""
+        self._freeze = freeze
+
     def lift(self) -> None:
         """An operator says that it is over: what has failed so far freezes nothing again."""
         self._freeze = None
