@@ -20,6 +20,8 @@ class MqttSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """mqtt://HOST:PORT or mqtts://HOST:PORT."""
     prefix: str = "netmon"
     """What all topics begin with: `<prefix>/gateways/<id>/plan|desired|reported`, `<prefix>/centre`."""
+    iota_apikey: str = "netmon"
+    """Of edges that speak IoTA-JSON: `/<iota_apikey>/<gateway>/cmd`."""
     username: str = ""
     password: str = ""
     """A secret."""

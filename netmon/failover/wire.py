@@ -8,12 +8,13 @@ retained nor acknowledged. IoTA-JSON (FIWARE's IoT Agent for JSON) has topics of
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from netmon.errors import ConfigError, NetmonError
-from netmon.failover.plan.model import Reported
+from netmon.failover.plan.model import Reported, ReportedGroup
 from netmon.failover.plan.sign import SIGNED_BYTES_MAX
 
 PLAN_BYTES_MAX: Final = SIGNED_BYTES_MAX
@@ -76,14 +77,14 @@ class Topics:
 
     def __init__(self, prefix: str) -> None:
         """Raises ConfigError: MQTT allows no such prefix."""
-        if not all(_LEVEL.fullmatch(level) for level in prefix.split("/")) or len(prefix.encode()) > TOPIC_OCTETS_MAX:
+        if not all(is_level(level) for level in prefix.split("/")) or len(prefix.encode()) > TOPIC_OCTETS_MAX:
             raise ConfigError([f"topic prefix {prefix!r}: expected words with / between them, without + and #"])
         self.centre = f"{prefix}/centre"
         self._gateways = f"{prefix}/gateways/"
 
     def of(self, gateway_id: str, kind: Kind) -> str:
         """The topic of one state of one gateway."""
-        assert _LEVEL.fullmatch(gateway_id), "the inventory allows no such ID"
+        assert is_level(gateway_id), "the inventory allows no such ID"
         return f"{self._gateways}{gateway_id}/{kind}"
 
     def place(self, topic: str) -> Place | None:
@@ -136,12 +137,23 @@ def decode_reported(message: bytes, gateway_id: str) -> Reported:
     return reported
 
 
+def is_bounded(groups: Collection[ReportedGroup]) -> bool:
+    """Whether what is told of classes has no more of anything than a gateway can have."""
+    return len(groups) <= REPORTED_GROUPS_MAX and all(
+        0 <= group.fence <= NUMBER_MAX
+        and 0 <= group.generation <= NUMBER_MAX
+        and len(group.detail) <= REPORTED_TEXT_MAX
+        and len(group.phases_s) <= REPORTED_PHASES_MAX
+        for group in groups
+    )
+
+
+def is_level(word: str) -> bool:
+    """Whether a word may stand between two slashes of a topic."""
+    return _LEVEL.fullmatch(word) is not None
+
+
 def _is_bounded(reported: Reported) -> bool:
-    if len(reported.groups) > REPORTED_GROUPS_MAX or len(reported.lines) > REPORTED_LINES_MAX:
-        return False
-    numbers = [reported.fence, reported.plan_version, reported.beat, reported.refused]
-    for group in reported.groups:
-        numbers += group.fence, group.generation
-        if len(group.detail) > REPORTED_TEXT_MAX or len(group.phases_s) > REPORTED_PHASES_MAX:
-            return False
-    return all(0 <= number <= NUMBER_MAX for number in numbers)
+    numbers = (reported.fence, reported.plan_version, reported.beat, reported.refused)
+    are_small = all(0 <= number <= NUMBER_MAX for number in numbers)
+    return are_small and len(reported.lines) <= REPORTED_LINES_MAX and is_bounded(reported.groups)

@@ -19,8 +19,7 @@ import os
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -29,6 +28,7 @@ import msgspec
 from netmon.errors import ConfigError
 from netmon.failover import wire
 from netmon.failover.actuators import Site
+from netmon.failover.actuators.background import Background
 from netmon.failover.actuators.base import Order, Tell
 from netmon.failover.actuators.ledger import Ledger
 from netmon.failover.link import Filter, Heard, Link, LinkState
@@ -86,8 +86,7 @@ class Agents:
         self._is_settled = False
         self._found: set[str] = set()
         self._tell: Tell = _nobody
-        self._tasks: list[asyncio.Task[None]] = []
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._background = Background()
         filters = [Filter(self._topics.of(each, kind)) for each in self._ledger for kind in ("desired", "reported")]
         self.link = Link(
             settings.mqtt,
@@ -101,20 +100,15 @@ class Agents:
     async def begin(self, tell: Tell) -> None:
         """Begins to connect."""
         self._tell = tell
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self.link.run(), name="broker"),
-            loop.create_task(self._beat_again(), name="beats"),
-            loop.create_task(self._look_again(), name="silence"),
-        ]
-        for task in self._tasks:
-            task.add_done_callback(_ended)
+        self._background.begin(self.link.run(), "broker")
+        self._background.begin(self._beat_again(), "beats")
+        self._background.begin(self._look_again(), "silence")
 
     def order(self, orders: Sequence[Order]) -> None:
         """As an actuator's."""
         for order in orders:
             if order.delay_s > 0:
-                self._later(order.delay_s, partial(self._order, order))
+                self._background.later(order.delay_s, partial(self._order, order))
             else:
                 self._order(order)
 
@@ -152,23 +146,9 @@ class Agents:
 
     async def close(self) -> None:
         """Takes leave of the broker; gateways go on by what they have."""
-        for timer in self._timers:
-            timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await self._background.close()
 
     # --- To gateways. ---
-
-    def _later(self, delay_s: float, do: Callable[[], None]) -> None:
-        def now() -> None:
-            self._timers.discard(timer)
-            do()
-
-        timer = asyncio.get_running_loop().call_later(delay_s, now)
-        self._timers.add(timer)
 
     def _order(self, order: Order) -> None:
         self._tell_all(self._ledger.order(order))
@@ -222,7 +202,7 @@ class Agents:
         if state.connected:
             log.info("failover.broker_connected")
             self._beat()
-            self._later(SETTLE_S, self._settle)
+            self._background.later(SETTLE_S, self._settle)
         else:
             limited.warning("failover.broker_lost", reason=state.why)
             for gateway_id in self._ledger.waiting():
@@ -331,11 +311,3 @@ def actuator(site: Site) -> Agents:
 
 def _nobody(_: ActionResult) -> None:
     """Before `begin`."""
-
-
-def _ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        # A fault of ours: whoever runs us ends with it, and is started again.
-        task.get_loop().call_exception_handler(
-            {"message": f"{task.get_name()} failed", "exception": task.exception(), "task": task}
-        )
