@@ -93,11 +93,12 @@ class Coordinator(Watched):
         """
         super().__init__(lines, groups, states, started_unix_ns=started_unix_ns)
         self._calm_from_ns = calm_from_unix_ns
+        self._calm_ns = max(calm_from_unix_ns - started_unix_ns, 0)
         self._now_ns = started_unix_ns
         self._was_frozen = False
         self._suspected = 0
         self._turns = Turns()
-        self._loads = Loads(lines, groups)
+        self._loads = Loads(lines, groups, self._stays)
         for member in self._members:
             self._loads.place(member.group.id, self._place(member))
         self._timers: list[tuple[int, int]] = []
@@ -134,7 +135,7 @@ class Coordinator(Watched):
     def _look_at_region(self, now_ns: int) -> None:
         """What concerns many groups at once."""
         for group_id in self._asked.expire(now_ns):
-            self._mark(self._by_id[group_id])
+            self._fix(self._by_id[group_id], now_ns)
         if self._frozen is not None and 0 < self._frozen.until_unix_ns <= now_ns:
             self._frozen = None
         self._guard.step(now_ns)
@@ -155,6 +156,7 @@ class Coordinator(Watched):
     def _wake(self, now_ns: int) -> None:
         """Marks those whose time has come; all that wait, if the clock went back."""
         if now_ns < self._now_ns - BACK_NS:
+            self._calm_from_ns = min(self._calm_from_ns, now_ns + self._calm_ns)
             for order in self._restless:
                 self._mark(self._members[order])
         self._now_ns = now_ns
@@ -180,6 +182,7 @@ class Coordinator(Watched):
             member.state = self.states[member.group.id] = made.changed[member.group.id] = step.state
             if step.state.void_request_id:
                 self._asked.drop(member.group.id, step.state.void_request_id)
+                self._fix(member, now_ns)
         for action in step.actions:
             self._note(member, action, made)
         self._queue(member, step)
@@ -206,7 +209,7 @@ class Coordinator(Watched):
         place, group = self._place(member), member.group
         member.evicted_from = ""
         if place != SHED:
-            for group_id in self._loads.victims(place, group, self._has_elsewhere) or ():
+            for group_id in self._leavers(member, place, before) or ():
                 victim = self._by_id[group_id]
                 victim.evicted_from = place
                 self._mark(victim)
@@ -252,7 +255,7 @@ class Coordinator(Watched):
         return Seen(
             sights=sights,
             candidates=candidates,
-            working_fits=is_home or self._loads.victims(group.working, group) is not None,
+            working_fits=is_home or self._leavers(member, group.working) is not None,
             evicted=evicted,
             request=asked.request,
             locked=asked.locked,
@@ -270,7 +273,7 @@ class Coordinator(Watched):
         self, member: Member, sights: Mapping[str, LineSight], asked: InForce, now_ns: int, *, evicted: bool
     ) -> list[Candidate]:
         group, on = member.effective, member.state.on
-        escape = evicted or on == SHED or on in asked.locked or has_failed(sights[on], both_ways=group.both_ways)
+        escape = evicted or on not in sights or on in asked.locked or has_failed(sights[on], both_ways=group.both_ways)
         ranked = self._chooser.rank(
             group,
             sights,
@@ -281,6 +284,31 @@ class Coordinator(Watched):
             escape=escape,
         )
         return self._loads.order(group, ranked, evict=escape, elsewhere=self._has_elsewhere)
+
+    def _leavers(self, member: Member, line_id: str, before: str | None = None) -> tuple[str, ...] | None:
+        """Who leaves a line so that the group can come to it: of lower weight; or of the same, if the two are on each other's working lines.
+
+        Args:
+            member: The group.
+            line_id: Where to.
+            before: Line that it comes from; None: where it is.
+
+        Returns:
+            Group IDs, may be empty; None: there is no room.
+        """
+        group, before = member.group, self._place(member) if before is None else before
+        leavers = self._loads.victims(line_id, group, self._has_elsewhere)
+        if leavers is not None or line_id != group.working or before in {SHED, line_id}:
+            return leavers
+        need = sum(self._loads.admitted(line_id)) + group.bandwidth_bps - self._loads.usable(line_id)
+        room = self._loads.usable(before) - sum(self._loads.admitted(before)) + group.bandwidth_bps
+        for group_id in self._loads.groups(line_id):
+            other = self._by_id[group_id].group
+            if group_id in self._stays or other.working != before or other.priority != group.priority:
+                continue
+            if need <= other.bandwidth_bps <= room or (need <= other.bandwidth_bps and not self._loads.usable(before)):
+                return (group_id,)
+        return None
 
     def _has_to_leave(self, member: Member) -> bool:
         """Whether the line that it was told to leave is overfull still."""

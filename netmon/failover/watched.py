@@ -75,6 +75,8 @@ class Watched:
         self._todo = [member.order for member in self._members]
         """Heap of groups to be stepped, by their order."""
         self._marked = set(self._todo)
+        self._stays = {member.group.id for member in self._members if member.group.mode != "act"}
+        """Groups that cannot be made to leave their lines: operators have placed them, nobody reaches them, or they are only observed."""
 
     # -- what happens: cheap, and only notes whom it concerns
 
@@ -105,7 +107,9 @@ class Watched:
         for member in members:
             was_lost, member.reachable = not member.reachable, True
             news = told.get(member.group.id)
-            if (news is not None and member.report(news)) or is_different or was_lost:
+            if was_lost:
+                self._fix(member, now_ns)
+            if (news is not None and member.report(news)) or is_different:
                 self._mark(member)
 
     def lose_gateway(self, gateway_id: str) -> None:
@@ -113,6 +117,7 @@ class Watched:
         self._sights.lose_gateway(gateway_id)
         for member in self._of_gateway.get(gateway_id, ()):
             member.reachable = False
+            self._stays.add(member.group.id)
             self._mark(member)
 
     def see_posture(self, area_id: str, posture: Posture) -> None:
@@ -145,7 +150,7 @@ class Watched:
         if request.kind == "exercise" and not EFFECTS[member.posture].exercises:
             return f"area {member.group.area_id} is in posture {member.posture}: nothing is exercised there now"
         if self._asked.add(request):
-            self._mark(member)
+            self._fix(member, now_ns)
         return ""
 
     def clear(self, group_id: str, now_ns: int) -> str:
@@ -163,7 +168,7 @@ class Watched:
             return f"nothing is asked of {group_id}, and it waits for nothing"
         self._asked.clear(group_id)
         member.clear = True
-        self._mark(member)
+        self._fix(member, now_ns)
         return ""
 
     def freeze(self, freeze: Freeze | None, now_ns: int) -> None:
@@ -219,6 +224,16 @@ class Watched:
         if member.order not in self._marked:
             self._marked.add(member.order)
             heapq.heappush(self._todo, member.order)
+
+    def _fix(self, member: Member, now_ns: int) -> None:
+        """Notes whether it can be made to leave its line, and marks it."""
+        request = self._asked.in_force(member.group.id, now_ns).request
+        is_placed = request is not None and request.kind != "exercise"
+        if is_placed or not member.reachable or member.group.mode != "act":
+            self._stays.add(member.group.id)
+        else:
+            self._stays.discard(member.group.id)
+        self._mark(member)
 
     def _line_seen(self, line_id: str, is_different: bool) -> None:
         self._chooser.risks.see(self._sights.region[line_id])

@@ -11,7 +11,7 @@ may also mean that nobody has thought about it; and none of them is ever made to
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Final
 
 from netmon.failover.model import SHED, Candidate, Group, LineFacts
@@ -62,8 +62,11 @@ class _Ledger:
 class Loads:
     """Which group takes room of which line."""
 
-    def __init__(self, facts: Iterable[LineFacts], groups: Iterable[Group]) -> None:
-        """Nobody is anywhere: `place` them."""
+    def __init__(
+        self, facts: Iterable[LineFacts], groups: Iterable[Group], stays: Container[str] = frozenset()
+    ) -> None:
+        """Nobody is anywhere: `place` them. `stays`: IDs of groups that cannot be made to leave, as they are whenever it is asked."""
+        self._stays = stays
         self._lines = {line.line_id: _Ledger(usable_bps(line.capacity_bps)) for line in facts}
         self._groups = {group.id: group for group in groups}
         self._places: dict[str, str] = {}
@@ -116,9 +119,15 @@ class Loads:
         below = range(3, group.priority, -1)
         if sum(line.admitted[priority] for priority in below) < need:
             return None
+        movable = {
+            priority: [each for each in line.groups[priority] if each[1] not in self._stays] for priority in below
+        }
+        rates = {priority: sum(rate for rate, _ in groups) for priority, groups in movable.items()}
+        if sum(rates.values()) < need:
+            return None
         chosen: list[tuple[int, str]] = []
         for priority in below:
-            found = _fewest(line.groups[priority], line.admitted[priority], need, elsewhere)
+            found = _fewest(movable[priority], rates[priority], need, elsewhere)
             chosen += found
             need -= sum(rate for rate, _ in found)
             if need <= 0:
