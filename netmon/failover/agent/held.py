@@ -147,7 +147,10 @@ class Held:
         )
 
     def reported(self) -> ReportedGroup:
-        """For the centre."""
+        """For the centre; what is being verified is there already."""
+        attempt, by, reason = self.state.attempt, self.by, self.state.reason
+        if attempt is not None and self.actual == attempt.to != self.state.on:
+            by, reason = "centre" if self.owner == "centre" else "edge", attempt.reason
         return ReportedGroup(
             group_id=self.group.id,
             on=self.state.on if self.actual is None else self.actual,
@@ -156,8 +159,8 @@ class Held:
             outcome=self.outcome,
             detail=self.detail,
             phase=self._phase(),
-            by=self.by,
-            reason=self.state.reason,
+            by=by,
+            reason=reason,
             since_unix_ns=self.since_ns,
             phases_s=dict(self.phases_s),
         )

@@ -79,6 +79,10 @@ class Agent:
         self._lines: dict[str, LineState] = {}
         self._heard_unix_ns = self._woken_ns = 0
         self._decided_s: dict[str, float] = {}
+        self._left: dict[str, str] = {}
+        """Group ID to where it was before the move that is under way ..."""
+        self._ended: dict[str, str] = {}
+        """... or before one that has ended, of which the log has to be told."""
         self._moves = Moves()
         self._timer: asyncio.TimerHandle | None = None
         self._new_plan, self._news, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -272,6 +276,7 @@ class Agent:
         assert self._hand is not None, "runs"
         numbers = {each.group_id: (each.fence, each.generation) for each in groups}
         for order in orders:
+            self._left[order.group_id] = order.before
             self._decided_s[order.group_id] = (self._clock.now_ns() - woken_ns) / 1e9
             if numbers[order.group_id] == self._noted.get(order.group_id, (0, 0)):
                 self._hand.order([order])
@@ -293,6 +298,7 @@ class Agent:
             decided = {"decide": self._decided_s.pop(result.group_id, 0.0)}
             result = msgspec.structs.replace(result, phases_s=decided | result.phases_s)
         elif result.outcome == "verified":
+            self._ended[result.group_id] = self._left.pop(result.group_id, "")
             self._moves = Moves(verified=self._moves.verified + 1, failed=self._moves.failed)
         else:
             self._moves = Moves(verified=self._moves.verified, failed=self._moves.failed + 1)
@@ -305,9 +311,9 @@ class Agent:
     def _tell_changes(self, groups: tuple[ReportedGroup, ...], now_ns: int) -> None:
         lines = {sight.line_id: sight.state for sight in self._edge.sights}
         if (groups, lines) != (self._groups, self._lines):
-            former = {each.group_id: each for each in self._groups}
             for group in groups:
-                _tell_group(group, former.get(group.group_id))
+                if group.group_id in self._ended:
+                    _tell_group(group, self._ended.pop(group.group_id))
             for line_id, state in lines.items():
                 if self._lines.get(line_id, "unknown") != state:
                     log.info("agent.line_changed", line=line_id, state=state)
@@ -425,15 +431,13 @@ class _StoppedError(Exception):
     """`stop` was called."""
 
 
-def _tell_group(group: ReportedGroup, former: ReportedGroup | None) -> None:
+def _tell_group(group: ReportedGroup, before: str) -> None:
     """A class that has moved, for the log."""
-    if former is None or group.on == former.on:
-        return
     log.info(
         "agent.group_moved",
         group=group.group_id,
         on=group.on or "nowhere: shed",
-        before=former.on or "nowhere: shed",
+        before=before or "nowhere: shed",
         by=group.by,
         reason=group.reason,
         phases_s={name: round(spent_s, 4) for name, spent_s in group.phases_s.items()},

@@ -124,7 +124,8 @@ class Watch:
         reading = min(vote.targets, key=lambda target: target.loss, default=None)
         sight = LineSight(
             line_id=vote.line_id,
-            state=vote.state,
+            # To a vantage this says nothing of the line. Here it says all: what cannot leave by its interface does not leave by this line.
+            state="down" if vote.reason == "cannot_send" else vote.state,
             since_unix_ns=known.since_ns + offset_ns,
             good_unix_ns=good_ns + offset_ns if good_ns else 0,
             loss=None if reading is None or not reading.sent else reading.loss,
