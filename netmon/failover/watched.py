@@ -218,6 +218,29 @@ class Watched:
         """Why nothing moves by itself; None: it is not so."""
         return self._frozen or self._guard.freeze
 
+    @property
+    def failed(self) -> frozenset[str]:
+        """IDs of all lines that are SF, by verdict or by traps."""
+        region = self._sights.region
+        return frozenset(line_id for line_id, sight in region.items() if has_failed(sight, both_ways=True))
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """Risk groups that are suspected."""
+        return self._chooser.risks.failing
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """IDs of the lines that are SF for whatever needs both ways."""
+        return frozenset(
+            line_id for line_id, sight in self._sights.region.items() if has_failed(sight, both_ways=True)
+        )
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """Risk groups that are suspected of having failed."""
+        return self._chooser.risks.failing
+
     # -- whom it concerns
 
     def _mark(self, member: Member) -> None:

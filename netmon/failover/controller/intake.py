@@ -113,6 +113,7 @@ class Intake:
     Attributes:
         coordinator: Gets what follows.
         fence_heard: The greatest fence that a gateway has told.
+        agents: IDs of gateways that report.
         gateways: Gateway ID to what it last reported.
         told: Gateways that have reported since `told` was last emptied.
         silent: Gateways with agents that have told nothing for too long.
@@ -161,9 +162,8 @@ class Intake:
         self._ports: dict[str, str] = {}
         """Alarm ID of a port that is down, by trusted traps, to its line."""
         self._down_ports: dict[str, set[str]] = {}
-        self._heard = {
-            gateway.gateway_id: _Heard(0, 0, 0, mono_ns) for gateway in settings.gateways if gateway.actuator == "agent"
-        }
+        self.agents = tuple(gateway.gateway_id for gateway in settings.gateways if gateway.actuator == "agent")
+        self._heard = {gateway_id: _Heard(0, 0, 0, mono_ns) for gateway_id in self.agents}
         self._live: set[str] = set()
         """Gateways that have told something since we listen."""
 

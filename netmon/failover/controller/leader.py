@@ -1,0 +1,367 @@
+"""One controller's time as the leader: what is heard goes into the coordinator, what it decides is written, and only then ordered.
+
+What is known is in a `Kept`, which outlives this object when Redis has only been away: then Redis is brought up to what we know. When another
+controller has led meanwhile, what it wrote counts.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from netmon.buffer.alarm_reader import Batch
+from netmon.buffer.failover_reader import AlarmsReader, CommandReader, PulseReader
+from netmon.buffer.failover_store import GROUPS, ORDERS, POSITION_FIELD
+from netmon.buffer.failover_writer import FailoverWriter, Flush
+from netmon.buffer.line_reader import LineReader
+from netmon.failover.controller import audit as audits
+from netmon.failover.controller import commands, standing
+from netmon.failover.controller.decisions import Decisions, Kept
+from netmon.failover.controller.dispatch import Dispatch
+from netmon.failover.controller.intake import FENCE_STEP_MAX, Intake
+from netmon.failover.controller.pending import Pending
+from netmon.failover.controller.plans import Planner, View
+from netmon.failover.controller.report import Counts
+from netmon.failover.controller.standing import LED_FIELD, Standing
+from netmon.failover.coordinator import Coordinator
+from netmon.failover.plan.model import Reported
+from netmon.failover.record import Audit, Command, Loads
+from netmon.failover.settings import ControllerSettings
+from netmon.log import limited, log
+
+PATIENCE_NS: Final = 2_000_000_000
+"""For so long after the lead was taken, nothing is decided before the lines have been read."""
+SHARE_NS: Final = 1_000_000_000
+"""Between two looks at what is not urgent: loads, reports of gateways, who is silent."""
+_LEASE_SHARE: Final = 3
+"""Renewals in the time of a lease."""
+_GOOD_SHARE: Final = 2 / 3
+"""Of a lease, from its renewal: later, nothing is ordered."""
+_PART_MAX: Final = 2_000
+"""Groups, gateways or plans of one transaction, where all are written."""
+
+_PLANS_MAX: Final = 200
+"""Plans of one transaction: each has some ten thousand octets."""
+
+_ID: Final = re.compile(rb"\d{1,20}-\d{1,20}")
+_command = msgspec.json.Decoder(Command).decode
+
+
+class Leader:
+    """Failover while this process leads.
+
+    Attributes:
+        kept: What is known.
+        intake: What has been heard.
+        decisions: What follows from it.
+        plans: Of the gateways.
+        usable_bps: Line ID to what of it is given away.
+        calm_until_unix_ns: Before this nothing moves that can wait: the leader is new.
+        lag_s: Largest time between news and the orders that follow from it; whoever reports it sets it back.
+    """
+
+    def __init__(
+        self,
+        settings: ControllerSettings,
+        writer: FailoverWriter,
+        name: str,
+        counts: Counts,
+        *,
+        kept: Kept | None,
+        fence_known: int,
+        ring: Callable[[], None],
+    ) -> None:
+        """Reads everything from Redis, and gives again what is under way. Raises UnavailableError.
+
+        Args:
+            settings: Of the process.
+            writer: It has just taken the lease.
+            name: Of this controller, the same after a restart.
+            counts: Counted up here.
+            kept: What we knew when we last led, if nobody else has led since.
+            fence_known: The greatest number of a leader that we have heard of.
+            ring: Called by other threads when there is something to work on.
+        """
+        self._began_ns, now_unix_ns = time.monotonic_ns(), time.time_ns()
+        self.lag_s = 0.0
+        self._settings, self._writer, self._counts = settings, writer, counts
+        stands = standing.load(writer, counts)
+        writer.raise_fence(max(fence_known, _fence_in(stands, max(writer.fence, fence_known))))
+        self.calm_until_unix_ns = 0
+        if kept is None and stands.led != name:
+            self.calm_until_unix_ns = now_unix_ns + int(settings.lock_delay_s * 1e9)
+        self.kept = kept or self._go_on(stands, now_unix_ns)
+        self.kept.coordinator.fence = writer.fence
+        self.kept.pending.under(writer.fence)
+        self.intake = Intake(self.kept.coordinator, settings, counts, mono_ns=self._began_ns, fence=writer.fence)
+        for reported in stands.gateways.values():
+            self.intake.remember(reported, now_unix_ns)
+        self.decisions = Decisions(settings, self.kept, self.intake, counts, writer.fence)
+        self.plans = Planner(settings, stands.plans, writer.fence, ring)
+        self._dispatch = Dispatch(settings, writer.fence, ring)
+        self._readers = (
+            LineReader(settings.redis, b"0-0", ring, "failover.lines"),
+            PulseReader(settings.redis, ring),
+            AlarmsReader(settings.redis, ring, with_ports=settings.trap_trust is not None),
+            CommandReader(settings.redis, stands.position if _ID.fullmatch(stands.position) else b"0-0", ring),
+        )
+        self.usable_bps: dict[str, int] = {}
+        self._read: set[str] = set()
+        self._share_due = 0
+        self._are_loads_due = True
+        self._bring_up(stands, name, now_unix_ns)
+        self._dispatch.start()
+        self._renew(time.monotonic_ns())
+        self.decisions.give_again(now_unix_ns)
+        self._dispatch.plan(list(self.plans.known.values()))
+        self._flush()
+        self.plans.start(time.time_ns)
+        for reader in self._readers:
+            reader.start()
+        log.info(
+            "failover.lead_taken",
+            fence=writer.fence,
+            groups=len(settings.groups),
+            stored=len(stands.states),
+            kept=kept is not None,
+            load_s=round((time.monotonic_ns() - self._began_ns) / 1e9, 3),
+        )
+
+    def close(self) -> None:
+        """Ends readers and actuators; nothing goes out any more."""
+        for reader in self._readers:
+            reader.stop()
+        self.plans.stop()
+        self._dispatch.close()
+
+    def leave(self) -> None:
+        """Writes what is left to write, and hands over. Raises UnavailableError."""
+        self._flush()
+        self._writer.release()
+
+    # -- what stood before
+
+    def _go_on(self, stands: Standing, now_unix_ns: int) -> Kept:
+        """What the leader before has left."""
+        settings, pending = self._settings, Pending()
+        coordinator = Coordinator(
+            settings.lines,
+            settings.groups,
+            stands.states.values(),
+            started_unix_ns=now_unix_ns,
+            calm_from_unix_ns=self.calm_until_unix_ns,
+        )
+        for request in sorted(stands.requests.values(), key=lambda request: (request.unix_ns, request.id)):
+            if coordinator.ask(request, now_unix_ns):
+                # Its end has come, or the region has changed.
+                pending.audits.append(audits.of_expiry(request, fence=self._writer.fence, unix_ns=now_unix_ns))
+        if stands.freeze is not None:
+            coordinator.freeze(stands.freeze, now_unix_ns)
+        return Kept(
+            coordinator, pending, {name: stands.orders[name] for name in stands.orders if name in coordinator.states}
+        )
+
+    def _bring_up(self, stands: Standing, name: str, now_unix_ns: int) -> None:
+        """Writes what Redis does not have, or has otherwise, and drops what it should not have. Raises UnavailableError."""
+        coordinator, pending, orders = self.kept
+        gone: dict[str, list[str | bytes]] = {key: list(fields) for key, fields in stands.rubbish.items()}
+        for key, known in ((GROUPS, stands.states), (ORDERS, stands.orders)):
+            gone.setdefault(key, []).extend(group_id for group_id in known if group_id not in coordinator.states)
+        self._writer.flush(Flush(gone=gone, meta={LED_FIELD: name}))
+        differing = (state for name, state in coordinator.states.items() if stands.states.get(name) != state)
+        while states := list(islice(differing, _PART_MAX)):
+            self._writer.flush(Flush(states=states))
+        missing = (order for name, order in orders.items() if name not in stands.orders and name not in pending.orders)
+        while some := list(islice(missing, _PART_MAX)):
+            self._writer.flush(Flush(orders=some))
+        requests = self.decisions.requests
+        pending.request(requests.values(), stands.requests.keys() - requests.keys())
+        pending.freeze(self.decisions.frozen)
+        pending.audits.append(Audit(kind="lead", unix_ns=now_unix_ns, fence=self._writer.fence, why=name))
+
+    # -- one pass
+
+    def work(self) -> float:
+        """Takes what has come, decides, writes, orders; returns how long to sleep, in seconds.
+
+        Raises:
+            UnavailableError: Redis does not answer, or another process leads: this time as the leader is over.
+        """
+        mono_ns = time.monotonic_ns()
+        if mono_ns >= self._lease_due:
+            was_away = mono_ns >= self._good_until_ns
+            self._renew(mono_ns)
+            if was_away:
+                # We were stopped, or Redis was: who has not been heard meanwhile may have spoken.
+                self.intake.forgive(mono_ns)
+        has_news = self._take(mono_ns)
+        if not self._is_ready(mono_ns):
+            return _until(self._began_ns + PATIENCE_NS)
+        now_unix_ns = time.time_ns()
+        decided = self.kept.coordinator.step(now_unix_ns)
+        self._counts.steps += 1
+        self.decisions.note(decided, now_unix_ns)
+        self.decisions.follow_up(now_unix_ns)
+        self._are_loads_due = self._are_loads_due or bool(decided.states)
+        if mono_ns >= self._share_due:
+            self._share_due = mono_ns + SHARE_NS
+            self._share(mono_ns, now_unix_ns)
+        self._flush()
+        if has_news:
+            self.lag_s = max(self.lag_s, (time.monotonic_ns() - mono_ns) / 1e9)
+        sleep_s = _until(min(self._lease_due, self._share_due))
+        if decided.due_unix_ns:
+            sleep_s = min(sleep_s, max(decided.due_unix_ns - time.time_ns(), 0) / 1e9)
+        return sleep_s
+
+    def _is_ready(self, mono_ns: int) -> bool:
+        """Whether enough has been read to decide: what is unknown only for a moment must end no timer."""
+        return {"lines", "pulse"} <= self._read or mono_ns - self._began_ns > PATIENCE_NS
+
+    def _renew(self, mono_ns: int) -> None:
+        """Says that we live. Raises UnavailableError."""
+        lease_ns = int(self._settings.lease_s * 1e9)
+        self._writer.renew()
+        self._lease_due = mono_ns + lease_ns // _LEASE_SHARE
+        self._good_until_ns = mono_ns + int(lease_ns * _GOOD_SHARE)
+        self._dispatch.good_until(self._good_until_ns / 1e9)
+
+    # -- what comes in
+
+    def _take(self, mono_ns: int) -> bool:
+        """Takes what the readers and the actuators have; whether there was anything that may lead to orders. Raises UnavailableError."""
+        now_unix_ns, has_news = time.time_ns(), False
+        for batch in [batch for reader in self._readers for batch in reader.take()]:
+            self._read.add(batch.kind)
+            has_news = has_news or batch.kind != "pulse"
+            if batch.kind == "lines":
+                self.intake.lines(batch, now_unix_ns)
+            elif batch.kind == "pulse":
+                self.intake.pulse(batch, now_unix_ns, mono_ns)
+            elif batch.kind == "alarms":
+                self.intake.alarms(batch)
+            else:
+                self._obey(batch, now_unix_ns)
+        events = self._dispatch.take()
+        for reported in events.reports:
+            self._hear(reported, now_unix_ns, mono_ns)
+        for result in events.results:
+            self.decisions.result(result, now_unix_ns)
+        for actual in events.actual:
+            self.decisions.compare(actual, now_unix_ns)
+        self.kept.pending.plans |= self.plans.take(_PLANS_MAX)
+        if self.intake.fence_heard > self._writer.fence:
+            self._raise_fence(now_unix_ns)
+        return has_news or bool(events.reports or events.results)
+
+    def _hear(self, reported: Reported, now_unix_ns: int, mono_ns: int) -> None:
+        is_first = reported.gateway_id not in self.intake.gateways
+        self.intake.gateway(reported, now_unix_ns, mono_ns)
+        if is_first:
+            self.decisions.restate(reported.gateway_id)
+
+    def _raise_fence(self, now_unix_ns: int) -> None:
+        """Somebody knows a greater number than ours: Redis has lost what a leader had written there. Raises UnavailableError."""
+        self._writer.raise_fence(self.intake.fence_heard)
+        fence = self.decisions.fence = self.kept.coordinator.fence = self._writer.fence
+        self._counts.fences_raised += 1
+        self.kept.pending.under(fence)
+        self._dispatch.lead(fence)
+        self.plans.lead(fence)
+        reason = "an actuator knew a greater one: Redis has lost what a former leader wrote"
+        log.warning("failover.fence_raised", fence=fence, reason=reason)
+        self.decisions.give_again(now_unix_ns)
+
+    def _obey(self, batch: Batch, now_unix_ns: int) -> None:
+        """Does what operators want, each command once. Raises UnavailableError."""
+        wanted: dict[str, Command] = {}
+        for entry_id, fields in batch.entries:
+            try:
+                command = _command(fields[1] if len(fields) == 2 and fields[0] == b"command" else b"")
+            except (msgspec.DecodeError, RecursionError, ValueError) as error:
+                self._unreadable(entry_id, str(error))
+                continue
+            if commands.is_readable(command):
+                wanted.setdefault(command.id, command)
+            else:
+                self._unreadable(entry_id, "its id is not 1 to 64 letters without spaces")
+        done = self._writer.known_results(list(wanted)) | {each.command_id for each in self.kept.pending.results}
+        for command in wanted.values():
+            if command.id not in done:
+                self.decisions.obey(command, now_unix_ns)
+        self.kept.pending.meta[POSITION_FIELD] = batch.entries[-1][0]
+
+    def _unreadable(self, entry_id: bytes, detail: str) -> None:
+        self._counts.commands_unreadable += 1
+        limited.warning("failover.command_unreadable", entry=entry_id.decode(), detail=detail[:200])
+
+    # -- what is not urgent
+
+    def _share(self, mono_ns: int, now_unix_ns: int) -> None:
+        """Looks who is silent, and writes what others read."""
+        pending, intake = self.kept.pending, self.intake
+        intake.tend(mono_ns)
+        for gateway_id in list(islice(intake.told, _PART_MAX)):
+            intake.told.discard(gateway_id)
+            pending.gateways[gateway_id] = intake.gateways[gateway_id]
+        if self._are_loads_due:
+            self._are_loads_due = False
+            loads = self.kept.coordinator.loads
+            self.usable_bps = {line_id: load.usable_bps for line_id, load in loads.items()}
+            _, shed_bps = self.decisions.tally.shed()
+            pending.loads = Loads(
+                unix_ns=now_unix_ns, lines=tuple(loads[line_id] for line_id in sorted(loads)), shed_bps=shed_bps
+            )
+        self.plans.see(self._view())
+
+    def _view(self) -> View:
+        coordinator = self.kept.coordinator
+        return View(
+            failed=coordinator.failed,
+            failing=coordinator.failing,
+            locked=frozenset(
+                (request.group_id, request.line_id)
+                for request in self.decisions.requests.values()
+                if request.kind == "lockout" and request.line_id
+            ),
+        )
+
+    # -- writing
+
+    def _flush(self) -> None:
+        """Writes what has been decided; then hands out what was ordered. Raises UnavailableError."""
+        pending = self.kept.pending
+        if not pending.is_empty:
+            self._writer.flush(pending.flush())
+            self._counts.flushes += 1
+        orders = [*pending.orders.values(), *pending.restated.values()]
+        plans = list(pending.plans.values())
+        pending.clear()
+        if not orders and not plans:
+            return
+        if time.monotonic_ns() >= self._good_until_ns:
+            # What was written took as long as a lease: it is asked whether we lead still.
+            self._renew(time.monotonic_ns())
+        self._counts.orders += len(orders)
+        self._counts.plans_pushed += len(plans)
+        self._dispatch.order(orders)
+        self._dispatch.plan(plans)
+
+
+def _fence_in(stands: Standing, known: int) -> int:
+    """The greatest number of a leader that is told of in what stands, if anybody can have meant it."""
+    told = [order.fence for order in stands.orders.values()]
+    told += [
+        max((reported.fence, *(group.fence for group in reported.groups))) for reported in stands.gateways.values()
+    ]
+    told += [plan.fence for plan in stands.plans.values()]
+    return max((fence for fence in told if fence <= known + FENCE_STEP_MAX), default=0)
+
+
+def _until(mono_ns: int) -> float:
+    return max(mono_ns - time.monotonic_ns(), 0) / 1e9
