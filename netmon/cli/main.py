@@ -32,6 +32,8 @@ _PLACES: Final[dict[str, tuple[str, ...]]] = {
     "inventory": ("inventory",),
     "rules": ("rules",),
     "failover": ("failover",),
+    "plan": ("plan",),
+    "drill": ("drill",),
 }
 """Module of `netmon.cli` to the commands that its `register` adds. A new command is its file and a line here."""
 

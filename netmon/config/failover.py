@@ -59,7 +59,7 @@ def controller_settings(config: Config, *, redis_url: str) -> ControllerSettings
         directory=str(config.data_dir),
         lines=line_facts(topology),
         groups=planned,
-        gateways=tuple(_gateway(topology, each, section, is_dry=is_dry) for each in _carrying(topology.inventory)),
+        gateways=gateways(topology, config),
         mqtt=None if is_dry else _mqtt(section),
         webhooks=() if is_dry else tuple(_webhooks(section)),
         signing_key="" if is_dry or section.signing_key_file is None else _word(section.signing_key_file),
@@ -154,6 +154,12 @@ def _timers(working: Line, carried: TrafficClass, section: Failover) -> Timers:
 
 
 # --- Gateways. ---
+
+
+def gateways(topology: Topology, config: Config) -> tuple[GatewaySettings, ...]:
+    """Those that carry classes, in the order of the file; in a rehearsal, nobody really moves their traffic."""
+    is_dry = config.probe.rehearsal
+    return tuple(_gateway(topology, each, config.failover, is_dry=is_dry) for each in _carrying(topology.inventory))
 
 
 def _carrying(region: Inventory) -> Iterator[Gateway]:
