@@ -23,6 +23,13 @@ LEAVE_S: Final = 1.0
 """How long service probers may take to end."""
 
 
+_NO_WAY: Final = (
+    "ENETUNREACH", "ENETDOWN", "ENODEV", "ENXIO", "EADDRNOTAVAIL", "interface ", "pin to source ",
+)  # fmt: skip
+"""What details begin with that say: there is no interface, it is down, or it has no address or route. A firewall, a missing right or a full queue
+says less."""
+
+
 class Look(NamedTuple):
     """A line now."""
 
@@ -124,8 +131,7 @@ class Watch:
         reading = min(vote.targets, key=lambda target: target.loss, default=None)
         sight = LineSight(
             line_id=vote.line_id,
-            # To a vantage this says nothing of the line. Here it says all: what cannot leave by its interface does not leave by this line.
-            state="down" if vote.reason == "cannot_send" else vote.state,
+            state="down" if _has_no_way(vote) else vote.state,
             since_unix_ns=known.since_ns + offset_ns,
             good_unix_ns=good_ns + offset_ns if good_ns else 0,
             loss=None if reading is None or not reading.sent else reading.loss,
@@ -133,3 +139,11 @@ class Watch:
             reason=vote.reason,
         )
         return Look(sight, known.first_miss_ns + offset_ns if known.first_miss_ns else 0)
+
+
+def _has_no_way(vote: Vote) -> bool:
+    """Whether the gateway has no way onto the line at all. To a vantage that says nothing of the line; to a gateway it says that its classes have
+    none either.
+    """
+    mute = [target for target in vote.targets if target.reason == "cannot_send"]
+    return vote.reason == "cannot_send" and all(target.detail.startswith(_NO_WAY) for target in mute)
