@@ -73,8 +73,8 @@ class Bench:
         self.now += round(after_s * S)
         for line_id, sight in self.sights.items():
             if sight.state in {"up", "degraded"} and line_id not in self.stale:
-                sight = self.sights[line_id] = msgspec.structs.replace(sight, good_unix_ns=self.now)
-            self.core.see_line(sight)
+                self.sights[line_id] = msgspec.structs.replace(sight, good_unix_ns=self.now)
+            self.core.see_line(self.sights[line_id])
         return self.core.step(self.now)
 
     def moves(self, after_s: float = 0.0) -> list[str]:

@@ -59,7 +59,7 @@ def test_a_candidate_that_fails_is_followed_by_the_next() -> None:
     first = bench.step().actions[0]
 
     bench.report("g1", reported("g1/p1", "f1", fence=7, generation=first.generation, outcome="failed"))
-    second = [action for action in bench.step().actions if action.kind == "switch"][0]
+    second = next(action for action in bench.step().actions if action.kind == "switch")
 
     assert (first.to, second.to) == ("f3", "m1")
     assert (second.generation, second.reason) == (first.generation + 1, "verify_failed")
