@@ -34,6 +34,8 @@ from netmon.failover.settings import GatewaySettings
 
 ALL_CASES_LINES_MAX: Final = 5
 """A gateway with more lines has a plan for each one and each two of them alone: of six lines there are 62 cases, of ten 1,022."""
+REMOVES_MAX: Final = 8
+"""A change is followed over so many gateways that make room for each other, and no further: it comes to an end in any case."""
 NOWHERE: Final = -1
 
 _TIERS: Final = 3
@@ -142,7 +144,8 @@ class Plans:
                 self._of_risk.setdefault(risk, []).append(number)
         self._enter(sorted(groups, key=lambda group: group.id))
         self._share()
-        self._due = dict.fromkeys(self._gateways)
+        self._due = dict.fromkeys(self._gateways, 0)
+        """Gateways to be worked out, and at how many removes from what has changed."""
         self._altered: set[str] = set()
         """Gateways whose orders may be different though nothing is chosen anew."""
 
@@ -186,7 +189,7 @@ class Plans:
 
         Args:
             gateways_max: At most so many, so that others have their turn in between; None: all. At the start, all together is fairer: P0 of all
-                gateways goes before P3 of any.
+                gateways goes before P3 of any. What comes of it may touch more of them: until none is `pending`, it is not done.
 
         Returns:
             IDs of those whose rankings may be different now, sorted.
@@ -194,23 +197,28 @@ class Plans:
         chosen = sorted(list(self._due)[:gateways_max])
         gateways = [self._gateways[gateway_id] for gateway_id in chosen]
         before = [[member.first for member in gateway.members] for gateway in gateways]
-        for gateway_id, gateway in zip(chosen, gateways, strict=True):
-            del self._due[gateway_id]
+        remove = 1 + max((self._due.pop(gateway_id) for gateway_id in chosen), default=0)
+        for gateway in gateways:
             self._release(gateway)
         self._place(gateways)
-        changed = {
-            gateway_id
-            for gateway_id, gateway, firsts in zip(chosen, gateways, before, strict=True)
-            if firsts != [member.first for member in gateway.members] or len(gateway.lines) > ALL_CASES_LINES_MAX
-        }
-        changed |= self._altered.intersection(chosen)
-        self._altered.difference_update(chosen)
+        changed = self._altered.intersection(chosen)
+        self._altered -= changed
+        for gateway_id, gateway, firsts in zip(chosen, gateways, before, strict=True):
+            if firsts != [member.first for member in gateway.members] or len(gateway.lines) > ALL_CASES_LINES_MAX:
+                changed.add(gateway_id)
+                self._pass_on(gateway, firsts, remove)
         return sorted(changed)
 
     def rankings(self, gateway_id: str) -> dict[str, tuple[Ranking, ...]]:
-        """Group ID to its rankings, the smaller cases first. The gateway has been worked out. Raises KeyError: it has no groups."""
+        """Group ID to its rankings, the smaller cases first; the gateway has been worked out.
+
+        The very first is that in which nothing has failed: for what has to make room, or may come back.
+
+        Raises:
+            KeyError: It has no groups.
+        """
         gateway = self._gateways[gateway_id]
-        names = [(case, tuple(self._ids[line] for line in gateway.numbers(case))) for case in gateway.cases]
+        names = [(case, tuple(self._ids[line] for line in gateway.numbers(case))) for case in (0, *gateway.cases)]
         lines = [self._ids[line] for line in gateway.lines]
         return {
             member.group.id: tuple(
@@ -259,13 +267,26 @@ class Plans:
                 for risk in self._risks[number]:
                     seen[risk] = seen.get(risk, 0) | 1 << place
             for risk, case in seen.items():
-                if len(self._of_risk[risk]) > case.bit_count():
+                if risk in risks:
                     gateway.risks.setdefault(case, []).append(risks[risk])
 
     # -- what changes
 
-    def _touch(self, gateway_ids: Iterable[str]) -> None:
-        self._due.update(dict.fromkeys(gateway_ids))
+    def _touch(self, gateway_ids: Iterable[str], remove: int = 0) -> None:
+        for gateway_id in gateway_ids:
+            self._due[gateway_id] = min(remove, self._due.get(gateway_id, remove))
+
+    def _pass_on(self, gateway: _Gateway, before: Sequence[Mapping[int, int]], remove: int) -> None:
+        """Has all choose anew that may use a line to which P0 or P1 came, or which they left: those have not asked what others have there."""
+        if remove > REMOVES_MAX:
+            return
+        for member, firsts in zip(gateway.members, before, strict=True):
+            if member.group.priority > URGENT_MAX or not member.bandwidth or not firsts:
+                continue
+            for case, line in member.first.items():
+                for place in {line, firsts[case]} - {NOWHERE} if line != firsts[case] else ():
+                    if self._usable[gateway.lines[place]]:
+                        self._touch(self._of_line[gateway.lines[place]], remove)
 
     def _release(self, gateway: _Gateway) -> None:
         for member in gateway.members:
