@@ -28,6 +28,8 @@ _NO_WAY: Final = (
 )  # fmt: skip
 """What details begin with that say: there is no interface, it is down, or it has no address or route. A firewall, a missing right or a full queue
 says less."""
+_GONE: Final = "there is no interface"
+"""Of a pin that cannot be had any more: the socket was made anew."""
 
 
 class Look(NamedTuple):
@@ -145,5 +147,5 @@ def _has_no_way(vote: Vote) -> bool:
     """Whether the gateway has no way onto the line at all. To a vantage that says nothing of the line; to a gateway it says that its classes have
     none either.
     """
-    mute = [target for target in vote.targets if target.reason == "cannot_send"]
-    return vote.reason == "cannot_send" and all(target.detail.startswith(_NO_WAY) for target in mute)
+    mute = [target.detail for target in vote.targets if target.reason == "cannot_send"]
+    return vote.reason == "cannot_send" and all(detail.startswith(_NO_WAY) or _GONE in detail for detail in mute)
