@@ -220,17 +220,6 @@ class Watched:
 
     @property
     def failed(self) -> frozenset[str]:
-        """IDs of all lines that are SF, by verdict or by traps."""
-        region = self._sights.region
-        return frozenset(line_id for line_id, sight in region.items() if has_failed(sight, both_ways=True))
-
-    @property
-    def failing(self) -> frozenset[str]:
-        """Risk groups that are suspected."""
-        return self._chooser.risks.failing
-
-    @property
-    def failed(self) -> frozenset[str]:
         """IDs of the lines that are SF for whatever needs both ways."""
         return frozenset(
             line_id for line_id, sight in self._sights.region.items() if has_failed(sight, both_ways=True)

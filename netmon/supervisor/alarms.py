@@ -1,4 +1,4 @@
-"""The processes beside the lanes as the supervisor holds them: alarm worker, API, northbound, and those of the prober.
+"""The processes beside the lanes as the supervisor holds them: alarm worker, API, northbound, those of the prober, failover.
 
 Receiving comes first. A region or rules that cannot be used, or a process that ends again and again, keeps no lane from its work:
 it is told in the log and in /readyz, and what ran before goes on.
@@ -26,9 +26,12 @@ from netmon.buffer.alarm_reader import destroy_groups
 from netmon.config import Config, redis_settings
 from netmon.config.alarm_service import alarm_settings, receivers_of
 from netmon.config.api import api_settings
+from netmon.config.failover import controller_settings
 from netmon.config.northbound import northbound_settings
 from netmon.config.probe import rehearsal_settings, vantage_settings, verdict_settings
 from netmon.errors import ConfigError, UnavailableError
+from netmon.failover.controller import report as failover_report
+from netmon.failover.controller.report import ControllerReport
 from netmon.log import limited, log
 from netmon.model import RedisSettings
 from netmon.northbound import report as northbound_report
@@ -36,7 +39,7 @@ from netmon.northbound.report import NorthboundReport
 from netmon.supervisor.child import Child
 from netmon.supervisor.lane import settings_fd
 
-_Report = TypeVar("_Report", AlarmReport, NorthboundReport, ProbeReport, VerdictReport)
+_Report = TypeVar("_Report", AlarmReport, ControllerReport, NorthboundReport, ProbeReport, VerdictReport)
 
 
 class _Wanted(Protocol):
@@ -55,6 +58,7 @@ _SERVICES: Final[dict[str, tuple[tuple[str, ...], _Wanted]]] = {
     "northbound": (("netmon.northbound",), northbound_settings),
     "rehearsal": (("netmon.active_probe.rehearsal",), rehearsal_settings),
     "lines": (("netmon.active_probe.verdict",), verdict_settings),
+    "failover": (("netmon.failover.controller",), controller_settings),
     "probe": (("netmon.active_probe.vantage",), vantage_settings),
 }
 """Name to module with its arguments, and what it is told. A new process of this kind is a line here."""
@@ -189,6 +193,10 @@ class AlarmServiceKeeper:
     def verdict(self) -> VerdictReport | None:
         """The same of the process that judges the lines."""
         return self._told("lines", verdict_report.REPORT_FILE, VerdictReport)
+
+    def failover(self) -> ControllerReport | None:
+        """The same of the controller of failover."""
+        return self._told("failover", failover_report.REPORT_FILE, ControllerReport)
 
     def _told(self, name: str, file: str, kind: type[_Report]) -> _Report | None:
         if self._keepers[name].child is None:

@@ -265,6 +265,7 @@ class Supervisor:
             northbound=self._alarm_service.northbound(),
             probe=self._alarm_service.probe(),
             verdict=self._alarm_service.verdict(),
+            failover=self._alarm_service.failover(),
             services_refused=tuple(self._alarm_service.refused),
         )
 

@@ -120,7 +120,7 @@ class Tally:
 
 def count_audit(counts: Counts, audit: Audit) -> None:
     """Counts what the audit tells of switches."""
-    reason = audit.reason or "none"
+    reason = audit.reason or "reconcile"
     if audit.kind in ("verified", "adopted"):
         counts.switches[reason] = counts.switches.get(reason, 0) + 1
         for step in STEPS:
@@ -133,8 +133,8 @@ def count_audit(counts: Counts, audit: Audit) -> None:
         refuse(counts, "fence")
     elif audit.kind == "unreachable":
         refuse(counts, "unreachable")
-    elif audit.kind == "page":
-        refuse(counts, audit.why or "page")
+    elif audit.kind == "page" and audit.why in ("no_backup", "exercise_no_target"):
+        refuse(counts, audit.why)
 
 
 def refuse(counts: Counts, word: str) -> None:
