@@ -102,6 +102,7 @@ class Edges:
             gateway.gateway_id: {group.class_id: group.group_id for group in gateway.groups}
             for gateway in site.gateways
         }
+        self._class_of = {group_id: name for classes in self._classes.values() for name, group_id in classes.items()}
         self._ledger = Ledger({gateway: classes.values() for gateway, classes in self._classes.items()}, site.fence)
         self._devices = {f"/json/{self._key}/{gateway}/cmdexe": gateway for gateway in self._classes}
         self._tell: Tell = _nobody
@@ -148,7 +149,7 @@ class Edges:
             desired = self._ledger.desired(gateway_id, time.time_ns())
             if desired is None:
                 return None
-            classes = {_class_id(group.group_id): _wanted(group) for group in desired.groups}
+            classes = {self._class_of[group.group_id]: _wanted(group) for group in desired.groups}
             return msgspec.json.encode(_Command(route=_Route(fence=desired.fence, classes=classes)))
 
         self.link.publish(f"/{self._key}/{gateway_id}/cmd", made, urgent=urgent)
@@ -198,10 +199,6 @@ class Edges:
 def actuator(site: Site) -> Edges:
     """The actuator of edges that speak IoTA-JSON. Raises ConfigError: it can never work."""
     return Edges(site)
-
-
-def _class_id(group_id: str) -> str:
-    return group_id.rpartition("/")[2]
 
 
 def _wanted(group: DesiredGroup) -> _Wanted:
