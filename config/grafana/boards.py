@@ -261,6 +261,32 @@ LINES = [
     graph("報告の新しさ / Age of reports", "Written each second, of many lines less often; older than 15 s, nothing of them is shown.", (f"netmon_probe_report_age_seconds{{{OF}}}", "試験 probe {{instance}}"), (f"netmon_verdict_report_age_seconds{{{OF}}}", "判定 verdict {{instance}}"), unit="s"),
 ]  # fmt: skip
 
+FAILOVER = [
+    stat("迂回先なし / No backup", "Groups that have to leave their line and have nowhere to go.", ('sum(phase:netmon_groups:sum{phase="NO_BACKUP"})', ""), steps=BAD_FROM_1),
+    stat("送信停止 / Shed", "Groups that are nowhere, so that those that matter more have room.", ("sum(priority:netmon_class_shed_groups:max)", ""), steps=[(None, GREEN), (1, YELLOW)]),
+    stat("予備回線で運用中 / Protecting", "Groups on a protection line.", ('sum(phase:netmon_groups:sum{phase=~"PROTECTING|DEGRADED|WTR|DNR"})', ""), steps=[(None, GREEN), (1, YELLOW)]),
+    stat("現用回線で運用中 / At home", "Groups on their working line, and nothing to be done.", ('sum(phase:netmon_groups:sum{phase="NR"})', "")),
+    stat("凍結 / Frozen", "Whether nothing moves by itself.", ("max(netmon_failover_frozen)", ""), words=YES),
+    stat("制御 / Deciding", "Whether the controller runs and reaches Redis.", (f"max(netmon_failover_up{{{OF}}})", ""), words=UP),
+    graph("群の状態 / Phases", "Protection groups by phase, without those that are at home.", ('phase:netmon_groups:sum{phase!="NR"} > 0', "{{phase}}"), width=12),
+    graph("切替の理由 / Why traffic moved", "Switches of an hour, by reason.", ("reason:netmon_failover_total:increase1h > 0", "{{reason}}"), width=12),
+    row("帯域 / Room"),
+    graph("送信停止の帯域 / Shed", "Guaranteed rates of the groups that are nowhere.", ("priority:netmon_class_shed_bps:max", "{{priority}}"), unit="bps"),
+    graph("割当済みの帯域 / Admitted", "Guaranteed rates of the groups that are on lines.", ("max by (priority) (netmon_class_admitted_bps)", "{{priority}}"), unit="bps"),
+    graph("回線の余裕 / How full lines are", "Of what a line gives away, the share that is taken; the twenty fullest.", ("topk(20, line:netmon_line_admitted:ratio)", "{{line}}"), unit="percentunit"),
+    row("切替 / Switches"),
+    graph("所要時間 95% / How long, 95 of 100", "Finding out, waiting, deciding, acting, verifying: in the last hour.", ("step:netmon_failover_phase_seconds:p95_1h", "{{step}}"), unit="s"),
+    graph("失敗 / Came to nothing", "Attempts whose traffic did not arrive, or that could not be made, in 15 minutes.", ("sum by (reason) (increase(netmon_failover_failed_total[15m]))", "{{reason}}")),
+    graph("見送り / Not done", "Commands, orders and moves that were refused, in 15 minutes, by why.", ("sum by (reason) (increase(netmon_failover_refused_total[15m]))", "{{reason}}")),
+    graph("切戻しまで / Until traffic returns", "Wait to restore, of each group.", ("max by (group) (netmon_wtr_remaining_seconds)", "{{group}}"), unit="s"),
+    graph("断続の抑制 / Damping", "From 3000 on traffic does not return, until it is 750.", ("max by (group) (netmon_damping_penalty)", "{{group}}")),
+    graph("操作 / Operators' requests", "In force. A lockout that is forgotten protects nobody.", ("max by (kind) (netmon_failover_requests)", "{{kind}}")),
+    row("ゲートウェイ / Gateways"),
+    graph("無応答・古い計画 / Silent, or behind", "Gateways with an agent that tell nothing, and those that act by an old plan.", ("max(netmon_gateways_silent)", "無応答 silent"), ("max(netmon_gateways_behind)", "古い計画 behind")),
+    graph("拒否された指示 / Orders refused", "Because a gateway knew of a newer one. More than 0: two controllers have decided at once.", (f"sum(increase(netmon_fence_rejected_total{{{OF}}}[15m]))", "")),
+    graph("制御の遅れ / Lag", "From news to the orders that follow, and the age of the controller's report.", (f"max(netmon_failover_lag_seconds{{{OF}}})", "遅れ lag"), (f"netmon_failover_report_age_seconds{{{OF}}}", "報告 report {{instance}}"), unit="s"),
+]  # fmt: skip
+
 SELF = [
     stat("netmon", "Which netmon runs where.", (f"netmon_build_info{{{OF}}}", "{{instance}} {{version}}"), width=6),
     stat("警報処理 / Alarm worker", "Whether it reports and reaches Redis.", (f"min(netmon_alarm_worker_up{{{OF}}})", ""), words=UP),
@@ -287,6 +313,7 @@ BOARDS = [
     board("netmon-ingest", "netmon 受信と損失 / Ingest and loss", "What arrives, where it is, and proof that none is lost.", INGEST),
     board("netmon-alarms", "netmon 回線・警報・災害 / Lines, alarms, posture", "What a person has to know, and where.", ALARMS),
     board("netmon-lines", "netmon 回線の状態と品質 / Lines", "Which lines are down or bad, and who says so.", LINES),
+    board("netmon-failover", "netmon 通信の切替 / Failover", "Where traffic is, why, and what has no room.", FAILOVER),
     board("netmon-self", "netmon 外部連携と自身 / Northbound and self", "Whether others are told, and how netmon itself is.", SELF),
 ]  # fmt: skip
 

@@ -22,7 +22,17 @@ LINK_DOWN = "1.3.6.1.6.3.1.1.5.3"
 SNMP_TRAP_ADDRESS = "1.3.6.1.6.3.18.1.3.0"
 NAME = re.compile(r"\b(?:[a-z]+:netmon_[a-z0-9_]+:[a-z0-9_]+|netmon_[a-z_]+)\b")
 VARIABLES = {"$instance": ".*", "$__rate_interval": "1m", "${datasource}": "prometheus"}
-QUIET = frozenset({"netmon_forecast_seconds", "netmon_line_availability_ratio"})
+QUIET = frozenset(
+    {
+        "netmon_forecast_seconds",
+        "netmon_line_availability_ratio",
+        "netmon_wtr_remaining_seconds",
+        "netmon_damping_penalty",
+        "netmon_failover_refused_total",
+        "netmon_failover_requests",
+        "netmon_line_admitted",
+    }
+)
 """Metrics that have no samples while all is well, or before the first minute is over."""
 
 

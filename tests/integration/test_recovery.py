@@ -68,7 +68,7 @@ def test_the_events_that_the_documents_name_exist() -> None:
     # These are put together, of what decode does with a datagram, and of which role leads.
     put_together = {"decode.datagram_refused", "decode.datagram_parked"} | {
         f"{role}.{event}"
-        for role in ("alarms", "lines")
+        for role in ("alarms", "lines", "failover")
         for event in re.findall(r'f"{self\._name}\.([a-z_]+)"', (REPOSITORY / "netmon" / "leading.py").read_text())
     }
     assert {name for name in events if f'"{name}"' not in sources} <= put_together
