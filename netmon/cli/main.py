@@ -27,6 +27,7 @@ _PLACES: Final[dict[str, tuple[str, ...]]] = {
     "alarms": ("alarms",),
     "posture": ("posture",),
     "lines": ("lines",),
+    "agent": ("agent",),
     "probe": ("probe",),
     "probing": ("probe-agent", "reflector", "rehearse"),
     "inventory": ("inventory",),

@@ -227,7 +227,7 @@ def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
             yield ("alertmanager", "urls", index), "gets the token or password unencrypted; https:// would not"
     yield from _unencrypted(redis)
     keepalives = config.probe.keepalives
-    if keepalives.url is not None and keepalives.password_file is not None and _is_open(keepalives.url, "mqtt"):
+    if keepalives.url is not None and keepalives.password_file is not None and is_open(keepalives.url, "mqtt"):
         yield ("probe", "keepalives", "url"), "gets the password unencrypted; mqtts:// would not"
     yield from _about_failover(config.failover)
     secrets: dict[config_source.Path, Path | None] = {
@@ -254,10 +254,10 @@ def _doubts(config: Config) -> Iterator[tuple[config_source.Path, str]]:
 
 def _about_failover(section: Failover) -> Iterator[tuple[config_source.Path, str]]:
     """Orders are signed, so that nobody can make others of them; who reads them knows which line carries what."""
-    if section.mqtt.url is not None and _is_open(section.mqtt.url, "mqtt"):
+    if section.mqtt.url is not None and is_open(section.mqtt.url, "mqtt"):
         yield ("failover", "mqtt", "url"), "everybody on the way can read where traffic goes; mqtts:// would hide it"
     for name, webhook in section.webhooks.items():
-        if _is_open(webhook.url, "http"):
+        if is_open(webhook.url, "http"):
             text = "everybody on the way can read what is ordered; https:// would hide it"
             yield ("failover", "webhooks", name, "url"), text
 
@@ -272,7 +272,7 @@ def agent_warnings(redis: Redis, keepalives: Keepalives) -> list[str]:
 
 
 def _unencrypted(redis: Redis) -> Iterator[tuple[config_source.Path, str]]:
-    if redis.password_file is not None and _is_open(redis.url, "redis"):
+    if redis.password_file is not None and is_open(redis.url, "redis"):
         yield ("redis", "url"), "sends the password unencrypted; rediss:// would not"
 
 
@@ -283,7 +283,7 @@ def _open_files(secrets: Mapping[config_source.Path, Path | None]) -> Iterator[t
             yield path, f"{file} can be read by every user; chmod 640 would do"
 
 
-def _is_open(address: str, scheme: str) -> bool:
+def is_open(address: str, scheme: str) -> bool:
     """Whether what goes to a URL can be read on its way: it has the scheme without TLS, and leaves this machine."""
     url = urlsplit(address)
     return url.scheme == scheme and not _is_loopback(url.hostname or "")

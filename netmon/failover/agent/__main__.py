@@ -6,16 +6,20 @@ import asyncio
 import gc
 import signal
 import sys
+from pathlib import Path
 
 from netmon import log
 from netmon.errors import ConfigError
 from netmon.failover.agent.process import Agent
 from netmon.failover.settings import AgentSettings
 from netmon.process import begin
+from netmon.supervisor.service import lock_data_dir
 
 
 async def serve(settings: AgentSettings) -> None:
     """Works until SIGTERM or Ctrl-C. Raises ConfigError: it cannot."""
+    # Held while the process lives: two agents in one folder would take turns at undoing what the other does.
+    lock_data_dir(Path(settings.directory))
     agent = Agent(settings)
     loop = asyncio.get_running_loop()
     # Nobody is above it who would say in which order to stop.

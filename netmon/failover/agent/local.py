@@ -133,6 +133,6 @@ def ask(folder: Path, question: Question) -> Answer:
     except PermissionError:
         raise ConfigError([f"{path}: only root and the user of the agent may ask it"]) from None
     except FileNotFoundError:
-        raise UnavailableError("connection", f"{path}: no agent runs here") from None
+        raise UnavailableError("refused", f"{path}: no agent runs here") from None
     except (OSError, msgspec.MsgspecError) as error:
         raise UnavailableError("timeout", f"{path}: the agent does not answer: {error}") from None

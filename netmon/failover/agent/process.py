@@ -334,12 +334,14 @@ class Agent:
 
     def _report(self) -> AgentReport:
         link = self._centre.state if self._centre is not None else None
-        centre: CentreState = "none" if link is None else "lost" if self._edge.is_alone(self._now_ns()) else "heard"
+        centre: CentreState = "heard" if self._heard_unix_ns else "awaited"
+        if self._edge.is_alone(self._now_ns()):
+            centre = "lost"
         return AgentReport(
             unix_ns=self._now_ns(),
             pid=os.getpid(),
             reported=self._reported(),
-            centre=centre,
+            centre="none" if link is None else centre,
             heard_unix_ns=self._heard_unix_ns,
             connected=link is not None and link.connected,
             why="" if link is None else link.why,

@@ -13,8 +13,8 @@ from netmon.failover.plan.model import Reported
 
 REPORT_FILE: Final = "agent.json"
 
-CentreState = Literal["heard", "lost", "none"]
-"""none: no broker is configured."""
+CentreState = Literal["heard", "awaited", "lost", "none"]
+"""awaited: not heard since the start, and not given up yet; none: no broker is configured."""
 
 
 class Moves(msgspec.Struct, frozen=True, kw_only=True):
