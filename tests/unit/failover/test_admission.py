@@ -39,6 +39,7 @@ def on_small(*words: str) -> list[Group]:
         (["bulk 4", "bulk 4"], "life 4", [0]),
         (["bulk 4", "bulk 1"], "life 4", [1]),  # the small one is enough
         (["bulk 1", "bulk 2", "bulk 4"], "life 3", [1]),  # the smallest that suffices
+        (["bulk 1", "bulk 1", "bulk 1", "bulk 2", "bulk 2"], "life 5", [3, 4]),  # two large ones, not four of them
         (["bulk 1", "bulk 1", "bulk 1", "telemetry 5"], "life 3", [0, 1, 2]),  # three cameras before one that measures
         # The camera alone would not do. When the other one has gone, it may stay.
         (["bulk 1", "telemetry 7"], "life 3", [1]),

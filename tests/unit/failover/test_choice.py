@@ -50,6 +50,21 @@ def test_a_siren_uses_the_twin_when_it_has_nothing_else() -> None:
     assert names(ranked(TWINS, down("own"), avoid={"apart"})) == "twin"
 
 
+def test_the_twin_does_not_become_safe_by_answering() -> None:
+    """It has, since, and the duct is not suspected any more; but it is the duct of the line that has failed."""
+    made, lines = chooser(TWINS, down("own", since_s=-60))
+
+    assert made.risks.failing == frozenset()
+    assert names(made.rank(group(), lines, at(0))) == "apart"
+
+
+def test_what_a_gateway_alone_sees_counts_for_its_groups() -> None:
+    """The region thinks that the line is up."""
+    made, lines = chooser(TWINS)
+
+    assert names(made.rank(group(), lines | {"own": down("own")}, at(0))) == "apart"
+
+
 def test_while_all_is_well_the_cheap_line_goes_first() -> None:
     """Nothing has failed, so nothing is shared with what has."""
     assert names(ranked(TWINS)) == "twin apart"
@@ -174,6 +189,25 @@ def test_which_risks_are_suspected(seen: str, failing: str) -> None:
     sights = [sight(str(number), **kinds[word[-1]]) for number, word in enumerate(seen.split())]  # type: ignore[arg-type]
 
     assert failing_risks(facts, sights) == frozenset(failing)
+
+
+def test_a_sign_of_life_after_the_failure_ends_the_suspicion() -> None:
+    """Not the first one that comes, but the last one that was waited for."""
+    risks = Risks([line("own", "duct"), line("twin", "duct"), line("third", "duct")])
+    suspected = []
+    for each in (
+        sight("twin", good_s=-1),
+        sight("third", good_s=-1),
+        down("own"),
+        sight("twin", good_s=0.5),
+        sight("third", good_s=0.6),
+        down("own", since_s=5),
+        sight("own", since_s=6, good_s=6),
+    ):
+        risks.see(each)
+        suspected.append(sorted(risks.failing))
+
+    assert suspected == [[], [], ["duct"], ["duct"], [], ["duct"], []]
 
 
 SIGHTS = st.builds(

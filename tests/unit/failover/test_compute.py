@@ -136,6 +136,19 @@ def test_life_safety_and_control_do_not_stay_away_for_what_may_be() -> None:
     assert first(plans, "one") | first(plans, "two") == {"gw0/control": "small", "gw1/control": "small"}
 
 
+def test_life_safety_rather_takes_what_may_be_too_little_than_what_may_fail_as_well() -> None:
+    """If the duct is cut, the small line has room for the sirens of one gateway; but the twin hangs on the pole of the line that has failed."""
+    facts = [
+        line("one", "duct"),
+        line("two", "duct", "pole"),
+        line("twin", "pole"),
+        line("small", capacity_bps=10 * MBPS),
+    ]
+    groups = group("gw0/life", "one small", 5), group("gw1/life", "two small twin", 5)
+
+    assert orders(planned(facts, *groups), "gw1/life")["two"] == "small twin"
+
+
 def test_but_they_prefer_a_line_on_which_they_fit_in_any_case() -> None:
     """The second gateway's pumps go to the dearer line."""
     facts = [*shared_backup("duct"), line("dear", cost_tier=5)]
@@ -170,6 +183,39 @@ def test_what_was_lost_already_is_reckoned_with() -> None:
     assert first(plans, "one") | first(plans, "two") == {"gw0/bulk": "small", "gw1/bulk": "small"}
 
 
+def test_a_plan_that_was_gone_by_stays_as_it_is() -> None:
+    """Both cameras have left the line that is down, by plans that fit; they are not counted a second time."""
+    plans = planned(shared_backup(), *at_two_gateways({"bulk": 3}), group("other/bulk", "two small", 3))
+    plans.see(failed={"one"})
+
+    assert "gw0" not in plans.advance()
+    assert first(plans, "one") == {"gw0/bulk": "small", "gw1/bulk": "small"}
+
+
+def test_a_larger_failure_does_not_count_a_class_where_it_would_have_gone_in_a_smaller_one_as_well() -> None:
+    """The camera goes to the small line whether `near` has failed, too, or not: 5 of 8 Mbit/s, and not 10."""
+    facts = [line("own"), line("small", capacity_bps=10 * MBPS), line("near", cost_tier=2), line("others")]
+    other = group("other/bulk", "others small", 5)
+
+    assert orders(planned(facts, group("gw/bulk", "own small near", 5), other), "gw/bulk")["near own"] == "small"
+
+
+def test_who_is_not_touched_by_a_change_makes_room_for_who_is() -> None:
+    """Because of the bridge the pumps would now go to the small line. If the duct is cut, a camera that knows of no bridge would go there, too."""
+    facts = [*shared_backup("duct"), line("near", "bridge")]
+    plans = planned(facts, group("gw0/control", "one near small", 5), group("gw1/bulk", "two small", 5))
+    before = first(plans, "one") | first(plans, "two")
+    assert before == {"gw0/control": "near", "gw1/bulk": "small"}
+
+    plans.see(failing={"bridge"})
+    assert [plans.advance(), plans.advance(), plans.pending] == [["gw0"], ["gw1"], 0]
+    assert first(plans, "one") | first(plans, "two") == {"gw0/control": "small", "gw1/bulk": ""}
+
+    plans.see()
+    finish(plans)
+    assert first(plans, "one") | first(plans, "two") == before
+
+
 def test_a_second_line_has_room_when_the_first_one_does_not_carry() -> None:
     """When `own` has failed all go to `near`; a camera has `far` behind it only if that has room when `near` has failed, too."""
     facts = [line("own"), line("near"), line("far", capacity_bps=10 * MBPS, cost_tier=2)]
@@ -200,9 +246,9 @@ def test_a_line_that_is_locked_out_is_in_no_order_of_its_group() -> None:
     assert orders(plans, "gw/life") | {"own": "twin"} == orders(plans, "gw/life")
     assert orders(plans, "gw/control")["own"] == "apart twin"
 
-    plans.see(locked={("gw/life", "own")})
+    plans.see(locked={("gw/life", "apart"), ("gw/life", "own")})
     assert plans.advance() == ["gw"]
-    assert orders(plans, "gw/life")["twin"] == "apart"
+    assert orders(plans, "gw/life")["apart"] == "twin"
 
 
 def test_work_can_be_done_in_parts() -> None:
