@@ -221,14 +221,12 @@ class Watched:
     @property
     def failed(self) -> frozenset[str]:
         """IDs of the lines that are SF for whatever needs both ways."""
-        return frozenset(
-            line_id for line_id, sight in self._sights.region.items() if has_failed(sight, both_ways=True)
-        )
+        return frozenset(line_id for line_id, sight in self._sights.region.items() if has_failed(sight, both_ways=True))
 
     @property
     def failing(self) -> frozenset[str]:
-        """Risk groups that are suspected of having failed."""
-        return self._chooser.risks.failing
+        """Risk groups that are suspected of having failed, for plans: none of them is about to be cleared by the next answer."""
+        return self._chooser.risks.settled
 
     # -- whom it concerns
 

@@ -76,8 +76,14 @@ class Risks:
         return frozenset(self._failing)
 
     @property
+    def settled(self) -> frozenset[str]:
+        """Those of them of which no sign of life is waited for any more: what is told far and wide is not told twice within a second."""
+        self._judge()
+        return frozenset(self._failing.keys() - self._waits.keys())
+
+    @property
     def failing_mask(self) -> int:
-        """The same, a bit for each."""
+        """All that are suspected, a bit for each."""
         if self._stale:
             self._judge()
         return self._failing_mask

@@ -206,8 +206,21 @@ def test_a_sign_of_life_after_the_failure_ends_the_suspicion() -> None:
     ):
         risks.see(each)
         suspected.append(sorted(risks.failing))
+        assert risks.settled == frozenset()
 
     assert suspected == [[], [], ["duct"], ["duct"], [], ["duct"], []]
+
+
+def test_what_two_lines_have_suffered_together_is_settled_when_the_others_have_answered() -> None:
+    """Before that, the duct is avoided, but no plan is made anew for it."""
+    risks = Risks([line("own", "duct"), line("twin", "duct"), line("third", "duct")])
+    for each in (sight("third", good_s=-1), down("own"), down("twin")):
+        risks.see(each)
+    assert (risks.failing, risks.settled) == ({"duct"}, frozenset())
+
+    risks.see(sight("third", good_s=1))
+
+    assert (risks.failing, risks.settled) == ({"duct"}, {"duct"})
 
 
 SIGHTS = st.builds(
