@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+import json
 import socket
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from netmon.errors import ConfigError
 from netmon.failover import link as link_module
-from netmon.failover import session, wire
-from netmon.failover.actuators import Site, make_agent
+from netmon.failover import wire
+from netmon.failover.actuators import Site, make
+from netmon.failover.actuators import iota_json as iota_module
 from netmon.failover.actuators import mqtt as mqtt_module
-from netmon.failover.actuators.base import Order
-from netmon.failover.actuators.mqtt import Agents
-from netmon.failover.link import Filter, Heard, Link, LinkState, Will
+from netmon.failover.link import Filter, Heard, Link, LinkState
 from netmon.failover.model import ActionResult
 from netmon.failover.plan import sign
-from netmon.failover.plan.model import Beat, Desired, Plan, PlannedGroup, Reported, ReportedGroup
-from netmon.failover.settings import ControllerSettings, GatewaySettings, MqttSettings
-from netmon.model import RedisSettings
-from netmon.sockets import has_ipv6
+from netmon.failover.plan.model import Desired, Plan
+from netmon.failover.settings import MqttSettings
+from tests.integration.failover_mqtt import (
+    KEY,
+    VERIFIED,
+    WAIT_S,
+    Gateway,
+    centre,
+    gateway,
+    order_of,
+    running,
+    settings_of,
+    until,
+)
 from tests.integration.harness import free_port
-from tests.integration.services import Certificate, Mosquitto
-
-PRIVATE, PUBLIC = "01" * 32, sign.public_digits(sign.private_key("01" * 32))
-KEY = sign.private_key(PRIVATE)
-WAIT_S = 20.0
-"""For anything that does not depend on speed."""
+from tests.integration.services import Mosquitto
 
 
 @pytest.fixture(autouse=True)
@@ -56,183 +59,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str
         yield f"mqtt://127.0.0.1:{port}"
 
 
-async def until(what: Callable[[], object]) -> None:
-    """Waits for it."""
-    async with asyncio.timeout(WAIT_S):
-        while not what():  # noqa: ASYNC110 - of what is waited for, there is no event
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def running(link: Link) -> AsyncIterator[Link]:
-    """A link, until it takes leave."""
-    task = asyncio.create_task(link.run(), name="link")
-    try:
-        yield link
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-class Gateway:
-    """What a gateway does with orders, without routes: numbers decide.
-
-    Attributes:
-        on: Group to where it is.
-        moves: What it has carried out, in order: group, generation, line.
-    """
-
-    def __init__(self, settings: MqttSettings, gateway_id: str = "gw-1") -> None:
-        self.id = gateway_id
-        self.topics = wire.Topics(settings.prefix)
-        self.public = sign.public_key(PUBLIC)
-        self.on: dict[str, ReportedGroup] = {}
-        self.moves: list[tuple[str, int, str]] = []
-        self.fence = self.plan_version = self.beats = 0
-        self.heard: list[tuple[str, int]] = []
-        self.refused: Counter[str] = Counter()
-        topics = [Filter(self.topics.of(gateway_id, "plan")), Filter(self.topics.of(gateway_id, "desired"))]
-        self.link = Link(
-            settings,
-            f"netmon-{gateway_id}",
-            [*topics, Filter(self.topics.centre, 0)],
-            self.hear,
-            message_bytes_max=wire.PLAN_BYTES_MAX,
-            changed=lambda state: self.report() if state.connected else None,
-            will=lambda: Will(self.topics.of(gateway_id, "reported"), self.reported(stopped=True)),
-        )
-
-    def hear(self, heard: Heard) -> None:
-        """Obeys, or counts why not."""
-        try:
-            told = sign.verify(heard.payload, self.public, self.id)
-        except sign.SignatureError as error:
-            self.refused[error.reason] += 1
-            return
-        if told.fence < self.fence:
-            self.refused["fence"] += 1
-            return
-        self.fence = told.fence
-        self.heard.append((type(told).__name__, told.fence))
-        if isinstance(told, Plan):
-            self.plan_version = told.version
-        elif isinstance(told, Desired):
-            self.obey(told)
-        if not isinstance(told, Beat):
-            self.report()
-
-    def obey(self, desired: Desired) -> None:
-        """Moves what has a newer number than the last."""
-        for group in desired.groups:
-            known = self.on.get(group.group_id)
-            if known is None or (group.fence, group.generation) > (known.fence, known.generation):
-                self.moves.append((group.group_id, group.generation, group.on))
-                self.on[group.group_id] = ReportedGroup(
-                    group_id=group.group_id,
-                    on=group.on,
-                    fence=group.fence,
-                    generation=group.generation,
-                    outcome="verified",
-                )
-
-    def reported(self, *, stopped: bool = False) -> bytes:
-        """What it tells."""
-        self.beats += 1
-        reported = Reported(
-            gateway_id=self.id,
-            plan_version=self.plan_version,
-            fence=self.fence,
-            beat=self.beats,
-            started_unix_ns=1,
-            unix_ns=time.time_ns(),
-            groups=tuple(self.on.values()),
-            stopped=stopped,
-        )
-        return wire.encode_reported(reported)
-
-    def report(self) -> None:
-        """Tells it."""
-        self.link.publish(self.topics.of(self.id, "reported"), self.reported())
-
-
-class Centre:
-    """An actuator, and what it tells.
-
-    Attributes:
-        results: What became of orders.
-        reports: What gateways told.
-    """
-
-    def __init__(self, mqtt: MqttSettings, fence: int, gateway_ids: Sequence[str]) -> None:
-        self.results: list[ActionResult] = []
-        self.reports: list[Reported] = []
-        gateways = tuple(gateway(gateway_id) for gateway_id in gateway_ids)
-        settings = ControllerSettings(
-            redis=RedisSettings(url="redis://none"),
-            directory="/none",
-            lines=(),
-            groups=(),
-            gateways=gateways,
-            mqtt=mqtt,
-            signing_key=PRIVATE,
-            beat_s=0.1,
-        )
-        self.agents = make_agent(Site(settings, gateways, fence, self.reports.append))
-        assert isinstance(self.agents, Agents)
-        self.link = self.agents.link
-        self.counts = self.agents.counts
-
-    def outcomes(self) -> list[tuple[str, int, str]]:
-        """Group, generation and what became of it."""
-        return [(result.group_id, result.generation, result.outcome) for result in self.results]
-
-    def order(
-        self, generation: int, on: str = "leo", group: str = "gw-1/life", *, fence: int, delay_s: float = 0.0
-    ) -> None:
-        """Orders one class onto a line."""
-        gateway_id, _, class_id = group.partition("/")
-        order = Order(
-            group_id=group,
-            gateway_id=gateway_id,
-            class_id=class_id,
-            fence=fence,
-            generation=generation,
-            on=on,
-            phase="PROTECTING",
-            delay_s=delay_s,
-            unix_ns=1,
-        )
-        self.agents.order([order])
-
-
-def gateway(gateway_id: str) -> GatewaySettings:
-    """One with two classes."""
-    planned = [
-        PlannedGroup(group_id=f"{gateway_id}/{name}", class_id=name, priority=0, working="fibre")
-        for name in ("life", "bulk")
-    ]
-    return GatewaySettings(gateway_id=gateway_id, actuator="agent", groups=tuple(planned))
-
-
-@asynccontextmanager
-async def centre(mqtt: MqttSettings, fence: int = 5, gateway_ids: Sequence[str] = ("gw-1",)) -> AsyncIterator[Centre]:
-    """One that leads."""
-    made = Centre(mqtt, fence, gateway_ids)
-    await made.agents.begin(made.results.append)
-    try:
-        yield made
-    finally:
-        await made.agents.close()
-
-
 @pytest.fixture
 def mqtt(broker: str, request: pytest.FixtureRequest) -> MqttSettings:
     """The shared broker, with topics of this test's own."""
     return MqttSettings(url=broker, prefix=request.node.name.replace("[", "/").replace("]", ""))
-
-
-VERIFIED = ("gw-1/life", 1, "verified")
 
 
 async def test_order_is_obeyed_and_what_became_of_it_comes_back(mqtt: MqttSettings) -> None:
@@ -321,32 +151,6 @@ async def test_broker_killed_in_mid_command_and_empty_when_it_is_back(
     assert here.moves == [("gw-1/life", 1, "leo")]
     assert fresh.moves == [("gw-2/life", 1, "5g")]
     assert there.link.state.connected is False
-
-
-async def test_broker_that_is_stopped_is_noticed(
-    tmp_path: Path, require_tool: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By whoever has something to be acknowledged, and by whoever has nothing to say; its connections stay open all the time."""
-    require_tool("mosquitto")
-    monkeypatch.setattr(session, "ANSWER_TIMEOUT_S", 0.5)
-    port = free_port(socket.SOCK_STREAM)
-    mqtt = MqttSettings(url=f"mqtt://127.0.0.1:{port}")
-    here = Gateway(mqtt)
-    states: list[LinkState] = []
-    idle = Link(mqtt, "idle", [], print, message_bytes_max=1_000, changed=states.append, keepalive_s=1)
-    with Mosquitto(tmp_path / "mosquitto", port) as broker:
-        async with centre(mqtt) as there, running(here.link), running(idle):
-            await until(lambda: there.reports and idle.state.connected)
-            broker.signal(signal.SIGSTOP)
-            there.order(1, fence=5)
-            await until(lambda: ("gw-1/life", 1, "unreachable") in there.outcomes())
-            assert there.results[0].detail == "no broker: the broker has acknowledged nothing for 0.5 s"
-            await until(lambda: not idle.state.connected)
-            broker.signal(signal.SIGCONT)
-            await until(lambda: VERIFIED in there.outcomes())
-
-    assert "Keep alive timeout" in states[1].why
-    assert here.moves == [("gw-1/life", 1, "leo")]
 
 
 async def test_stale_leader_moves_nothing(mqtt: MqttSettings) -> None:
@@ -485,143 +289,45 @@ async def test_gateway_that_is_gone_without_leave_is_unreachable(mqtt: MqttSetti
         await gone
 
 
-async def test_what_the_broker_refuses_is_told(tmp_path: Path, require_tool: Callable[[str], str]) -> None:
-    """A wrong password, and a topic that may not be written to, which is tried again later. (Of what may not be heard Mosquitto says nothing.)"""
-    require_tool("mosquitto_passwd")
-    port, acl = free_port(socket.SOCK_STREAM), tmp_path / "acl"
-    acl.write_text("user probe\ntopic readwrite mine/#\n")
-    acl.chmod(0o600)
-    good = MqttSettings(url=f"mqtt://127.0.0.1:{port}", username="probe", password="right")
-    wrong = msgspec.structs.replace(good, password="wrong")
-    links = {
-        "password": Link(wrong, "a", [], print, message_bytes_max=1_000),
-        "written": Link(good, "c", [Filter("mine/x")], print, message_bytes_max=1_000),
-    }
-    with Mosquitto(tmp_path / "mosquitto", port, password="right", settings=[f"acl_file {acl}"]):
-        async with AsyncExitStack() as stack:
-            for link in links.values():
-                await stack.enter_async_context(running(link))
-            links["written"].publish("others/y", b"1")
-            links["written"].publish("mine/y", b"1")
-            await until(lambda: links["written"].counts["told"] and links["written"].counts["refused"])
-            await until(lambda: links["password"].state.why)
-            found = {name: link.state.why for name, link in links.items()}
-            pending = links["written"].pending
+async def test_edge_that_speaks_iota_json(mqtt: MqttSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs nothing of netmon: one retained command, one answer; what it does not answer it is asked again, and what makes no sense is counted."""
+    monkeypatch.setattr(iota_module, "AGAIN_S", 0.1)
+    settings = msgspec.structs.replace(mqtt, iota_apikey=mqtt.prefix)
+    commands: list[dict[str, Any]] = []
 
-    assert found == {
-        "password": "the broker refuses us: Not authorized",
-        "written": "",
-    }
-    assert pending == 1
+    def hear(heard: Heard) -> None:
+        commands.append(json.loads(heard.payload)["route"])
+        classes = {"life": commands[-1]["classes"]["life"] | {"outcome": "verified"}}
+        answers = [
+            b"junk",
+            b'{"route": {"classes": {"life": {"on": 5}}}}',
+            json.dumps({"route": {"classes": classes}}).encode(),
+        ]
+        edge.publish(f"/json/{mqtt.prefix}/gw-1/cmdexe", answers[min(len(commands), len(answers)) - 1])
 
+    edge = Link(mqtt, "edge", [Filter(f"/{mqtt.prefix}/gw-1/cmd")], hear, message_bytes_max=10_000)
+    gateways = (gateway("gw-1"),)
+    results: list[ActionResult] = []
+    there = make("iota_json", Site(settings_of(settings, gateways), gateways, 5, print))
+    assert isinstance(there, iota_module.Edges)
+    await there.begin(results.append)
+    there.order([order_of(1, "leo", fence=5), order_of(1, "geo", "gw-1/bulk", fence=5)])
+    await until(lambda: there.link.counts["told"])
+    async with running(edge):
+        await until(lambda: "verified" in [result.outcome for result in results])
+        there.order([order_of(1, "leo", fence=4)])
+    actual = await there.actual()
+    await there.close()
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
-async def test_tls_password_and_both_families(tmp_path: Path, require_tool: Callable[[str], str], host: str) -> None:
-    """A broker whose certificate nobody has signed is not believed, without the file that does."""
-    require_tool("mosquitto_passwd")
-    if host == "[::1]" and not has_ipv6():
-        pytest.skip("no IPv6")
-    port = free_port(socket.SOCK_STREAM)
-    certificate = Certificate(tmp_path, host.strip("[]"))
-    url = f"mqtts://{host}:{port}"
-    good = MqttSettings(url=url, username="probe", password="pw", tls_ca_file=str(certificate.file))
-    trusting = Link(good, "a", [], print, message_bytes_max=1_000)
-    doubting = Link(msgspec.structs.replace(good, tls_ca_file=""), "b", [], print, message_bytes_max=1_000)
-    broker = Mosquitto(tmp_path / "mosquitto", port, address=host.strip("[]"), password="pw", tls=certificate)
-    with broker:
-        async with running(trusting), running(doubting):
-            trusting.publish("x", b"1")
-            assert await trusting.settle(WAIT_S)
-            await until(lambda: doubting.state.why)
-            why = doubting.state.why
-
-    assert "certificate verify failed" in why
-
-
-async def test_all_files_that_are_wrong_are_told_at_once(tmp_path: Path) -> None:
-    """When the link is made, before anything is tried."""
-    settings = MqttSettings(
-        url="mqtts://localhost",
-        tls_ca_file=str(tmp_path / "ca"),
-        tls_cert_file=str(tmp_path / "cert"),
-        tls_key_file="k",
-    )
-    with pytest.raises(ConfigError) as caught:
-        Link(settings, "a", [], print, message_bytes_max=1_000)
-    assert [mistake.partition(": ")[0] for mistake in caught.value.mistakes] == [
-        "mqtt.tls_ca_file",
-        "mqtt.tls_cert_file, tls_key_file",
+    life = {"on": "leo", "fence": 5, "generation": 1, "phase": "PROTECTING"}
+    assert commands[0] == {"fence": 5, "classes": {"life": life, "bulk": life | {"on": "geo"}}}
+    assert there.counts["answers_refused"] == 2
+    assert actual == {"gw-1/life": "leo"}
+    assert [result.outcome for result in results if result.group_id == "gw-1/life"] == [
+        "unreachable",
+        "verified",
+        "refused",
     ]
-
-
-async def test_names_are_looked_up_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name server that is dead costs the link, and nothing else; who stops meanwhile does not wait for it."""
-    looked_up: list[object] = []
-
-    def slow(host: object, *_: object, **__: object) -> list[object]:
-        looked_up.append(host)
-        time.sleep(0.2)
-        raise socket.gaierror(socket.EAI_AGAIN, "the name server does not answer")
-
-    monkeypatch.setattr(socket, "getaddrinfo", slow)
-    link = Link(MqttSettings(url="mqtt://broker.example"), "a", [], print, message_bytes_max=1_000)
-    async with running(link):
-        await until(lambda: looked_up)
-        began_s = time.monotonic()
-        await asyncio.sleep(0.001)
-        turn_s = time.monotonic() - began_s
-        link.shout("x", b"1")
-        await until(lambda: link.state.why)
-        why = link.state.why
-
-    assert looked_up[0] == "broker.example"
-    assert turn_s < 0.2
-    assert "the name server does not answer" in why
-    assert link.counts["unsent"] == 1
-
-
-CONNACK, SUBACK = bytes([0x20, 3, 0, 0, 0]), bytes([0x90, 4, 0, 1, 0, 1])
-
-
-@pytest.mark.parametrize(
-    ("said", "why"),
-    [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n" * 9, "Protocol error"),
-        (CONNACK + SUBACK + bytes([0x30, 0xFF, 0xFF, 0xFF, 0x7F]) + b"x" * 9_000, "a packet of more than"),
-        (CONNACK + SUBACK + bytes([0x30, 2, 0, 9]), "Protocol error"),
-        (CONNACK + SUBACK[:-1] + b"\x87", "subscription to x: Not authorized"),
-        (CONNACK, "the connection broke"),
-    ],
-    ids=["http", "huge packet", "malformed", "forbids", "closes"],
-)
-async def test_server_that_makes_no_sense(said: bytes, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes no memory and ends no process: the link says why, and tries again."""
-    monkeypatch.setattr(session, "ANSWER_TIMEOUT_S", 0.3)
-    asked = 0
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal asked
-        asked += 1
-        try:
-            await reader.read(1_000)
-            writer.write(said[: len(CONNACK)])
-            if said.startswith(CONNACK):
-                await reader.read(1_000)
-            writer.write(said[len(CONNACK) :])
-            if said != CONNACK:
-                await reader.read()
-        except ConnectionResetError:
-            pass
-        finally:
-            writer.transport.abort()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    link = Link(MqttSettings(url=f"mqtt://127.0.0.1:{port}"), "a", [Filter("x")], print, message_bytes_max=1_000)
-    async with server, running(link):
-        await until(lambda: why in link.state.why and asked >= 2)
-
-    assert link.counts["heard"] == 0
 
 
 async def test_fault_of_whoever_hears_ends_the_link(mqtt: MqttSettings) -> None:
