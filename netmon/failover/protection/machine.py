@@ -122,7 +122,10 @@ def step(group: Group, state: GroupState, seen: Seen, now_ns: int) -> Step:
     outcome = _RESPONSES[TABLE[now.phase, given]](case)
     after = _overruled(now, outcome.state, seen)
     after, actions, waiting = orders.ordered(group, after, seen, now_ns, used, outcome.move, stray)
-    return Step(after, pages + outcome.pages + actions, _due(group, after, now_ns), waiting)
+    if after.tried and outcome.move is None and after.attempt is None and not after.due_unix_ns:
+        after = progress.in_next_round(group, after, now_ns)
+    guarded = after.on != group.working or used != "up"
+    return Step(after, pages + outcome.pages + actions, _due(group, after, now_ns, guarded=guarded), waiting)
 
 
 def _is_calm(group: Group, state: GroupState, seen: Seen, now_ns: int) -> bool:
@@ -144,17 +147,17 @@ def _overruled(before: GroupState, after: GroupState, seen: Seen) -> GroupState:
     request = seen.request
     if before.phase not in ("FS", "MS", "EXER") or after.phase == before.phase or request is None:
         return after
-    if request.id != before.request_id:
+    if request.id != before.request_id or request.id == after.request_id:
         return after
     return replace(after, void_request_id=request.id)
 
 
-def _due(group: Group, state: GroupState, now_ns: int) -> int:
-    """When the next timer runs out; 0: none runs."""
+def _due(group: Group, state: GroupState, now_ns: int, *, guarded: bool) -> int:
+    """When the next timer runs out; 0: none runs. The guard time is one where something may wait for its end."""
     attempt = state.attempt
     ends = (
         state.due_unix_ns,
-        state.guard_until_unix_ns,
+        state.guard_until_unix_ns if guarded else 0,
         attempt.due_unix_ns if attempt is not None else 0,
         state.rival_unix_ns + timers.ns(group.timers.better_s) if state.rival else 0,
     )
@@ -265,12 +268,10 @@ def _no_backup(case: Case, state: GroupState) -> Outcome:
     """Stays where it is; a new round of attempts begins when the timer runs out, and any line that comes back is taken at once."""
     if state.phase == "NO_BACKUP" and state.due_unix_ns:
         return Outcome(state)
-    rounds = state.rounds + 1
-    due_ns = case.now_ns + timers.retry_ns(case.group.timers, rounds)
+    state = progress.in_next_round(case.group, state, case.now_ns)
     if state.phase == "NO_BACKUP":
-        return Outcome(replace(state, rounds=rounds, due_unix_ns=due_ns))
-    stuck = replace(state, phase="NO_BACKUP", since_unix_ns=case.now_ns, rounds=rounds, due_unix_ns=due_ns)
-    return Outcome(stuck, pages=(_page(case, "no_backup"),))
+        return Outcome(state)
+    return Outcome(replace(state, phase="NO_BACKUP", since_unix_ns=case.now_ns), pages=(_page(case, "no_backup"),))
 
 
 def _yield(case: Case) -> Outcome:
@@ -279,17 +280,7 @@ def _yield(case: Case) -> Outcome:
     to = targets.way_out(case.group, state, case.seen, case.now_ns)
     if to is None and SHED not in state.tried:
         to = SHED
-    if to is not None:
-        return Outcome(state, Move(to, "preempted", urgent=True))
-    return Outcome(_retried(case, state))
-
-
-def _retried(case: Case, state: GroupState) -> GroupState:
-    """The state with a timer that begins a new round, where all was tried in vain."""
-    if state.due_unix_ns:
-        return state
-    rounds = state.rounds + 1
-    return replace(state, rounds=rounds, due_unix_ns=case.now_ns + timers.retry_ns(case.group.timers, rounds))
+    return Outcome(state, Move(to, "preempted", urgent=True) if to is not None else None)
 
 
 def _in_use(case: Case) -> GroupState:
@@ -315,7 +306,7 @@ def _admit(case: Case) -> Outcome:
 
 def _improve(case: Case) -> Outcome:
     state = _in(case, "NR")
-    to = targets.better(case.group, state, case.seen)
+    to = targets.better(case.group, state.on, case.seen, state.tried)
     return Outcome(state, Move(to, "signal_degrade") if to is not None else None)
 
 
@@ -348,6 +339,9 @@ def _persist(case: Case) -> Outcome:
 
 
 def _stay(case: Case) -> Outcome:
+    """Until an operator says so; or until the group is configured to be revertive."""
+    if case.group.revertive and case.given == "working_good":
+        return _restore(case)
     return Outcome(_in(case, "DNR"))
 
 

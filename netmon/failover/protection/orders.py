@@ -149,13 +149,13 @@ def _withdrawn(group: Group, state: GroupState, seen: Seen, used: Health, stray:
     """What becomes of an attempt that is wanted no longer.
 
     A proposal is dropped. An order that is being carried out is let finish: it ends soon, and to turn back half-way helps nobody. One that
-    nobody has answered, or that nobody could be told, is taken back; but not if the line that is used has failed: whatever it does is better.
+    nobody has answered, or that nobody can be told, is taken back; but not if the line that is used has failed: anything may be better.
     """
     attempt = state.attempt
     if attempt is not None:
         if attempt.stage == "proposed":
             return Orders(replace(state, attempt=None))
-        if seen.reachable and is_under_way(group, state, seen):
+        if (seen.reachable or used == "down") and is_under_way(group, state, seen):
             return Orders(state)
         state = replace(state, attempt=None)
     elif not stray:

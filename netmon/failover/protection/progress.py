@@ -6,7 +6,7 @@ a leader of before.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,9 +15,6 @@ from netmon.failover.protection import requests, timers
 from netmon.failover.protection.targets import Health, health
 
 replace = msgspec.structs.replace
-
-ESCAPES: Final[frozenset[SwitchReason]] = frozenset({"signal_fail", "verify_failed", "preempted"})
-"""Moves that go on to the next line at once when one fails; all others wait before they try again."""
 
 
 class Settled(NamedTuple):
@@ -67,7 +64,7 @@ def _attempted(group: Group, state: GroupState, attempt: Attempt, seen: Seen, no
     result = seen.result
     if attempt.stage == "proposed":
         return Settled(state)
-    if result is not None and result.generation == attempt.generation:
+    if result is not None and result.generation == attempt.generation and result.outcome != attempt.stage:
         return _answered(group, state, attempt, result, seen, now_ns)
     if not attempt.due_unix_ns:
         if not seen.reachable:
@@ -91,7 +88,10 @@ def _answered(
     """What the actuator's answer makes of the group."""
     match result.outcome:
         case "applied":
-            return Settled(replace(state, attempt=replace(attempt, stage="applied")))
+            due_ns = attempt.due_unix_ns
+            if due_ns <= now_ns or attempt.stage == "refused":
+                due_ns = now_ns + timers.ns(group.timers.verify_s)
+            return Settled(replace(state, attempt=replace(attempt, stage="applied", due_unix_ns=due_ns)))
         case "verified":
             on = attempt.to if result.on is None else result.on
             return Settled(_arrived(group, state, on, attempt.reason, now_ns))
@@ -126,17 +126,27 @@ def _arrived(group: Group, state: GroupState, on: str, reason: SwitchReason, now
 
 
 def _failed(group: Group, state: GroupState, attempt: Attempt, now_ns: int) -> GroupState:
-    """The group after an attempt that came to nothing. Who does not escape waits before he tries again; a manual switch is over."""
+    """The group after an attempt that came to nothing: the next line is tried at once; where it is this one or none, it waits.
+
+    A manual switch is over; a forced one and a return are tried again later.
+    """
     tried = state.tried if attempt.to in state.tried else (*state.tried, attempt.to)
     state = replace(state, attempt=None, tried=tried, rival="", rival_unix_ns=0)
-    if attempt.reason in ESCAPES:
-        return state
+    if attempt.reason == "manual":
+        state = replace(state, void_request_id=state.request_id)
+    elif state.phase == "FS":
+        state = in_next_round(group, state, now_ns)
+    elif state.phase == "WTR":
+        state = in_next_round(group, state, now_ns)
+        wtr_ns = now_ns + timers.ns(group.timers.wtr_s)
+        state = replace(state, due_unix_ns=max(state.due_unix_ns, wtr_ns))
+    return state
+
+
+def in_next_round(group: Group, state: GroupState, now_ns: int) -> GroupState:
+    """The group with a timer at whose end a new round of attempts begins."""
     rounds = state.rounds + 1
-    wait_ns = timers.retry_ns(group.timers, rounds)
-    if state.phase == "WTR":
-        wait_ns = max(wait_ns, timers.ns(group.timers.wtr_s))
-    void = state.request_id if attempt.reason == "manual" else state.void_request_id
-    return replace(state, rounds=rounds, due_unix_ns=now_ns + wait_ns, void_request_id=void)
+    return replace(state, rounds=rounds, due_unix_ns=now_ns + timers.retry_ns(group.timers, rounds))
 
 
 def _page(state: GroupState, attempt: Attempt) -> Action:

@@ -96,7 +96,7 @@ def condition(group: Group, state: GroupState, seen: Seen, used: Health, working
         return "evicted"
     if state.on in seen.locked or (state.on != group.working and state.on not in group.protections):
         return "barred"
-    if used == "degraded" and group.moves_on_sd and state.on == group.working and targets.better(group, state, seen):
+    if used == "degraded" and group.moves_on_sd and state.on == group.working and targets.better(group, state.on, seen):
         return "used_degraded"
     if request is not None and request.kind == "manual" and _is_followed(group, state, seen, request):
         return "manual"

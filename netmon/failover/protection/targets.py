@@ -64,24 +64,26 @@ def way_out(group: Group, state: GroupState, seen: Seen, now_ns: int) -> str | N
     if may_home and at_home == "up" and not timers.is_damped(group.damping, state, now_ns):
         return working
     for candidate in seen.candidates:
-        if _is_open(group, state, seen, candidate):
+        if _is_open(group, state.on, seen, candidate, state.tried):
             return candidate.line_id
     return working if may_home else None
 
 
 def exercised(group: Group, state: GroupState, seen: Seen, line_id: str) -> str | None:
     """The line that an exercise would switch to: the named one, or the best one; None: it may not be used now, or there is none."""
-    fit = [candidate.line_id for candidate in seen.candidates if _is_open(group, state, seen, candidate)]
+    fit = [
+        candidate.line_id for candidate in seen.candidates if _is_open(group, state.on, seen, candidate, state.tried)
+    ]
     if line_id:
         return line_id if line_id in fit else None
     return fit[0] if fit else None
 
 
-def better(group: Group, state: GroupState, seen: Seen) -> str | None:
+def better(group: Group, on: str, seen: Seen, tried: tuple[str, ...] = ()) -> str | None:
     """The protection line to leave a degraded line for: up, and clearly better at what fails there; None: there is none."""
-    used = seen.sights.get(state.on)
+    used = seen.sights.get(on)
     for candidate in seen.candidates:
-        if _is_open(group, state, seen, candidate) and _is_clearly_better(group, seen, candidate, used):
+        if _is_open(group, on, seen, candidate, tried) and _is_clearly_better(group, seen, candidate, used):
             return candidate.line_id
     return None
 
@@ -93,22 +95,26 @@ def rivals(group: Group, state: GroupState, seen: Seen) -> list[Rival]:
     minds = group.moves_on_sd and health(group, used) == "degraded"
     found = []
     for candidate in seen.candidates:
-        if not _is_open(group, state, seen, candidate) or health(group, seen.sights.get(candidate.line_id)) != "up":
+        line_id = candidate.line_id
+        if (
+            not _is_open(group, state.on, seen, candidate, state.tried)
+            or health(group, seen.sights.get(line_id)) != "up"
+        ):
             continue
         if minds and _is_clearly_better(group, seen, candidate, used):
-            found.append(Rival(candidate.line_id, "signal_degrade"))
+            found.append(Rival(line_id, "signal_degrade"))
         elif rank is not None and candidate.rank < rank:
-            found.append(Rival(candidate.line_id, "better"))
+            found.append(Rival(line_id, "better"))
     return found
 
 
-def _is_open(group: Group, state: GroupState, seen: Seen, candidate: Candidate) -> bool:
+def _is_open(group: Group, on: str, seen: Seen, candidate: Candidate, tried: tuple[str, ...]) -> bool:
     """Whether a candidate is another line of the group, not tried in this round, not locked out, and has not failed."""
     line_id = candidate.line_id
     return (
-        line_id != state.on
+        line_id != on
         and line_id in group.protections
-        and line_id not in state.tried
+        and line_id not in tried
         and line_id not in seen.locked
         and health(group, seen.sights.get(line_id)) in ("up", "degraded")
     )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from netmon.failover.model import Damping, Group, GroupState, Timers
+from netmon.failover.model import Attempt, Damping, Group, GroupState, Timers
 
 NS_PER_S: Final = 1_000_000_000
 HOLD_OFF_STEP_NS: Final = 100_000_000
@@ -51,16 +51,16 @@ def penalty_max(damping: Damping) -> float:
 
 
 def damped_until_ns(damping: Damping, state: GroupState) -> int:
-    """When the return is suppressed no longer; 0: it is not suppressed.
+    """When the return is suppressed no longer, unless the line fails again; 0: it is not suppressed.
 
-    When the penalty has decayed to `reuse`, and `suppress_max_s` after it began at the latest.
+    When the penalty has decayed to `reuse`: `suppress_max_s` after the last failure at the latest.
     """
     if not state.suppressed_unix_ns:
         return 0
-    end_ns = state.suppressed_unix_ns + ns(damping.suppress_max_s)
     if state.penalty <= damping.reuse:
-        return min(state.penalty_unix_ns, end_ns)
-    return min(state.penalty_unix_ns + ns(damping.half_life_s * math.log2(state.penalty / damping.reuse)), end_ns)
+        return state.penalty_unix_ns
+    decay_s = damping.half_life_s * math.log2(state.penalty / damping.reuse)
+    return state.penalty_unix_ns + ns(min(decay_s, damping.suppress_max_s))
 
 
 def is_damped(damping: Damping, state: GroupState, now_ns: int) -> bool:
@@ -100,13 +100,23 @@ def in_time(group: Group, state: GroupState, now_ns: int) -> GroupState:
         changes["suppressed_unix_ns"] = now_ns
     if state.rival_unix_ns > now_ns:
         changes["rival_unix_ns"] = now_ns
-    attempt = state.attempt
-    if attempt is not None and attempt.began_unix_ns > now_ns:
-        due_ns = attempt.due_unix_ns and attempt.due_unix_ns - attempt.began_unix_ns + now_ns
-        changes["attempt"] = msgspec.structs.replace(attempt, began_unix_ns=now_ns, due_unix_ns=due_ns)
+    if state.attempt is not None:
+        changes["attempt"] = _attempt_in_time(group, state, state.attempt, now_ns)
     if all(getattr(state, name) == value for name, value in changes.items()):
         return state
     return msgspec.structs.replace(state, **changes)
+
+
+def _attempt_in_time(group: Group, state: GroupState, attempt: Attempt, now_ns: int) -> Attempt:
+    """The same for an attempt."""
+    began_ns = min(attempt.began_unix_ns, now_ns)
+    due_ns = attempt.due_unix_ns
+    if due_ns > now_ns:
+        due_ns -= attempt.began_unix_ns - began_ns
+        due_ns = min(due_ns, now_ns + _patience_ns(group, state, attempt))
+    if (began_ns, due_ns) == (attempt.began_unix_ns, attempt.due_unix_ns):
+        return attempt
+    return msgspec.structs.replace(attempt, began_unix_ns=began_ns, due_unix_ns=due_ns)
 
 
 def _longest_ns(group: Group, state: GroupState) -> int:
@@ -122,3 +132,14 @@ def _longest_ns(group: Group, state: GroupState) -> int:
             return LOCKOUT_AGE_NS
         case _:
             return retry
+
+
+def _patience_ns(group: Group, state: GroupState, attempt: Attempt) -> int:
+    """How long an attempt may be waited for."""
+    match attempt.stage:
+        case "proposed":
+            return ns(group.timers.approval_s)
+        case "refused":
+            return retry_ns(group.timers, state.rounds)
+        case _:
+            return ns(group.timers.verify_s)
