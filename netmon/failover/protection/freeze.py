@@ -6,7 +6,6 @@ is a disaster, and that is what failover is for.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -32,7 +31,7 @@ class Guard:
         self._areas_min = min(AREAS_MIN, len({area for areas in self._areas.values() for area in areas}))
         self._known: set[str] = set()
         self._failed: dict[str, int] = {}
-        self._news: deque[tuple[int, str]] = deque()
+        self._news: list[tuple[int, str]] = []
         self._live, self._total = 1, 1
         self._live_since_ns = 0
         self._freeze: Freeze | None = None
@@ -75,7 +74,7 @@ class Guard:
 
         A line that has failed within the window counts even if it is good again: the more does that look like blindness.
         """
-        recent = deque((ns, line_id) for ns, line_id in self._news if now_ns - WINDOW_NS < ns <= now_ns + WINDOW_NS)
+        recent = [(ns, line_id) for ns, line_id in self._news if now_ns - WINDOW_NS < ns <= now_ns + WINDOW_NS]
         self._news = recent
         if self._freeze is not None:
             if self._is_seeing and now_ns - self._live_since_ns >= LIVE_NS:

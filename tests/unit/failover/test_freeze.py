@@ -109,6 +109,7 @@ def test_it_ends_when_half_of_the_vantages_were_live_for_a_minute() -> None:
     guard.see_vantages(*LIVE, at(10))
     guard.see_vantages(*BLIND, at(40))
     guard.see_vantages(*LIVE, at(41))
+    guard.see_vantages(3, 4, at(70))
 
     assert guard.step(at(100)) is not None
     assert guard.due_ns(at(100)) == at(101)
@@ -124,6 +125,7 @@ def test_an_operator_lifts_it_and_it_stays_lifted() -> None:
     assert blinded(guard)
 
     guard.lift()
+    fail(guard, *range(6))
     assert guard.step(at(2)) is None
 
     for number in range(6):
