@@ -239,7 +239,8 @@ class Candidate(NamedTuple):
 
     line_id: str
     rank: tuple[int, ...]
-    """The smaller, the better: risks shared with what has failed, carrier, cost tier, class of delay. Equal: the order of the group decides."""
+    """The smaller, the better: risks shared with what has failed, too slow for the class, the working line's carrier, cost tier, class of delay.
+    Equal: more room (in quarters), then the order of the group."""
 
 
 class Seen(NamedTuple):
