@@ -14,7 +14,8 @@ from netmon import config as configuration
 from netmon.cli.alarms import language_of
 from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, config_in_use, exit_codes
 from netmon.cli.failover_source import Source, unknown
-from netmon.cli.failover_words import COMMANDS, of
+from netmon.cli.failover_table import target
+from netmon.cli.failover_words import COMMANDS, of, until
 from netmon.cli.line_table import since
 from netmon.cli.operate import end_of, login
 from netmon.errors import ConfigError, UnavailableError
@@ -207,7 +208,8 @@ def _waiting(source: Source, group_id: str) -> int:
 def _told(command: Command, result: CommandResult) -> str:
     if result.outcome != "done":
         return printable("; ".join(filter(None, (result.detail, result.cure))))
-    where = f" {command.line_id}" if command.line_id else ""
-    until = f" (-{since(result.until_unix_ns, datetime.now().astimezone())})" if result.until_unix_ns else ""
-    words = of(COMMANDS[command.kind], language_of(None))
-    return printable(f"{command.group_id or 'region'}: {words}{where}{until}")
+    language = language_of(None)
+    end = since(result.until_unix_ns, datetime.now().astimezone())
+    words = f"{of(COMMANDS[command.kind], language)}{target(command.kind, command.line_id)}"
+    told = f"{command.group_id or 'region'}: {words}"
+    return printable(f"{told}, {until(end, language)}" if result.until_unix_ns else told)

@@ -14,16 +14,21 @@ import msgspec
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from netmon.cli.failover_words import AUDITS, COMMANDS, PHASES, REASONS, REFUSALS, REQUESTS, SHED, TIMERS, of
+from netmon.cli.failover_words import AUDITS, COMMANDS, PHASES, REASONS, REFUSALS, REQUESTS, SHED, TIMERS, of, until
 from netmon.cli.line_table import Language, since
 from netmon.failover.explain import Explanation, LineExplained
 from netmon.failover.model import PHASES as PHASE_ORDER
 from netmon.failover.model import Freeze, Group, GroupState, LineSight, Phase, Request
-from netmon.failover.record import Audit
+from netmon.failover.record import Audit, AuditKind, CommandKind
 from netmon.show import counted, printable
 
 AT_REST: Final[frozenset[Phase]] = frozenset({"NR", "EXER"})
 ID_CELLS_MAX: Final = 32
+_TIMED: Final[frozenset[Phase]] = frozenset({"SF_PENDING", "WTR"})
+"""Phases that end by themselves, at a time that people want to know."""
+_MOVES: Final[frozenset[AuditKind]] = frozenset(
+    {"proposed", "intent", "applied", "verified", "failed", "refused", "unreachable", "abandoned", "adopted"}
+)
 _NOTHING: Final = "-"
 _S: Final = 1_000_000_000
 _TITLES: Final = ("GROUP", "P", "PHASE", "ON", "SINCE", "MODE")
@@ -147,8 +152,8 @@ def _beneath(row: Row, language: Language, now: datetime) -> Iterator[str]:
         words = [of(PHASES[state.phase], language), of(REASONS[state.reason], language)]
         if state.attempt is not None:
             words.append(f"→ {line_shown(state.attempt.to)} ({state.attempt.stage})")
-        if state.due_unix_ns:
-            words.append(f"{since(state.due_unix_ns, now)}")
+        if state.due_unix_ns and state.phase in _TIMED:
+            words.append(until(since(state.due_unix_ns, now), language))
         if row.is_silent:
             words.append("ゲートウェイ無応答" if language == "ja" else "its gateway is silent")
         yield "; ".join(filter(None, words))
@@ -165,10 +170,17 @@ def _line(row: Row, line_id: str) -> str:
 
 
 def _request(request: Request, language: Language, now: datetime) -> str:
-    where = f" {line_shown(request.line_id)}" if request.line_id else ""
     ticket = f" [{printable(request.ticket)}]" if request.ticket else ""
-    told = f"{of(REQUESTS[request.kind], language)}{where}: {printable(request.by)}: {printable(request.why)}{ticket}"
-    return f"{told} (-{since(request.until_unix_ns, now)})"
+    what = f"{of(REQUESTS[request.kind], language)}{target(request.kind, request.line_id)}"
+    told = f"{what}: {printable(request.by)}: {printable(request.why)}{ticket}"
+    return f"{told}; {until(since(request.until_unix_ns, now), language)}"
+
+
+def target(kind: CommandKind, line_id: str) -> str:
+    """Which line an operator's command is about, behind its name; empty: none."""
+    if not line_id:
+        return ""
+    return f" ({printable(line_id)})" if kind == "lockout" else f" → {printable(line_id)}"
 
 
 # --- One group. ---
@@ -190,9 +202,10 @@ def explained(found: Explanation, *, language: Language, now: datetime) -> Itera
         yield Text(f"  on its way to {to} ({stage}, generation {state.attempt.generation})")
     yield from _circumstances(found, language)
     for timer in found.timers:
-        left_s = (timer.due_unix_ns - now.timestamp() * _S) / _S
-        words = of(TIMERS.get(timer.name, (timer.name, timer.name)), language)
-        yield Text(f"  {since(timer.due_unix_ns, now)} ({max(left_s, 0):.0f} s)  {words}")
+        left_s = timer.due_unix_ns / _S - now.timestamp()
+        if left_s > 0:
+            words = of(TIMERS.get(timer.name, (timer.name, timer.name)), language)
+            yield Text(f"  {since(timer.due_unix_ns, now)} (in {left_s:.0f} s)  {words}")
     for request in found.requests:
         yield Text(f"  {_request(request, language, now)}", style="magenta")
     yield from _lines_explained(found, language)
@@ -246,7 +259,7 @@ def _why(line: LineExplained, found: Explanation, language: Language) -> str:
         words.append("使用中" if language == "ja" else "in use")
     if line.refusal or not words:
         words.append(of(REFUSALS[line.refusal], language))
-    if line.shared_risks:
+    if line.shared_risks and line.sight.state != "down":
         shared = "共有リスク" if language == "ja" else "shares"
         words.append(f"{shared} {printable(', '.join(line.shared_risks))}")
     if line.rank:
@@ -263,24 +276,14 @@ def audit_lines(audit: Audit, *, language: Language, now: datetime) -> Iterator[
     line = Text(f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1_000:03}  ")
     line.append(f"{audit.kind:<11}", style=_audit_style(audit))
     line.append(f"  {printable(audit.group) or 'region'}", style="bold")
-    if audit.kind in {
-        "proposed",
-        "intent",
-        "applied",
-        "verified",
-        "failed",
-        "refused",
-        "unreachable",
-        "abandoned",
-        "adopted",
-    }:
+    if audit.kind in _MOVES:
         line.append(f"  {line_shown(audit.before)} → {line_shown(audit.to)}")
     line.append(f"  {of(AUDITS[audit.kind], language)}")
     words = [of(REASONS[audit.reason], language)]
     if audit.command:
-        words += [
-            of(COMMANDS[audit.command], language) if audit.outcome == "done" else f"{audit.command}: {audit.outcome}"
-        ]
+        is_done = audit.outcome == "done"
+        outcome = f": {audit.outcome}" if audit.outcome and not is_done else ""
+        words.append(of(COMMANDS[audit.command], language) if is_done else f"{audit.command}{outcome}")
     words += [printable(audit.by) if audit.by != "netmon" else "", printable(audit.why)]
     words += [f"[{printable(audit.ticket)}]" if audit.ticket else "", _phases(audit.phases_s)]
     told = "; ".join(filter(None, words))

@@ -55,6 +55,11 @@ REFUSALS: Final[dict[Refusal, Words]] = {
     "locked_out": ("an operator has locked it out", "運用者が使用を禁止"),
     "degraded": ("it is degraded", "品質低下"),
     "no_room": ("it has no room for the class", "帯域不足"),
+    "shared_risk": (
+        "it shares a risk with what has failed, and another one does not",
+        "障害とリスクを共有（他に共有しない回線あり）",
+    ),
+    "tried": ("it was tried, and did not carry the class", "試したが疎通せず"),
     "small_line": ("too small for this class in a disaster", "災害時は使えない細い回線"),
 }
 COMMANDS: Final[dict[CommandKind, Words]] = {
@@ -75,7 +80,7 @@ REQUESTS: Final[Mapping[RequestKind, Words]] = {
     "exercise": ("exercise", "切替試験"),
 }
 AUDITS: Final[dict[AuditKind, Words]] = {
-    "lead": ("another controller leads", "別の制御装置が主系に"),
+    "lead": ("this controller leads from here on", "この制御装置が主系に"),
     "proposed": ("waits for approval", "承認待ち"),
     "intent": ("is going to be ordered", "指示"),
     "applied": ("has been done", "実施済み"),
@@ -108,3 +113,8 @@ SHED: Final[Words] = ("nowhere (shed)", "送信停止")
 def of(words: Words, language: Language) -> str:
     """In this language."""
     return words[1 if language == "ja" else 0]
+
+
+def until(moment: str, language: Language) -> str:
+    """Until when something lasts."""
+    return f"{moment} まで" if language == "ja" else f"until {moment}"

@@ -99,8 +99,8 @@ _LEADER: Final = (
     _OfLeader("netmon_failover_lag_seconds", "gauge", "From news to the orders that follow from it, the longest of the last second.", lambda x: x.lag_s),
     _OfLeader("netmon_failover_frozen", "gauge", "1 while nothing moves by itself.", lambda x: int(x.frozen)),
     _OfLeader("netmon_group_left_out", "gauge", "Groups that are not where they belong, and had no room among those that are named.", lambda x: x.groups_left_out),
-    _OfLeader("netmon_gateways", "gauge", "Gateways whose traffic is looked after.", lambda x: x.gateways_total),
-    _OfLeader("netmon_gateways_silent", "gauge", "Of them, those with an agent that tells nothing.", lambda x: x.gateways_silent),
+    _OfLeader("netmon_gateways", "gauge", "Gateways with an agent.", lambda x: x.gateways_total),
+    _OfLeader("netmon_gateways_silent", "gauge", "Of them, those that tell nothing.", lambda x: x.gateways_silent),
     _OfLeader("netmon_gateways_behind", "gauge", "Of them, those that have another plan than the newest.", lambda x: x.gateways_behind),
 )  # fmt: skip
 _BY_REASON: Final = (
