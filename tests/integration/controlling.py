@@ -26,7 +26,7 @@ import redis
 from netmon.active_probe.model import LineChange, LineState, LineStatus, VantageChange, VantageHealth, Vote
 from netmon.buffer import line_store
 from netmon.buffer.failover_store import FailoverView
-from netmon.failover.controller.report import REPORT_FILE, ControllerReport
+from netmon.failover.controller.report import REPORT_FILE, ControllerReport, Counts
 from netmon.failover.model import Damping, Group, LineFacts, Priority, Timers
 from netmon.failover.plan import sign
 from netmon.failover.plan.model import PlannedGroup
@@ -49,6 +49,7 @@ LINES = ("fibre", "radio", "modem")
 """Of every gateway: its own, and two that share no risk with it."""
 PRIVATE, PUBLIC = sign.generate()
 SECRET = "a secret of sixteen letters and more"
+Answer = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 PATIENCE_S = 60.0
 """For a command that is not done before something else happens."""
 
@@ -139,16 +140,19 @@ def _status(line_id: str, state: LineState) -> LineStatus:
 
 
 class Carrier:
-    """A carrier's controller, over HTTP.
+    """A carrier's controller, over HTTP: it obeys no smaller number than the greatest that it knows of.
 
     Attributes:
-        asked: Orders as they came, with the header that fences them.
-        answer: Makes the answer to one: status, and JSON.
+        asked: Orders as they came.
+        moved: Group ID and line of those that were obeyed, each once.
+        answer: Makes the answer to one that may be obeyed: status, and JSON.
     """
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.answer: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]] = _verified
+        self.moved: list[tuple[str, str]] = []
+        self.answer: Answer = _verified
+        self._newest: dict[str, tuple[int, int]] = {}
         carrier = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -156,9 +160,7 @@ class Carrier:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                asked = body | {"token": self.headers["X-Fencing-Token"], "key": self.headers["Idempotency-Key"]}
-                carrier.asked.append(asked)
-                self._reply(*carrier.answer(asked))
+                self._reply(*carrier.take(body))
 
             def _reply(self, status: int, answer: dict[str, Any]) -> None:
                 octets = json.dumps(answer).encode()
@@ -179,13 +181,25 @@ class Carrier:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
+    def take(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Status and answer to an order."""
+        self.asked.append(asked)
+        number, name = (asked["fence"], asked["generation"]), asked["group"]
+        if number < self._newest.get(name, (0, 0)):
+            return 409, {"state": "refused"}
+        self._newest[name] = number
+        status, said = self.answer(asked)
+        if status == 200 and said["state"] == "verified" and self.moved[-1:] != [(name, asked["line"])]:
+            self.moved.append((name, asked["line"]))
+        return status, said
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._server.shutdown()
         self._server.server_close()
 
 
 def _verified(asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    return 200, {"state": "verified", "on": asked["on"]}
+    return 200, {"state": "verified", "line": asked["line"]}
 
 
 def group(gateway_id: str, name: str = "life", priority: Priority = 0, **fields: Any) -> Group:
@@ -239,7 +253,7 @@ class Controller(Leading[ControllerReport]):
     def __init__(self, folder: Path, server: Valkey, told: dict[str, Any], **settings: Any) -> None:
         """`told` is a `region`; `settings` are laid over those of a test."""
         folder.mkdir(parents=True, exist_ok=True)
-        given: dict[str, Any] = {"lease_s": 1.5, "lock_delay_s": 0.0, "signing_key": PRIVATE} | told | settings
+        given: dict[str, Any] = {"lease_s": 1.0, "lock_delay_s": 0.0, "signing_key": PRIVATE} | told | settings
         made = ControllerSettings(redis=RedisSettings(url=server.url), directory=str(folder), **given)
         super().__init__(folder, ("netmon.failover.controller",), made, REPORT_FILE, ControllerReport)
 
@@ -247,11 +261,10 @@ class Controller(Leading[ControllerReport]):
         """Until it says of itself that it leads, or waits."""
         wait_until(lambda: self.state() == state, f"it is {state}")
 
-    def counts(self) -> Any:
-        """What it has counted."""
+    def counts(self) -> Counts:
+        """What it has counted, as of a second ago."""
         report = self.report()
-        assert report is not None, "it has told nothing yet"
-        return report.counts
+        return Counts() if report is None else report.counts
 
 
 class Agent:
