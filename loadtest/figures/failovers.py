@@ -12,7 +12,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,16 +20,24 @@ import msgspec
 
 from loadtest.figures.lines import quantile
 from loadtest.figures.outcome import Outcome
-from loadtest.lab.deployment import MBPS, Carried, Deployment, Drawn, Scene, region_of
+from loadtest.lab.deployment import BROKER_PORT, MBPS, Carried, Deployment, Drawn, Scene, is_open, region_of
 from loadtest.lab.flows import Came, Gap
-from loadtest.lab.gateways import FLOW_PORT, SERVICE, Traffic
+from loadtest.lab.gateways import CENTRE, FLOW_PORT, SERVICE, Traffic
 from loadtest.lab.namespaces import require
+from netmon.buffer.failover_store import FailoverView
 from netmon.failover.agent.report import REPORT_FILE, AgentReport, decode
 from netmon.failover.plan.model import ReportedGroup
 
 EDGE_BARS_MS: Final = (180.0, 250.0)
 """Median and 95th percentile."""
+CENTRE_BARS_MS: Final = {"fast": 1_000.0, "usual": 3_000.0}
+"""95th percentile."""
 _CUTS: Final = 40
+_CENTRE_CUTS: Final = 20
+_APART_S: Final = {"fast": (1.0, 1.5), "fibre": (6.0, 8.0)}
+"""From one cut to the next: so that the line that was mended is up again."""
+_SETTLED_S: Final = 5.0
+"""After the start: a new leader waits before it moves anything."""
 _QUICK_CUTS: Final = 4
 _SEED: Final = 8_031
 _WAIT_S: Final = 30.0
@@ -57,14 +65,7 @@ def edge(work_dir: Path, quick: bool) -> Outcome:
     """Silent cuts of the line that all classes of a gateway are on, at random moments; the gateway has its plan, and nobody to ask."""
     count = _QUICK_CUTS if quick else _CUTS
     gateways = ("harbour", "ridge")
-    scene = Scene(
-        gateways={
-            name: {f"{name}-{way}": Drawn(carrier=f"carrier-{way}", profile="fast") for way in "abcd"}
-            for name in gateways
-        },
-        areas=dict.fromkeys(gateways, "coast"),
-        classes=_CLASSES,
-    )
+    scene = _scene(gateways, "fast")
     moments = random.Random(_SEED)
     require()
     with _folder(work_dir) as folder, region_of(scene) as region, Deployment(scene, region, folder) as netmon:
@@ -72,8 +73,7 @@ def edge(work_dir: Path, quick: bool) -> Outcome:
         for gateway in gateways:
             netmon.start_agent(gateway, is_alone=True)
         _await(lambda: all(_is_ready(netmon, gateway) for gateway in gateways), "the agents have their plans")
-        with Traffic(region, {gateway: scene.flows(gateway) for gateway in gateways}) as traffic:
-            _await(lambda: len(traffic.report()) == len(gateways) * len(_CLASSES), "all flows have come")
+        with _flows(netmon) as traffic:
             cuts = [
                 cut
                 for turn in range(count)
@@ -97,6 +97,56 @@ def edge(work_dir: Path, quick: bool) -> Outcome:
         faults=[],
         detail=cuts,
     )
+
+
+def centre(work_dir: Path, quick: bool) -> Outcome:
+    """Cuts that the gateway itself cannot see: prober, verdict, controller, broker, gateway, route, verified; by the fast and the usual profile."""
+    count = _QUICK_CUTS if quick else _CENTRE_CUTS
+    cuts = {name: _centre_cuts(work_dir, profile, count) for name, profile in (("fast", "fast"), ("usual", "fibre"))}
+    outages = {name: [cut.outage_ms for cut in made if cut.group_id.endswith("/siren")] for name, made in cuts.items()}
+    return Outcome(
+        passed=all(quantile(outages[name], 0.95) <= CENTRE_BARS_MS[name] for name in outages),
+        figures={
+            f"{name}: {what}": value
+            for name, values in outages.items()
+            for what, value in (
+                ("median ms", statistics.median(values)),
+                ("p95 ms", quantile(values, 0.95)),
+                ("most ms", max(values)),
+                ("cuts", len(values)),
+            )
+        },
+        faults=[],
+        detail=cuts,
+    )
+
+
+def _centre_cuts(work_dir: Path, profile: str, count: int) -> list[Cut]:
+    gateways = ("harbour", "ridge")
+    scene = _scene(gateways, profile)
+    moments = random.Random(_SEED)
+    require("mosquitto")
+    with (
+        _folder(work_dir) as folder,
+        region_of(scene) as region,
+        Deployment(scene, region, folder, is_blind=True, lock_delay_s=1) as netmon,
+    ):
+        netmon.reflect()
+        netmon.serve_broker()
+        netmon.serve_redis()
+        _await(lambda: is_open(region[CENTRE], BROKER_PORT) and netmon.is_redis_up(), "broker and Redis")
+        netmon.start_centre()
+        for gateway in gateways:
+            netmon.start_agent(gateway)
+        with contextlib.closing(FailoverView(netmon.redis)) as view, _flows(netmon) as traffic:
+            _await(lambda: all(_is_ready(netmon, gateway) for gateway in gateways), "the agents have their plans")
+            _await(lambda: len(list(view.groups())) == len(gateways) * len(_CLASSES), "the centre knows all groups")
+            time.sleep(_SETTLED_S)
+            return [
+                cut
+                for turn in range(count)
+                for cut in _cut(netmon, traffic, gateways[turn % 2], moments.uniform(*_APART_S[profile]))
+            ]
 
 
 def _cut(netmon: Deployment, traffic: Traffic, gateway: str, after_s: float) -> list[Cut]:
@@ -129,6 +179,23 @@ def _cut(netmon: Deployment, traffic: Traffic, gateway: str, after_s: float) -> 
         for number in gone
         for gap in [_longest(before[number], after[number])]
     ]
+
+
+def _scene(gateways: Sequence[str], profile: str) -> Scene:
+    """Gateways with four lines each, of four carriers, any of which has room for everything."""
+    lines = {
+        name: {f"{name}-{way}": Drawn(carrier=f"carrier-{way}", profile=profile) for way in "abcd"} for name in gateways
+    }
+    return Scene(gateways=lines, areas=dict.fromkeys(gateways, "coast"), classes=_CLASSES)
+
+
+@contextlib.contextmanager
+def _flows(netmon: Deployment) -> Iterator[Traffic]:
+    """All classes of all gateways flow."""
+    scene = netmon.scene
+    with Traffic(netmon.region, {gateway: scene.flows(gateway) for gateway in scene.gateways}) as traffic:
+        _await(lambda: len(traffic.report()) == len(scene.gateways) * len(scene.classes), "all flows have come")
+        yield traffic
 
 
 def _longest(before: Came, after: Came) -> Gap:

@@ -14,22 +14,30 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
+import redis
 
 from loadtest.lab.flows import Flow
 from loadtest.lab.gateways import CENTRE, Region, RegionLine
-from loadtest.lab.prober import REFLECTOR, Role
+from loadtest.lab.namespaces import Namespace
+from loadtest.lab.prober import REFLECTOR, VANTAGE, VERDICT, Role
+from netmon.buffer import embedded
 from netmon.config import load
 from netmon.config.failover import controller_settings
+from netmon.config.probe import vantage_settings, verdict_settings
 from netmon.failover.agent.store import PLAN_FILE
 from netmon.failover.plan.compute import Plans, plan_of
 from netmon.failover.plan.model import Plan
 from netmon.failover.plan.sign import generate, private_key, sign
 from netmon.failover.settings import AgentSettings, ControllerSettings, MqttSettings
+from netmon.model import RedisSettings
 
 STAMP_PORT: Final = 862
 BROKER_PORT: Final = 1_883
 AGENT: Final = ("-m", "netmon.failover.agent")
+CONTROLLER: Final = ("-m", "netmon.failover.controller")
 MBPS: Final = 1_000_000
+_LISTENING: Final = "0A"
+"""TCP_LISTEN, as /proc/net/tcp has it."""
 _PRIORITIES: Final = "P0", "P1", "P2", "P3"
 
 
@@ -96,16 +104,23 @@ def region_of(scene: Scene) -> Region:
     )
 
 
+def is_open(space: Namespace, port: int) -> bool:
+    """Whether somebody listens on a TCP port there."""
+    lines = Path(f"/proc/{space.pid}/net/tcp").read_text().splitlines()[1:]
+    return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == _LISTENING for line in lines)
+
+
 class Deployment:
     """Files and processes of netmon in a region. As a context manager the processes that it started end."""
 
-    def __init__(self, scene: Scene, region: Region, folder: Path, **failover: Any) -> None:
+    def __init__(self, scene: Scene, region: Region, folder: Path, *, is_blind: bool = False, **failover: Any) -> None:
         """Writes the files; starts nothing.
 
         Args:
             scene: What there is.
             region: As the lab has built it.
             folder: For all files.
+            is_blind: Gateways ask over their lines no further than the carrier's router, so that they see none of the lab's cuts.
             **failover: Keys of the section `failover`.
         """
         self.scene = scene
@@ -118,7 +133,8 @@ class Deployment:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "signing.key").write_text(f"{self._private}\n")
         (folder / "signing.key").chmod(0o600)
-        _write(folder / "region.yml", _region(scene, region))
+        self._is_blind = is_blind
+        _write(folder / "region.yml", _region(scene, region, is_blind=is_blind))
         _write(self.config, _configuration(folder, failover))
 
     def __enter__(self) -> Self:
@@ -128,9 +144,14 @@ class Deployment:
         self._stack.__exit__(kind, error, _)
 
     @property
+    def redis(self) -> RedisSettings:
+        """A socket, which is the same in every namespace; whoever starts netmon as a whole has one of its own."""
+        return RedisSettings(url=f"unix://{self.folder}/valkey.sock")
+
+    @property
     def settings(self) -> ControllerSettings:
         """What the controller is told."""
-        settings = controller_settings(load(self.config), redis_url=f"unix://{self.folder}/valkey.sock")
+        settings = controller_settings(load(self.config), redis_url=self.redis.url)
         assert settings is not None
         return settings
 
@@ -150,9 +171,11 @@ class Deployment:
         return self._stack.enter_context(role)
 
     def reflect(self) -> None:
-        """Reflectors at both ends of each line, and at each gateway's end of the management network."""
-        far = [line.target for line in self.region.lines.values()]
-        self._reflect(CENTRE, far)
+        """Reflectors at both ends of each line, at the carrier's router, and at each gateway's end of the management network."""
+        self._reflect(CENTRE, [line.target for line in self.region.lines.values()])
+        for carrier in {line.carrier for line in self.region.lines.values()} if self._is_blind else ():
+            routers = [line.next_hop for line in self.region.lines.values() if line.carrier == carrier]
+            self._reflect(carrier, routers)
         for gateway in self.region.gateways:
             near = [line.source for line in self.region.of(gateway)]
             self._reflect(gateway, [*near, self.region.managed(gateway)])
@@ -164,9 +187,34 @@ class Deployment:
     def serve_broker(self) -> subprocess.Popen[bytes]:
         """Mosquitto at the centre, for everybody in the management networks."""
         file = self.folder / "mosquitto.conf"
-        file.write_text(f"listener {BROKER_PORT}\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n")
+        file.write_text(
+            f"user root\nlistener {BROKER_PORT}\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n"
+        )
         with (self.folder / "mosquitto.log").open("ab") as output:
             return self.region[CENTRE].start(["mosquitto", "-c", str(file)], stdout=output, stderr=output)
+
+    def serve_redis(self) -> subprocess.Popen[bytes]:
+        """Valkey, for the processes of the centre one by one."""
+        options = {"port": "0", "unixsocket": self.redis.url.removeprefix("unix://"), "dir": str(self.folder)}
+        options |= {"save": "", "appendonly": "yes"}
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        return self.region[CENTRE].start([str(embedded.find_binary()), *words], stdout=subprocess.DEVNULL)
+
+    def is_redis_up(self) -> bool:
+        """Whether it answers."""
+        with contextlib.closing(redis.Redis.from_url(self.redis.url)) as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+    def start_centre(self) -> None:
+        """Those processes of netmon at the centre without which nothing moves: a vantage, the verdict, the controller. Redis is there."""
+        config, url = load(self.config), self.redis.url
+        vantage, verdict = vantage_settings(config, redis_url=url), verdict_settings(config, redis_url=url)
+        for words, settings in ((VANTAGE, vantage), (VERDICT, verdict), (CONTROLLER, self.settings)):
+            assert settings is not None
+            self.run(Role(self.region[CENTRE], self.folder / words[1].rpartition(".")[2], words, settings))
 
     def start_agent(self, gateway: str, *, is_alone: bool = False) -> Role:
         """The agent of a gateway; `is_alone`: it has its plan, and no broker."""
@@ -202,7 +250,7 @@ def _configuration(folder: Path, failover: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _region(scene: Scene, region: Region) -> dict[str, Any]:
+def _region(scene: Scene, region: Region, *, is_blind: bool) -> dict[str, Any]:
     gateways = list(scene.gateways)
     areas = dict.fromkeys(scene.areas.values())
     drawn = scene.lines()
@@ -217,7 +265,7 @@ def _region(scene: Scene, region: Region) -> dict[str, Any]:
             name: {"name": name, "area": scene.areas[name], "latitude": 38.3 + place / 50, "longitude": 141.0}
             for place, name in enumerate(gateways)
         },
-        "lines": {name: _line(region.lines[name], line) for name, line in drawn.items()},
+        "lines": {name: _line(region.lines[name], line, is_blind=is_blind) for name, line in drawn.items()},
         "profiles": scene.profiles,
         "devices": scene.devices,
         "vantages": {
@@ -235,10 +283,14 @@ def _region(scene: Scene, region: Region) -> dict[str, Any]:
     }
 
 
-def _line(line: RegionLine, drawn: Drawn) -> dict[str, Any]:
+def _line(line: RegionLine, drawn: Drawn, *, is_blind: bool) -> dict[str, Any]:
     """Asked from both ends, each by its own interface."""
     asked = [
-        {"stamp": f"{line.target}:{STAMP_PORT}", "interface": line.interface, "from": [line.gateway]},
+        {
+            "stamp": f"{line.next_hop if is_blind else line.target}:{STAMP_PORT}",
+            "interface": line.interface,
+            "from": [line.gateway],
+        },
         {"stamp": f"{line.source}:{STAMP_PORT}", "interface": line.far_interface, "from": [CENTRE]},
     ]
     optional = {"profile": drawn.profile} if drawn.profile else {}

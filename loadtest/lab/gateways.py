@@ -150,6 +150,8 @@ class Region:
         )
         self[carrier].ip(f"route add default via {line.target6} dev f{n} table {2000 + n}", family="inet6")
         self[carrier].ip(f"rule add iif n{n} lookup {2000 + n}", family="inet6")
+        # What somebody asks from the far end is answered by the line that it came by, or the preferred line's death would be everybody's.
+        self[line.gateway].ip(f"rule add from {line.source} lookup {500 + n}")
         self._plug(line)
 
     def _plug_carrier(self, line: RegionLine) -> None:
@@ -164,6 +166,7 @@ class Region:
             f"addr add fd64:{line.number:x}::1/64 dev {line.interface}",
             f"route add default via {line.next_hop} dev {line.interface} metric {metric}",
             f"route add default via {line.next_hop6} dev {line.interface} metric {metric}",
+            f"route add default via {line.next_hop} dev {line.interface} table {500 + line.number}",
         )
 
     # --- What happens to lines. Each has its opposite.
