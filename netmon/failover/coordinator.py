@@ -282,8 +282,9 @@ class Coordinator(Watched):
             locked=asked.locked,
             posture=member.posture,
             escape=escape,
+            has_room=lambda line_id: self._loads.has_room(line_id, group, evict=escape),
         )
-        return self._loads.order(group, ranked, evict=escape, elsewhere=self._has_elsewhere)
+        return self._loads.order(group, ranked, evict=escape)
 
     def _leavers(self, member: Member, line_id: str, before: str | None = None) -> tuple[str, ...] | None:
         """Who leaves a line so that the group can come to it: of lower weight; or of the same, if the two are on each other's working lines.

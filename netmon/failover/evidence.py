@@ -48,7 +48,7 @@ class Look(NamedTuple):
     def refusal(self, line_id: str) -> Refusal:
         """Why the group cannot go to a line now."""
         group = self.member.effective
-        word = self.chooser.refusal(
+        return self.chooser.refusal(
             group,
             line_id,
             self.sights.of(group.gateway_id),
@@ -56,10 +56,12 @@ class Look(NamedTuple):
             avoid=self.member.state.tried,
             locked=self.asked.in_force(group.id, self.now_ns).locked,
             posture=self.member.posture,
+            has_room=self.has_room,
         )
-        if not word and self.loads.victims(line_id, group) is None:
-            return "no_room"
-        return word
+
+    def has_room(self, line_id: str) -> bool:
+        """Whether a line has room for the group, or would have if others left."""
+        return self.loads.has_room(line_id, self.member.effective, evict=True)
 
 
 # -- for the audit
@@ -177,6 +179,7 @@ def _explained(look: Look) -> Iterator[LineExplained]:
         avoid=look.member.state.tried,
         locked=look.asked.in_force(group.id, look.now_ns).locked,
         posture=look.member.posture,
+        has_room=look.has_room,
     )
     ordered = look.loads.order(group, ranked, evict=True)
     places = {candidate.line_id: place for place, candidate in enumerate(ordered, 1)}

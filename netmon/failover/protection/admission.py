@@ -134,9 +134,11 @@ class Loads:
                 break
         return _without_surplus(chosen, -need)
 
-    def order(
-        self, group: Group, candidates: Sequence[Candidate], *, evict: bool, elsewhere: Callable[[str], bool] = _nowhere
-    ) -> list[Candidate]:
+    def has_room(self, line_id: str, group: Group, *, evict: bool) -> bool:
+        """Whether the group may come to the line: as things are, or (`evict`) when others have made room."""
+        return self.fits(line_id, group) or (evict and self.victims(line_id, group) is not None)
+
+    def order(self, group: Group, candidates: Sequence[Candidate], *, evict: bool) -> list[Candidate]:
         """Candidates that have room for the group, or could have, the best first; may be empty.
 
         Among those of one rank, the one with more room (in quarters) goes first. When others may be made to leave: P0 goes to a line on which
@@ -147,13 +149,12 @@ class Loads:
             candidates: As `Chooser.rank` returns them.
             evict: Whether groups of lower priority may be made to leave for it: it has to go somewhere, and does not merely look for something
                 better.
-            elsewhere: As of `victims`.
         """
         found = []
         for place, candidate in enumerate(candidates):
-            driven = not self.fits(candidate.line_id, group)
-            if driven and not (evict and self.victims(candidate.line_id, group, elsewhere) is not None):
+            if not self.has_room(candidate.line_id, group, evict=evict):
                 continue
+            driven = not self.fits(candidate.line_id, group)
             grade = candidate.rank[: TOO_SLOW + 1] if group.priority == 0 else ()
             found.append((grade, driven, candidate.rank, -self._room(candidate.line_id), place, candidate))
         found.sort()

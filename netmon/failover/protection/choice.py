@@ -8,7 +8,7 @@ what a candidate shares with the group's own failed lines always counts.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from netmon.alarms.posture.model import Posture
@@ -142,6 +142,10 @@ def failing_risks(facts: Iterable[LineFacts], sights: Iterable[LineSight]) -> fr
     return risks.failing
 
 
+def _anywhere(_: str) -> bool:
+    return True
+
+
 class _Line(NamedTuple):
     """What does not change of a line, as ranking needs it."""
 
@@ -186,12 +190,13 @@ class Chooser:
         locked: Collection[str] = (),
         posture: Posture = "normal",
         escape: bool = True,
+        has_room: Callable[[str], bool] = _anywhere,
     ) -> list[Candidate]:
-        """Protection lines that may be used now, the best first; may be empty. Whether there is room is `Loads.order`'s question.
+        """Protection lines that may be used now, the best first (lines of one rank: `Loads.order` asks for more); may be empty.
 
         Those that are up. For an escape, when none is, those that are degraded: a line that loses every tenth packet is better than none.
-        For P0, when any of them shares no risk with what has failed, only such ones; what was tried in vain does not count as one, so that
-        the others come up in the next round.
+        For P0, when any of them shares no risk with what has failed, only such ones. What was tried in vain or has no room counts for neither,
+        so that the others come up.
 
         Args:
             group: With its lines.
@@ -201,13 +206,14 @@ class Chooser:
             locked: Lines that an operator has locked out.
             posture: Of the group's area.
             escape: It has to leave where it is, and does not merely look for something better.
+            has_room: Whether a line has room for it.
         """
         words = {}
         suspected = self.suspected(group, sights)
         found = []
         for place, line_id in enumerate(group.protections):
             word = self._word(group, line_id, sights.get(line_id, _UNKNOWN), now_ns, avoid, locked, posture)
-            if not word or (escape and word == "degraded"):
+            if (not word or (escape and word == "degraded")) and has_room(line_id):
                 words[line_id] = word
                 shared = (self._lines[line_id].mask & suspected).bit_count()
                 found.append(((shared, *self.fixed(group, line_id, sights[line_id].rtt_s)), place, line_id))
@@ -229,6 +235,7 @@ class Chooser:
         locked: Collection[str] = (),
         posture: Posture = "normal",
         escape: bool = True,
+        has_room: Callable[[str], bool] = _anywhere,
     ) -> Refusal:
         """Why a line of the group is not in `rank` of the same arguments; empty: it is."""
         if line_id == group.working:
@@ -236,9 +243,18 @@ class Chooser:
         word = self._word(group, line_id, sights.get(line_id, _UNKNOWN), now_ns, avoid, locked, posture)
         if word and word != "degraded":
             return word
+        if not has_room(line_id):
+            return "no_room"
         ranked = self.rank(
-            group, sights, now_ns, avoid=avoid, locked=locked, posture=posture, escape=escape
-        )  # fmt: skip
+            group,
+            sights,
+            now_ns,
+            avoid=avoid,
+            locked=locked,
+            posture=posture,
+            escape=escape,
+            has_room=has_room,
+        )
         if any(candidate.line_id == line_id for candidate in ranked):
             return ""
         return word or "shared_risk"

@@ -48,6 +48,7 @@ def test_a_siren_uses_the_twin_when_it_has_nothing_else() -> None:
     assert names(ranked(TWINS, down("own"), down("apart"))) == "twin"
     assert names(ranked(TWINS, down("own"), locked={"apart"})) == "twin"
     assert names(ranked(TWINS, down("own"), avoid={"apart"})) == "twin"
+    assert names(ranked(TWINS, down("own"), has_room=lambda line_id: line_id == "twin")) == "twin"
 
 
 def test_the_twin_does_not_become_safe_by_answering() -> None:
@@ -117,6 +118,8 @@ def test_a_degraded_line_is_the_last_resort_of_an_escape() -> None:
     assert names(ranked(TWINS, down("own"), sight("twin", "degraded"), of=group("gw/bulk"))) == "apart"
     assert names(ranked(TWINS, *alone)) == "twin"
     assert names(ranked(TWINS, *alone, escape=False)) == ""
+    full = {"has_room": lambda line_id: line_id == "twin"}
+    assert names(ranked(TWINS, down("own"), sight("twin", "degraded"), **full)) == "twin"
 
 
 @pytest.mark.parametrize(
@@ -136,6 +139,7 @@ def test_a_degraded_line_is_the_last_resort_of_an_escape() -> None:
         (sight("apart"), group("gw/bulk"), {"posture": "recovering"}, ""),
         (sight("apart"), group("gw/control"), {"posture": "disaster"}, ""),
         (sight("apart", "degraded"), group(), {}, "degraded"),
+        (sight("apart"), group(), {"has_room": lambda line_id: line_id != "apart"}, "no_room"),
     ],
 )
 def test_why_a_line_is_no_candidate(seen: LineSight, of: Group, how: dict[str, Any], word: Refusal) -> None:
