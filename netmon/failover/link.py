@@ -191,10 +191,14 @@ class Link:
             keepalive_s=self._keepalive_s,
             message_bytes_max=self._message_bytes_max,
         )
-        await session.open(self._filters)
+        await session.open()
         began_s = time.monotonic()
         try:
-            self._up(session)
+            # What is urgent does not wait until ten thousand topics are subscribed to.
+            self._session = session
+            self._pump()
+            await session.hear(self._filters)
+            self._up()
             while True:
                 await session.watch(_WATCH_S)
                 self._retry_refused()
@@ -216,11 +220,9 @@ class Link:
         except TimeoutError:
             self._failures = 0
 
-    def _up(self, session: Session) -> None:
-        self._session = session
+    def _up(self) -> None:
         self.counts["connected"] += 1
         self._tell(LinkState(connected=True, since_unix_ns=time.time_ns(), why=""))
-        self._pump()
 
     def _down(self, why: str) -> None:
         self.counts["lost"] += 1

@@ -134,22 +134,32 @@ class Session(aiomqtt.Client):
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         self.in_flight_max = IN_FLIGHT_MAX
         self.fault: Exception | None = None
-        self._hear = hear
+        self._heard = hear
         self._sent = sent
         self._why = ""
         self._waiting: dict[int, float] = {}
         self._is_dropped = False
 
-    async def open(self, filters: Sequence[Filter]) -> None:
-        """Connects and subscribes. Names are looked up, and TLS is set up, in a thread.
+    async def open(self) -> None:
+        """Connects; messages may be sent then. Names are looked up, and TLS is set up, in a thread.
 
         Raises:
             UnavailableError: What went wrong, in words for the operator; the session is of no use any more.
         """
+        await self._or_unavailable(self._connect())
+
+    async def hear(self, filters: Sequence[Filter]) -> None:
+        """Subscribes. What is retained arrives meanwhile, and not all of it before this returns.
+
+        Raises:
+            UnavailableError: The broker allows one of them to nobody like us, or the connection broke; the session is of no use any more.
+        """
+        for start in range(0, len(filters), FILTERS_A_PACKET):
+            await self._or_unavailable(self._subscribe(filters[start : start + FILTERS_A_PACKET]))
+
+    async def _or_unavailable(self, doing: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._connect()
-            for start in range(0, len(filters), FILTERS_A_PACKET):
-                await self._subscribe(filters[start : start + FILTERS_A_PACKET])
+            await doing
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             self.drop()
             if self.fault is not None:
@@ -272,7 +282,7 @@ class Session(aiomqtt.Client):
 
     def _on_message(self, *_: Any) -> None:
         message: MQTTMessage = _[-1]
-        self._hand(self._hear, Heard(message.topic, bytes(message.payload), message.retain))
+        self._hand(self._heard, Heard(message.topic, bytes(message.payload), message.retain))
 
     def _on_publish(self, *_: Any) -> None:
         mid: int = _[2]

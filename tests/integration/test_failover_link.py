@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -30,6 +31,16 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "BACK_OFF_FIRST_S", 0.05)
     monkeypatch.setattr(link_module, "BACK_OFF_MAX_S", 0.2)
     monkeypatch.setattr(link_module, "_WATCH_S", 0.1)
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_is_left() -> AsyncIterator[None]:
+    """Nobody may be told of an exception that nobody waited for: a role would end with it."""
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    yield
+    gc.collect()
+    assert told == []
 
 
 async def test_broker_that_is_stopped_is_noticed(

@@ -106,11 +106,13 @@ class Agents:
 
     def order(self, orders: Sequence[Order]) -> None:
         """As an actuator's."""
+        at_once = []
         for order in orders:
             if order.delay_s > 0:
-                self._background.later(order.delay_s, partial(self._order, order))
+                self._background.later(order.delay_s, partial(self._order, [order]))
             else:
-                self._order(order)
+                at_once.append(order)
+        self._order(at_once)
 
     def lead(self, fence: int) -> None:
         """From now on the leader's number is this one; everything that is desired is told under it."""
@@ -150,15 +152,17 @@ class Agents:
 
     # --- To gateways. ---
 
-    def _order(self, order: Order) -> None:
-        self._tell_all(self._ledger.order(order))
-        if self._is_settled or order.gateway_id in self._found:
-            self._tell_desired(order.gateway_id, urgent=True)
-        else:
-            self._held.add(order.gateway_id)
-        why = self._why_silent(order.gateway_id)
-        if why:
-            self._tell_all(self._ledger.unreachable(order.gateway_id, why))
+    def _order(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            self._tell_all(self._ledger.order(order))
+        for gateway_id in dict.fromkeys(order.gateway_id for order in orders):
+            if self._is_settled or gateway_id in self._found:
+                self._tell_desired(gateway_id, urgent=True)
+            else:
+                self._held.add(gateway_id)
+            why = self._why_silent(gateway_id)
+            if why:
+                self._tell_all(self._ledger.unreachable(gateway_id, why))
 
     def _tell_desired(self, gateway_id: str, *, urgent: bool) -> None:
         def made() -> bytes | None:
