@@ -57,7 +57,8 @@ def judge_line(
     if len(downs) >= 2 and 2 * len(downs) > len(told):
         return Verdict("down", _most_telling(downs), one_way)
     if len(told) > 1:
-        return Verdict("degraded", "disagreement", one_way)
+        # Somebody gets his answers: both directions work, and one vantage that says otherwise must not move what needs both.
+        return Verdict("degraded", "disagreement")
     return Verdict("degraded", "one_way", True) if one_way else Verdict("down", _most_telling(downs))
 
 

@@ -124,7 +124,9 @@ def test_a_vantage_that_nobody_knows_is_stale() -> None:
         ("down, mute", Verdict("degraded", "one_way", one_way=True)),
         # It does not veto several, but says what is left.
         ("down, down", Verdict("down", "no_answer", one_way=True)),
-        ("down, up", Verdict("degraded", "disagreement", one_way=True)),
+        # Somebody gets his answers: both directions work.
+        ("down, up", Verdict("degraded", "disagreement", one_way=False)),
+        ("down, lossy", Verdict("degraded", "disagreement", one_way=False)),
         # A brownout brings some of everything.
         ("brown", Verdict("down", "loss", one_way=False)),
         ("down, brown", Verdict("down", "no_answer", one_way=False)),
