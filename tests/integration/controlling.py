@@ -270,12 +270,13 @@ class Controller(Leading[ControllerReport]):
 class Agent:
     """`python -m netmon.failover.agent`, which moves nothing and asks over no line. As a context manager it starts, and is killed."""
 
-    def __init__(self, folder: Path, gateway_id: str, broker_url: str) -> None:
+    def __init__(self, folder: Path, gateway_id: str, mqtt: MqttSettings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         settings = AgentSettings(
             gateway_id=gateway_id,
             directory=str(folder),
-            mqtt=MqttSettings(url=broker_url),
+            mqtt=mqtt,
             verify_key=PUBLIC,
             dry_run=True,
             report_s=0.5,

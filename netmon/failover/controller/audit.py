@@ -139,10 +139,13 @@ def unvoided(state: GroupState) -> bool:
 
 def _timed(tried: Attempt, told: Told | None, phases_s: dict[str, float], unix_ns: int) -> dict[str, float]:
     """How long each step took; what the actuator does not tell is the time since the order."""
-    own = dict(told.phases_s) if told is not None and told.generation == tried.generation else {}
-    if not own:
-        own = {"act": max(unix_ns - tried.began_unix_ns, 0) / 1e9}
-    return {name: round(seconds, 6) for name, seconds in (phases_s | own).items() if seconds >= 0}
+    own = told.phases_s if told is not None and told.generation == tried.generation else {}
+    verify_s = own.get("verify")
+    act_s = own.get("act", max(unix_ns - tried.began_unix_ns, 0) / 1e9 - (verify_s or 0.0))
+    timed = {**phases_s, "act": act_s}
+    if verify_s is not None:
+        timed["verify"] = verify_s
+    return {name: round(max(seconds, 0.0), 6) for name, seconds in timed.items()}
 
 
 def of_command(command: Command, result: CommandResult, *, fence: int, unix_ns: int) -> Audit:

@@ -114,9 +114,8 @@ def _do(command: Command, coordinator: Coordinator, until_unix_ns: int, now_unix
         unix_ns=now_unix_ns,
         until_unix_ns=until_unix_ns,
     )
-    return _refused(
-        coordinator.ask(request, now_unix_ns), "netmon failover explain says how the group and its lines are"
-    )
+    why = coordinator.refusal(request, now_unix_ns) or coordinator.ask(request, now_unix_ns)
+    return _refused(why, "netmon failover explain says how the group and its lines are")
 
 
 def _refused(why: str, cure: str) -> Refusal | None:

@@ -27,7 +27,7 @@ JUDGE_FRESH_NS: Final = 5_000_000_000
 """When we look for the first time, it lives if it looked not longer ago than this."""
 SKEW_MIN_NS: Final = 500_000_000
 """By less than this, a gateway's clock may differ from ours."""
-FENCE_STEP_MAX: Final = 1_000_000
+FENCE_STEP_MAX: Final = 1 << 32
 """By no more than this a gateway's word raises our fence: numbers are not to be used up by one that lies."""
 PORTS_MAX: Final = 100_000
 """Ports that are down of which traps are trusted; of more, the later ones do not count."""

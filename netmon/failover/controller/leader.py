@@ -91,6 +91,9 @@ class Leader:
         self.lag_s = 0.0
         self._settings, self._writer, self._counts = settings, writer, counts
         stands = standing.load(writer, counts)
+        if writer.fence == 1:
+            # Redis knows of no leader, which may be because it has lost everything: a carrier that knows would refuse all that we ask.
+            fence_known = max(fence_known, now_unix_ns // 1_000_000_000)
         writer.raise_fence(max(fence_known, _fence_in(stands, max(writer.fence, fence_known))))
         self.calm_until_unix_ns = 0
         if kept is None and stands.led != name:
