@@ -109,25 +109,16 @@ class Loads:
         Returns:
             Group IDs, P3 first; empty: there is room; None: there would be none even if all of lower priority left.
         """
+        if not self.has_room(line_id, group, evict=True):
+            return None
         line = self._lines[line_id]
-        if not group.bandwidth_bps:
-            return () if self.fits(line_id, group) else None
-        is_there = self._places.get(group.id) == line_id
-        need = line.total - line.usable + (0 if is_there else group.bandwidth_bps)
-        if not line.usable or need <= 0:
+        need = self._need(line, line_id, group)
+        if need <= 0:
             return ()
-        below = range(3, group.priority, -1)
-        if sum(line.admitted[priority] for priority in below) < need:
-            return None
-        movable = {
-            priority: [each for each in line.groups[priority] if each[1] not in self._stays] for priority in below
-        }
-        rates = {priority: sum(rate for rate, _ in groups) for priority, groups in movable.items()}
-        if sum(rates.values()) < need:
-            return None
         chosen: list[tuple[int, str]] = []
-        for priority in below:
-            found = _fewest(movable[priority], rates[priority], need, elsewhere)
+        for priority in range(3, group.priority, -1):
+            movable = [each for each in line.groups[priority] if each[1] not in self._stays]
+            found = _fewest(movable, need, elsewhere)
             chosen += found
             need -= sum(rate for rate, _ in found)
             if need <= 0:
@@ -136,7 +127,21 @@ class Loads:
 
     def has_room(self, line_id: str, group: Group, *, evict: bool) -> bool:
         """Whether the group may come to the line: as things are, or (`evict`) when others have made room."""
-        return self.fits(line_id, group) or (evict and self.victims(line_id, group) is not None)
+        if not evict or not group.bandwidth_bps:
+            return self.fits(line_id, group)
+        line = self._lines[line_id]
+        need = self._need(line, line_id, group)
+        if need <= 0:
+            return True
+        if sum(line.admitted[group.priority + 1 :]) < need:
+            return False
+        # The largest first: mostly a few are enough to know.
+        for priority in range(3, group.priority, -1):
+            for rate, group_id in reversed(line.groups[priority]):
+                need -= 0 if group_id in self._stays else rate
+                if need <= 0:
+                    return True
+        return False
 
     def order(self, group: Group, candidates: Sequence[Candidate], *, evict: bool) -> list[Candidate]:
         """Candidates that have room for the group, or could have, the best first; may be empty.
@@ -152,9 +157,9 @@ class Loads:
         """
         found = []
         for place, candidate in enumerate(candidates):
-            if not self.has_room(candidate.line_id, group, evict=evict):
-                continue
             driven = not self.fits(candidate.line_id, group)
+            if driven and not (evict and self.has_room(candidate.line_id, group, evict=True)):
+                continue
             grade = candidate.rank[: TOO_SLOW + 1] if group.priority == 0 else ()
             found.append((grade, driven, candidate.rank, -self._room(candidate.line_id), place, candidate))
         found.sort()
@@ -173,16 +178,21 @@ class Loads:
         """IDs of the groups that have room of the line, P0 first, the smaller ones first."""
         return [group_id for groups in self._lines[line_id].groups for _, group_id in groups]
 
+    def _need(self, line: _Ledger, line_id: str, group: Group) -> int:
+        """What has to go before the group fits, if it has a rate; 0 or less: nothing."""
+        if not line.usable or not group.bandwidth_bps:
+            return 0
+        comes = 0 if self._places.get(group.id) == line_id else group.bandwidth_bps
+        return line.total + comes - line.usable
+
     def _room(self, line_id: str) -> int:
         line = self._lines[line_id]
         return ROOM_STEPS if not line.usable else max(line.usable - line.total, 0) * ROOM_STEPS // line.usable
 
 
-def _fewest(
-    groups: Sequence[tuple[int, str]], total: int, need: int, elsewhere: Callable[[str], bool]
-) -> list[tuple[int, str]]:
+def _fewest(groups: Sequence[tuple[int, str]], need: int, elsewhere: Callable[[str], bool]) -> list[tuple[int, str]]:
     """As few of these groups as make so much room, or all that make any: the largest ones, and the smallest that suffices as the last."""
-    if total <= need:
+    if sum(rate for rate, _ in groups) <= need:
         return [each for each in groups if each[0]]
     left, chosen = list(groups), []
     while need > 0:
