@@ -183,9 +183,11 @@ def _cleared(state: GroupState) -> GroupState:
     """The group after an operator's clear: it waits for nothing any more, and what was held against its working line is forgotten."""
     phase = "WTR" if state.phase == "DNR" else state.phase
     due_ns = state.due_unix_ns if phase in ("SF_PENDING", "LO") else 0
+    attempt = state.attempt
     return replace(
         state,
         phase=phase,
+        attempt=None if attempt is not None and attempt.stage == "refused" else attempt,
         due_unix_ns=due_ns,
         tried=(),
         rounds=0,

@@ -31,10 +31,14 @@ def hold_off_ns(timers: Timers) -> int:
     return min(round(timers.hold_off_s * 10) * HOLD_OFF_STEP_NS, HOLD_OFF_MAX_NS)
 
 
+def retry_max_ns(timers: Timers) -> int:
+    """The longest time between two rounds of attempts."""
+    return max(RETRY_MAX_NS, ns(timers.retry_s))
+
+
 def retry_ns(timers: Timers, rounds: int) -> int:
     """After the given number of rounds (from 1) in which every candidate failed: doubled with each, up to a minute or the timer itself."""
-    first = ns(timers.retry_s)
-    return min(first << min(max(rounds - 1, 0), 16), max(RETRY_MAX_NS, first))
+    return min(ns(timers.retry_s) << min(max(rounds - 1, 0), 16), retry_max_ns(timers))
 
 
 def penalty(damping: Damping, state: GroupState, now_ns: int) -> float:
@@ -101,19 +105,19 @@ def in_time(group: Group, state: GroupState, now_ns: int) -> GroupState:
     if state.rival_unix_ns > now_ns:
         changes["rival_unix_ns"] = now_ns
     if state.attempt is not None:
-        changes["attempt"] = _attempt_in_time(group, state, state.attempt, now_ns)
+        changes["attempt"] = _attempt_in_time(group.timers, state.attempt, now_ns)
     if all(getattr(state, name) == value for name, value in changes.items()):
         return state
     return msgspec.structs.replace(state, **changes)
 
 
-def _attempt_in_time(group: Group, state: GroupState, attempt: Attempt, now_ns: int) -> Attempt:
+def _attempt_in_time(timers: Timers, attempt: Attempt, now_ns: int) -> Attempt:
     """The same for an attempt."""
     began_ns = min(attempt.began_unix_ns, now_ns)
     due_ns = attempt.due_unix_ns
     if due_ns > now_ns:
         due_ns -= attempt.began_unix_ns - began_ns
-        due_ns = min(due_ns, now_ns + _patience_ns(group, state, attempt))
+        due_ns = min(due_ns, now_ns + _patience_ns(timers, attempt))
     if (began_ns, due_ns) == (attempt.began_unix_ns, attempt.due_unix_ns):
         return attempt
     return msgspec.structs.replace(attempt, began_unix_ns=began_ns, due_unix_ns=due_ns)
@@ -122,24 +126,24 @@ def _attempt_in_time(group: Group, state: GroupState, attempt: Attempt, now_ns: 
 def _longest_ns(group: Group, state: GroupState) -> int:
     """How long the timer of the phase may run."""
     timers = group.timers
-    retry = retry_ns(timers, state.rounds)
     match state.phase:
         case "SF_PENDING":
             return hold_off_ns(timers)
         case "WTR":
-            return max(ns(timers.wtr_s), ns(timers.wtb_s), retry, ns(group.damping.suppress_max_s))
+            longest_s = max(timers.wtr_s, timers.wtb_s, group.damping.suppress_max_s)
+            return max(ns(longest_s), retry_max_ns(timers))
         case "LO":
             return LOCKOUT_AGE_NS
         case _:
-            return retry
+            return retry_max_ns(timers)
 
 
-def _patience_ns(group: Group, state: GroupState, attempt: Attempt) -> int:
+def _patience_ns(timers: Timers, attempt: Attempt) -> int:
     """How long an attempt may be waited for."""
     match attempt.stage:
         case "proposed":
-            return ns(group.timers.approval_s)
+            return ns(timers.approval_s)
         case "refused":
-            return retry_ns(group.timers, state.rounds)
+            return retry_max_ns(timers)
         case _:
-            return ns(group.timers.verify_s)
+            return ns(timers.verify_s)
