@@ -267,6 +267,7 @@ def _mqtt(section: Failover) -> MqttSettings | None:
     return MqttSettings(
         url=mqtt.url,
         prefix=mqtt.prefix,
+        iota_apikey=mqtt.iota_apikey,
         username=mqtt.username,
         password="" if mqtt.password_file is None else _line(mqtt.password_file),
         tls_ca_file=_path(mqtt.tls_ca_file),

@@ -60,6 +60,14 @@ def _webhook_url(value: str) -> str:
     return value
 
 
+def _one_level(value: str) -> str:
+    if not _PREFIX.fullmatch(value) or "/" in value:
+        raise ValueError(
+            f"found {shown(value)}; expected a word, such as netmon: without / + # and blanks, $ not first"
+        )
+    return value
+
+
 def _private_key(path: Path) -> Path:
     lines = lines_of(path)
     if len(lines) > 1 or not _PRIVATE_KEY.fullmatch(lines[0].strip()):
@@ -84,6 +92,7 @@ def _names(value: dict[str, Webhook]) -> dict[str, Webhook]:
 
 
 TopicPrefix = Annotated[str, AfterValidator(_prefix)]
+ApiKey = Annotated[str, AfterValidator(_one_level)]
 KeyFile = Annotated[FilePath, AfterValidator(_private_key)]
 HmacFile = Annotated[FilePath, AfterValidator(_hmac_secret)]
 
@@ -98,6 +107,8 @@ class Mqtt(Section):
     """mqtt:// or mqtts://; null: none, and no gateway has an agent."""
     prefix: TopicPrefix = "netmon"
     """What all topics begin with."""
+    iota_apikey: ApiKey = "netmon"
+    """What topics of edges that speak IoTA-JSON begin with: /<iota_apikey>/<gateway>/cmd."""
     username: Annotated[str, Field(max_length=256)] = ""
     password_file: PasswordFile | None = None
     """File with the password, on one line; null sends none."""

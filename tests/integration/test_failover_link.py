@@ -6,6 +6,7 @@ import asyncio
 import gc
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -16,7 +17,7 @@ import pytest
 
 from netmon.errors import ConfigError
 from netmon.failover import link as link_module
-from netmon.failover import session
+from netmon.failover import session, wire
 from netmon.failover.link import Filter, Link, LinkState
 from netmon.failover.settings import MqttSettings
 from netmon.sockets import has_ipv6
@@ -206,3 +207,43 @@ async def test_server_that_makes_no_sense(said: bytes, why: str, monkeypatch: py
         await until(lambda: why in link.state.why and asked >= 2)
 
     assert link.counts["heard"] == 0
+
+
+def hash_passwords(passwd: str, file: Path, text: str) -> None:
+    """Writes what Mosquitto takes for a password file."""
+    file.write_text(text)
+    file.chmod(0o600)
+    subprocess.run([passwd, "-U", str(file)], check=True)
+
+
+async def test_access_list_of_the_documentation_is_enough_and_no_more(
+    tmp_path: Path, repository: Path, require_tool: Callable[[str], str]
+) -> None:
+    """The centre moves a gateway, and a gateway may neither speak for another nor for the centre."""
+    passwd = require_tool("mosquitto_passwd")
+    port, users, acl = free_port(socket.SOCK_STREAM), tmp_path / "users", tmp_path / "acl"
+    text = (repository / "docs/failover.md").read_text("utf-8")
+    acl.write_text(text.partition("```acl\n")[2].partition("```")[0])
+    conf = [
+        line
+        for line in text.partition("```conf\n")[2].partition("```")[0].splitlines()
+        if line.startswith(("set_", "max_"))
+    ]
+    hash_passwords(passwd, users, "netmon:pw\ngw-1:pw\ngw-2:pw\n")
+    acl.chmod(0o600)
+    settings = MqttSettings(url=f"mqtt://127.0.0.1:{port}", username="netmon", password="pw")
+    here = Gateway(msgspec.structs.replace(settings, username="gw-1"))
+    topics = wire.Topics(settings.prefix)
+    rogue = Link(msgspec.structs.replace(settings, username="gw-2"), "rogue", [], print, message_bytes_max=1_000)
+    forbidden = [topics.of("gw-1", kind) for kind in wire.KINDS] + [topics.of("gw-2", "desired")]
+    broker = Mosquitto(tmp_path / "mosquitto", port, settings=[*conf, f"password_file {users}", f"acl_file {acl}"])
+    with broker:
+        async with centre(settings) as there, running(here.link), running(rogue):
+            there.order(1, fence=5)
+            await until(lambda: VERIFIED in there.outcomes() and ("Beat", 5) in here.heard)
+            for topic in forbidden:
+                rogue.publish(topic, b"x")
+            await until(lambda: rogue.counts["refused"] == len(forbidden))
+
+    assert there.counts["reports_refused"] == there.counts["desired_refused"] == 0
+    assert there.link.counts["refused"] == here.link.counts["refused"] == 0
