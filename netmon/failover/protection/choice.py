@@ -153,8 +153,26 @@ class _Line(NamedTuple):
     carrier_id: str
     cost_tier: int
     rtt_ms: float
-    proven_s: float
+    proven_ns: float
     capacity_bps: int
+
+
+class _Asked(NamedTuple):
+    """What a group wants to know of each of its lines."""
+
+    both_ways: bool
+    now_ns: int
+    proven_ns: float
+    avoid: Collection[str]
+    locked: Collection[str]
+    small_bps: int
+    """It does not come to a line with less."""
+
+
+def _asked(group: Group, now_ns: int, avoid: Collection[str], locked: Collection[str], posture: Posture) -> _Asked:
+    effects = EFFECTS[posture]
+    small_bps = effects.small_line_bps if group.priority > effects.small_line_priority_max else 0
+    return _Asked(group.both_ways, now_ns, group.timers.proven_s * 1e9, avoid, locked, small_bps)
 
 
 class Chooser:
@@ -174,7 +192,7 @@ class Chooser:
                 line.carrier_id,
                 line.cost_tier,
                 TYPICAL_RTT_MS[line.medium],
-                line.proven_s,
+                line.proven_s * 1e9,
                 line.capacity_bps,
             )
             for line in lines
@@ -208,17 +226,19 @@ class Chooser:
             escape: It has to leave where it is, and does not merely look for something better.
             has_room: Whether a line has room for it.
         """
-        words = {}
+        asked = _asked(group, now_ns, avoid, locked, posture)
         suspected = self.suspected(group, sights)
-        found = []
+        good: list[tuple[tuple[int, ...], int, str]] = []
+        degraded: list[tuple[tuple[int, ...], int, str]] = []
         for place, line_id in enumerate(group.protections):
-            word = self._word(group, line_id, sights.get(line_id, _UNKNOWN), now_ns, avoid, locked, posture)
-            if (not word or (escape and word == "degraded")) and has_room(line_id):
-                words[line_id] = word
-                shared = (self._lines[line_id].mask & suspected).bit_count()
-                found.append(((shared, *self.fixed(group, line_id, sights[line_id].rtt_s)), place, line_id))
-        if "" in words.values():
-            found = [each for each in found if not words[each[2]]]
+            sight = sights.get(line_id, _UNKNOWN)
+            word = self._word(asked, line_id, sight)
+            if (word and not (escape and word == "degraded")) or not has_room(line_id):
+                continue
+            shared = (self._lines[line_id].mask & suspected).bit_count()
+            rank = (shared, *self.fixed(group, line_id, sight.rtt_s))
+            (degraded if word else good).append((rank, place, line_id))
+        found = good or degraded
         found.sort()
         if group.priority == 0 and found and not found[0][0][0]:
             found = [each for each in found if not each[0][0]]
@@ -240,7 +260,7 @@ class Chooser:
         """Why a line of the group is not in `rank` of the same arguments; empty: it is."""
         if line_id == group.working:
             return "working"
-        word = self._word(group, line_id, sights.get(line_id, _UNKNOWN), now_ns, avoid, locked, posture)
+        word = self._word(_asked(group, now_ns, avoid, locked, posture), line_id, sights.get(line_id, _UNKNOWN))
         if word and word != "degraded":
             return word
         if not has_room(line_id):
@@ -263,8 +283,8 @@ class Chooser:
         """Mask of what a line of the group had better not share: what fails in the region, and all risks of its own lines that are SF."""
         mask = self.risks.failing_mask
         for line_id in (group.working, *group.protections):
-            sight = sights.get(line_id)
-            if sight is not None and has_failed(sight, both_ways=group.both_ways):
+            sight = sights.get(line_id, _UNKNOWN)
+            if sight.state == "down" or (sight.one_way and group.both_ways):
                 mask |= self._lines[line_id].mask
         return mask
 
@@ -272,32 +292,22 @@ class Chooser:
         """Risk groups that the line shares with what has failed, sorted."""
         return self.risks.names(self._lines[line_id].mask & self.suspected(group, sights))
 
-    def _word(
-        self,
-        group: Group,
-        line_id: str,
-        sight: LineSight,
-        now_ns: int,
-        avoid: Collection[str],
-        locked: Collection[str],
-        posture: Posture,
-    ) -> Refusal:
+    def _word(self, asked: _Asked, line_id: str, sight: LineSight) -> Refusal:
         """Why the line by itself may not be used, the greatest reason first; `degraded` may be, as a last resort."""
         line = self._lines[line_id]
-        if line_id in locked:
+        if line_id in asked.locked:
             return "locked_out"
         if sight.state == "down":
             return "down"
-        if sight.one_way and group.both_ways:
+        if sight.one_way and asked.both_ways:
             return "one_way"
         if sight.state == "unknown":
             return "unknown"
-        if now_ns - sight.good_unix_ns > max(line.proven_s, group.timers.proven_s) * 1e9:
+        if asked.now_ns - sight.good_unix_ns > max(line.proven_ns, asked.proven_ns):
             return "unproven"
-        if line_id in avoid:
+        if line_id in asked.avoid:
             return "tried"
-        effects = EFFECTS[posture]
-        if group.priority > effects.small_line_priority_max and 0 < line.capacity_bps < effects.small_line_bps:
+        if 0 < line.capacity_bps < asked.small_bps:
             return "small_line"
         return "degraded" if sight.state == "degraded" else ""
 
