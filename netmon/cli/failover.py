@@ -53,8 +53,10 @@ Filter = list[str] | None
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    failover_orders.register(_group)
     app.add_typer(_group)
+
+
+failover_orders.add_to(_group)
 
 
 @_group.callback()

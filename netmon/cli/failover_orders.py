@@ -35,8 +35,8 @@ Lasting = Annotated[str | None, typer.Option("--for", metavar="DURATION", help="
 Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="ISO 8601, or 17:00 today.")]
 
 
-def register(group: typer.Typer) -> None:
-    """Add all of them."""
+def add_to(group: typer.Typer) -> None:
+    """Add all of them, once."""
     for command in (force, manual, lockout, exercise, clear, freeze, unfreeze, approve):
         group.command()(command)
 

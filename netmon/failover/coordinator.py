@@ -24,10 +24,11 @@ from netmon.failover.model import (
     GroupState,
     LineFacts,
     LineSight,
+    Request,
     Seen,
     Step,
 )
-from netmon.failover.protection import machine, stepped
+from netmon.failover.protection import machine, requests, stepped
 from netmon.failover.protection.admission import Loads
 from netmon.failover.protection.choice import has_failed
 from netmon.failover.protection.requests import InForce
@@ -107,6 +108,15 @@ class Coordinator(Watched):
         """Groups that are not at home and at rest, by their order."""
         self._waiting: dict[str, set[int]] = {line_id: set() for line_id in self._facts}
         """Line ID to those of its groups that wait for room or for their turn, by their order."""
+
+    # -- what operators want
+
+    def refusal(self, request: Request, now_ns: int) -> str:
+        """Why a new request cannot be obeyed as things stand; empty: it can. One that was taken stands, whatever becomes of lines."""
+        member = self._by_id.get(request.group_id)
+        if member is None:
+            return f"there is no group {request.group_id}"
+        return requests.refusal(member.effective, self._seen(member, now_ns, everything=True), request, now_ns)
 
     # -- decides
 
@@ -241,14 +251,16 @@ class Coordinator(Watched):
 
     # -- what one group sees
 
-    def _seen(self, member: Member, now_ns: int) -> Seen:
+    def _seen(self, member: Member, now_ns: int, *, everything: bool = False) -> Seen:
+        """What a step sees; of a group that is well, `everything` has where it could go, too."""
         state, group = member.state, member.effective
         sights = self._sights.of(group.gateway_id)
         asked = self._asked.in_force(group.id, now_ns)
         evicted = bool(member.evicted_from) and self._has_to_leave(member)
         is_home = state.on == group.working and state.attempt is None
         sight = sights[group.working]
-        if is_home and sight.state == "up" and not (sight.one_way or evicted or asked.request or asked.locked):
+        is_well = is_home and sight.state == "up" and not (sight.one_way or evicted or asked.request or asked.locked)
+        if is_well and not everything:
             candidates: tuple[Candidate, ...] = ()
         else:
             candidates = tuple(self._candidates(member, sights, asked, now_ns, evicted=evicted))
