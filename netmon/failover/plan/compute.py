@@ -220,10 +220,17 @@ class Plans:
         gateway = self._gateways[gateway_id]
         names = [(case, tuple(self._ids[line] for line in gateway.numbers(case))) for case in (0, *gateway.cases)]
         lines = [self._ids[line] for line in gateway.lines]
+        known: dict[tuple[int, tuple[int, ...]], Ranking] = {}
+
+        def ranking(case: int, failed: tuple[str, ...], order: tuple[int, ...]) -> Ranking:
+            # Classes of one gateway mostly go the same ways: in a large region that is most of the memory.
+            if (case, order) not in known:
+                known[case, order] = Ranking(failed=failed, order=tuple(lines[line] for line in order))
+            return known[case, order]
+
         return {
             member.group.id: tuple(
-                Ranking(failed=name, order=tuple(lines[line] for line in self._order(gateway, member, case)))
-                for case, name in names
+                ranking(case, failed, tuple(self._order(gateway, member, case))) for case, failed in names
             )
             for member in gateway.members
         }

@@ -78,6 +78,22 @@ def test_of_equals_that_one_leaves_that_has_somewhere_to_go() -> None:
     assert ledger.victims("small", of) == ("gw0/bulk",)
 
 
+def test_who_cannot_be_made_to_leave_makes_no_room() -> None:
+    """An operator has put the large camera there; the others are too small without it, or just enough."""
+    cameras, of = on_small("bulk 4", "bulk 2", "bulk 2"), group("new/life", "elsewhere small", 4)
+    stays: set[str] = set()
+    ledger = Loads([SMALL, line("elsewhere")], [*cameras, of], stays)
+    for camera in cameras:
+        ledger.place(camera.id, "small")
+    assert ledger.victims("small", of) == ("gw0/bulk",)
+
+    stays.add("gw0/bulk")
+    assert ledger.victims("small", of) == ("gw1/bulk", "gw2/bulk")
+
+    stays.add("gw1/bulk")
+    assert (ledger.victims("small", of), ledger.has_room("small", of, evict=True)) == (None, False)
+
+
 def test_a_line_that_is_overfull_at_home_sends_nobody_away_until_somebody_comes() -> None:
     """The region gives more away than there is; who has always been there stays, and nothing else fits."""
     residents = on_small("bulk 6", "bulk 6")
