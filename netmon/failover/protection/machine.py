@@ -353,8 +353,11 @@ def _restore(case: Case) -> Outcome:
 
 
 def _unblock(case: Case) -> Outcome:
-    """An operator has taken his command back: wait to block."""
-    return _return(case, timers.ns(case.group.timers.wtb_s))
+    """An operator has taken his command back: wait to block; or to restore, if the working line has been good for less than that."""
+    group, now_ns = case.group, case.now_ns
+    sight = case.seen.sights.get(group.working)
+    good_ns = max(now_ns - sight.since_unix_ns, 0) if sight is not None else 0
+    return _return(case, max(timers.ns(group.timers.wtb_s), timers.ns(group.timers.wtr_s) - good_ns))
 
 
 def _return(case: Case, wait_ns: int) -> Outcome:

@@ -6,15 +6,20 @@ a leader of before.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 
-from netmon.failover.model import Action, ActionResult, Attempt, Group, GroupState, Seen, SwitchReason
+from netmon.failover.model import Action, ActionResult, Attempt, Group, GroupState, LineSight, Phase, Seen, SwitchReason
 from netmon.failover.protection import requests, timers
 from netmon.failover.protection.targets import Health, health
 
 replace = msgspec.structs.replace
+
+
+_KEEPS_ROUND: Final[frozenset[Phase]] = frozenset({"SF_PENDING", "WTR", "LO"})
+"""Phases whose timer is not that between two rounds of attempts."""
 
 
 class Settled(NamedTuple):
@@ -57,6 +62,36 @@ def settled(group: Group, state: GroupState, seen: Seen, now_ns: int, working: H
         if requests.is_overruled(group, seen, request, used, working):
             state = replace(state, void_request_id=request.id)
     return Settled(state, pages, stray)
+
+
+def left_out(
+    group: Group, state: GroupState, sights: Mapping[str, LineSight], now_ns: int, result: ActionResult | None
+) -> tuple[str, ...]:
+    """The lines that a step at this time leaves out, because they were tried in vain: whoever ranks candidates for it has to know beforehand.
+
+    Not those of a round that is over, nor those that were tried for something less than an escape, if it has to escape now; but the one of
+    which the step will learn that it has failed.
+
+    Args:
+        group: As configured.
+        state: As the step before left it.
+        sights: Of its lines.
+        now_ns: When the step will be.
+        result: News of its attempt.
+    """
+    if state.phase not in ("SF_PENDING", "NO_BACKUP") and health(group, sights.get(state.on)) == "down":
+        is_over = True
+    else:
+        is_over = 0 < state.due_unix_ns <= now_ns and state.phase not in _KEEPS_ROUND
+    tried = () if is_over else state.tried
+    attempt = state.attempt
+    if attempt is None or attempt.stage not in ("ordered", "applied") or attempt.to in tried:
+        return tried
+    if result is not None and result.generation == attempt.generation:
+        has_failed = result.outcome == "failed"
+    else:
+        has_failed = 0 < attempt.due_unix_ns <= now_ns
+    return (*tried, attempt.to) if has_failed else tried
 
 
 def _attempted(group: Group, state: GroupState, attempt: Attempt, seen: Seen, now_ns: int) -> Settled:
@@ -174,7 +209,7 @@ def _adopted(group: Group, state: GroupState, reported: str, now_ns: int) -> Gro
 
 def _run_out(state: GroupState) -> GroupState:
     """The group once the timer of its phase has run out: a new round of attempts begins, where it was that."""
-    if state.phase in ("SF_PENDING", "WTR", "LO"):
+    if state.phase in _KEEPS_ROUND:
         return replace(state, due_unix_ns=0)
     return replace(state, due_unix_ns=0, tried=())
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from netmon.failover.model import ActionResult
-from netmon.failover.protection import machine
-from tests.unit.failover.groups import SECOND, Play, moves, told
+from netmon.failover.protection import machine, progress
+from tests.unit.failover.groups import SECOND, Play, moves, sights, told
 
 
 @pytest.fixture
@@ -280,3 +282,28 @@ def test_a_line_that_was_removed_while_it_was_ordered() -> None:
     play.see(own="down")
     play.group = Play(protections=("far",)).group
     assert moves(play.step()) == [("far", "signal_fail")]
+
+
+def test_what_a_step_will_leave_out_is_known_before() -> None:
+    """So that who ranks the candidates for a class that is strict knows which of them are none any more."""
+    play = Play(moves_on_sd=True)
+    play.obeys = False
+
+    def left_out(**news: Any) -> tuple[str, ...]:
+        seen = play.seen(**news)
+        return progress.left_out(play.group, play.state, seen.sights, play.now_ns, seen.result)
+
+    play.see(own="degraded")
+    failed = ActionResult(group_id=play.group.id, generation=1, outcome="failed")
+    assert (left_out(), left_out(result=failed)) == ((), ("near",))
+    play.now_ns = play.due_ns
+    assert left_out() == ("near",)
+    play.step()
+    assert left_out() == ("near",)
+    play.lines = sights(own="down")
+    assert left_out() == ()
+    play.lines = sights(own="degraded")
+    play.answer("failed")
+    assert left_out() == ("near", "far")
+    play.now_ns = play.due_ns
+    assert left_out() == ()

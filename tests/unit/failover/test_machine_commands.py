@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netmon.failover.model import Timers
+from netmon.failover.model import LineSight, Timers
 from netmon.failover.protection.timers import LOCKOUT_AGE_NS
 from tests.unit.failover.groups import HOUR, NOON, SECOND, Play, moves, told
 
@@ -154,6 +154,19 @@ def test_clear_waits_only_to_block(kind: str) -> None:
     assert play.after(5.4) == ()
     assert moves(play.after(0.1)) == [("own", "cleared")]
     assert play.where() == ("NR", "own")
+
+
+def test_clear_does_not_return_to_a_line_that_has_just_come_back() -> None:
+    """It has to have been good for as long as after any failure; what it has been already counts."""
+    play = Play()
+    play.ask("forced", "far")
+    play.see(own="down")
+    play.after(60)
+    play.see(own=LineSight(line_id="own", state="up", since_unix_ns=play.now_ns))
+    play.after(100)
+    play.clear()
+    assert play.after(199) == ()
+    assert moves(play.after(1)) == [("own", "cleared")]
 
 
 def test_a_command_that_ends_is_as_if_cleared() -> None:

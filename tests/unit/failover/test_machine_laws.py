@@ -25,7 +25,7 @@ from netmon.failover.model import (
     Step,
     Timers,
 )
-from netmon.failover.protection import machine, targets, timers
+from netmon.failover.protection import machine, progress, targets, timers
 from netmon.failover.protection.requests import refusal
 from netmon.failover.protection.targets import health
 from tests.unit.failover.groups import HOUR, NOON, SECOND, Play, candidates, group, request, sights
@@ -41,6 +41,8 @@ def check(of: Group, before: GroupState, seen: Seen, now_ns: int) -> Step:
     told = (before.on, seen.reported, seen.result and seen.result.on, before.attempt and before.attempt.to)
     assert after.on in told
     assert step.due_unix_ns == 0 or step.due_unix_ns > now_ns
+    left_out = progress.left_out(of, before, seen.sights, now_ns, seen.result)
+    assert set(after.tried) <= set(left_out)
     check_actions(of, before, seen, now_ns, step)
     ended = before.attempt is not None and before.attempt != step.state.attempt
     check_again(of, seen._replace(reported=None) if ended else seen, now_ns, step)
