@@ -158,8 +158,7 @@ class Edge:
         held = self._held.get(result.group_id)
         if held is None or held.state.attempt is None or held.state.attempt.generation != result.generation:
             return
-        if result.on is not None:
-            held.actual = result.on
+        held.actual = result.on
         if result.outcome == "applied":
             held.actual = held.state.attempt.to
             held.applied(result)
@@ -169,30 +168,23 @@ class Edge:
         elif result.outcome not in {"applied", "unreachable"}:
             self._end(held, result, now_ns)
 
-    def actual(self, places: Mapping[str, str], now_ns: int, *, is_news: bool = False) -> None:
-        """Takes where the kernel has every class; of one that is missing, nothing is known, or nothing stands.
-
-        A class that is on another line than it was left on is put back by `step`.
+    def actual(self, places: Mapping[str, str], *, is_anew: bool = False) -> None:
+        """Takes where the kernel has every class: it is believed, whoever has put it there.
 
         Args:
-            places: Group ID to line ID or SHED.
-            now_ns: Now.
-            is_news: The kernel knows better: this process has just begun, and the one before may have been killed between a switch and its note
-                of it. Not so after the machine was started: then the kernel knows nothing.
+            places: Group ID to line ID or SHED; of one that is missing, nothing is known, or nothing stands.
+            is_anew: The machine was started anew, so that the kernel has everything at home: `step` puts all of it where it was left.
         """
         for group_id, held in self._held.items():
-            on = held.actual = places.get(group_id)
-            if is_news and on is not None and on != held.state.on and held.state.attempt is None:
-                phase: Phase = "NR" if on == held.group.working else "PROTECTING"
-                held.state = msgspec.structs.replace(
-                    held.state, on=on, phase=phase, since_unix_ns=now_ns, due_unix_ns=0
-                )
-                held.since_ns = now_ns
+            held.actual = places.get(group_id)
+            held.is_lost = is_anew and held.actual != held.state.on
 
     def shift(self, by_ns: int) -> None:
-        """The clock was set by so much: all moments move along, so that no timer runs out by it. Sights have to be told anew."""
+        """The clock was set by so much: all moments move along, so that no timer runs out by it. Sights have to be told anew.
+
+        When it started stays as it was told: by that the centre knows this life of ours from the one before.
+        """
         self._heard_ns += by_ns
-        self._started_ns += by_ns
         self._view.forget()
         for held in self._held.values():
             held.shift(by_ns)
@@ -296,8 +288,9 @@ class Edge:
         if attempt is not None and (held.owner != "edge" or held.is_locked):
             held.due_ns = attempt.due_unix_ns
             return None
-        if attempt is None and held.is_astray and held.retry_ns <= now_ns:
-            return self._restore(held, now_ns)
+        if attempt is None and held.is_lost:
+            held.is_lost = False
+            return self._put_back(held, now_ns)
         if held.is_locked:
             held.due_ns = held.local.until_unix_ns if held.local is not None else 0
             return None
@@ -337,7 +330,7 @@ class Edge:
     def _obey(self, held: Held, wanted: DesiredGroup, now_ns: int) -> Order | None:
         """Deals with the newest order of the centre."""
         held.fence, held.generation, held.ordered = wanted.fence, wanted.generation, wanted.on
-        held.outcome, held.detail, held.phases_s = "", "", {}
+        held.outcome, held.detail, held.phases_s, held.is_cut_short = "", "", {}, False
         if held.local is not None and not wanted.forced:
             held.outcome, held.detail = "refused", f"forced at the gateway by {held.local.by}"
             return None
@@ -364,9 +357,8 @@ class Edge:
             held.state, phase=self._resting(held, wanted.on), reason=wanted.reason, due_unix_ns=0
         )
 
-    def _restore(self, held: Held, now_ns: int) -> Order:
-        """Puts back what somebody else has changed, or what went when the machine was switched off; nobody is asked whether the line is good."""
-        held.retry_ns = now_ns + round(held.group.timers.retry_s * _S)
+    def _put_back(self, held: Held, now_ns: int) -> Order:
+        """To the line that it is on for all that is known here; nobody is asked whether that line is good."""
         return self._order(held, held.begin(held.state.on, "reconcile", "local", now_ns), now_ns, forced=True)
 
     def _end(self, held: Held, result: ActionResult, now_ns: int) -> None:
@@ -401,12 +393,18 @@ class Edge:
                 held.owner, held.detail = "edge", ""
                 held.phases_s = self._view.waited_s(before.on, now_ns)
                 return self._order(held, held.state.attempt, now_ns, forced=action.forced)
+            if action.kind == "abandon":
+                return self._put_back(held, now_ns)
         return None
 
     def _seen(self, held: Held, free: Room, now_ns: int) -> Seen:
-        group, planned, on, is_alone = held.group, held.planned, held.state.on, self.is_alone(now_ns)
+        group, planned, is_alone = held.group, held.planned, self.is_alone(now_ns)
+        # Where a class was left on a line that is dead now, it is not settled that it stays where it has come to be.
+        reported = None if held.state.on in self._view.failed or held.state.attempt else held.actual
+        on = held.state.on if reported is None else reported
         avoid: Collection[str] = held.desired.avoid if held.desired is not None else ()
-        is_evicted = not free.fits(planned, on) and (is_alone or on in self._crowded())
+        # A line that is overbooked while nothing has failed is the centre's business.
+        is_evicted = not free.fits(planned, on) and on in self._crowded()
         # While the centre is heard, nothing but these makes a class look for another line.
         may_look = is_alone or is_evicted or on in self._view.failed or held.state.attempt is not None
         return Seen(
@@ -415,6 +413,7 @@ class Edge:
             working_fits=free.fits(planned, group.working),
             evicted=is_evicted,
             request=self._standing(held),
+            reported=reported,
             result=held.result,
             may_return=is_alone and group.working not in avoid,
         )

@@ -21,7 +21,7 @@ RESTING: Final[frozenset[Phase]] = frozenset({"NR", "PROTECTING", "DEGRADED", "W
 """Phases of the centre's that say why a class is where it is; the others say what it waits for."""
 DETAIL_MAX: Final = 200
 """Characters of what an actuator says that are kept."""
-SPARE_S: Final = 5.0
+SPARE_S: Final = 1.0
 """An actuator that has told nothing so long after verification should have ended is not waited for."""
 
 
@@ -56,18 +56,20 @@ class Held:
         fence, generation, ordered: Newest order of the centre that was dealt with.
         desired: What the centre wants of it; None: it has said nothing.
         actual: Where the kernel has it; None: nowhere that could be told, or it has not been read.
-        retry_ns: Before this, it is not put back onto its line again.
+        is_cut_short: The process before was killed while it carried out the newest order, which is dealt with anew.
+        is_lost: It has to be put back to where it was before the machine was started anew.
         result: News of an attempt of the plan's, for the state machine.
         due_ns: When to look again; 0: need not be.
     """
 
     __slots__ = (
-        "actual", "by", "desired", "detail", "due_ns", "fence", "generation", "group", "local", "ordered", "outcome", "owner",
-        "phases_s", "planned", "result", "retry_ns", "since_ns", "state",
+        "actual", "by", "desired", "detail", "due_ns", "fence", "generation", "group", "is_cut_short", "is_lost", "local", "ordered", "outcome", "owner",
+        "phases_s", "planned", "result", "since_ns", "state",
     )  # fmt: skip
 
     def __init__(self, planned: PlannedGroup, gateway_id: str, kept: Kept) -> None:
-        self.state, self.owner = kept.state, kept.owner
+        self.state = kept.state
+        self.owner: Owner = ""
         self.fence, self.generation, self.ordered = kept.fence, kept.generation, kept.ordered
         self.outcome, self.detail = kept.outcome, kept.detail
         self.by, self.since_ns = kept.by, kept.since_unix_ns
@@ -75,7 +77,8 @@ class Held:
         self.local = kept.local
         self.desired: DesiredGroup | None = None
         self.actual: str | None = None
-        self.retry_ns = 0
+        self.is_lost = False
+        self.is_cut_short = kept.owner == "centre"
         self.result: ActionResult | None = None
         self.due_ns = 0
         self.take_plan(planned, gateway_id)
@@ -95,7 +98,8 @@ class Held:
             moves_on_sd=planned.moves_on_sd,
             revertive=planned.revertive,
             mode=planned.mode,
-            timers=planned.timers,
+            # Whoever moves it takes as long as it may, and tells what came of it afterwards.
+            timers=msgspec.structs.replace(planned.timers, verify_s=planned.timers.verify_s + SPARE_S),
             damping=planned.damping,
         )
 
@@ -105,11 +109,6 @@ class Held:
     def place(self) -> str:
         """Where it is, or is going."""
         return self.state.attempt.to if self.state.attempt else self.state.on
-
-    @property
-    def is_astray(self) -> bool:
-        """Whether the kernel has it somewhere else than where it was put."""
-        return self.actual is not None and self.actual != self.state.on
 
     @property
     def is_locked(self) -> bool:
@@ -123,9 +122,11 @@ class Held:
         A new leader says the same again under its own number: that is no order, and does not undo what was done here since.
         """
         desired = self.desired
-        if desired is None or (desired.fence, desired.generation) <= (self.fence, self.generation):
+        if desired is None or (desired.fence, desired.generation) < (self.fence, self.generation):
             return None
-        if desired.generation == self.generation and desired.on == self.ordered:
+        if (desired.fence, desired.generation) == (self.fence, self.generation):
+            return desired if self.is_cut_short else None
+        if desired.generation == self.generation and desired.on == self.ordered and not self.is_cut_short:
             self.fence = desired.fence
             return None
         return desired
@@ -137,7 +138,7 @@ class Held:
             fence=self.fence,
             generation=self.generation,
             ordered=self.ordered,
-            owner=self.owner,
+            owner="centre" if self.is_cut_short else self.owner,
             outcome=self.outcome,
             detail=self.detail,
             by=self.by,
@@ -183,14 +184,13 @@ class Held:
 
     def begin(self, to: str, reason: SwitchReason, owner: Owner, now_ns: int) -> Attempt:
         """Something is under way that the state machine did not ask for; what was under way before is void."""
-        verify_ns = round((self.group.timers.verify_s + SPARE_S) * 1e9)
         attempt = Attempt(
             generation=self.state.generation + 1,
             to=to,
             reason=reason,
             began_unix_ns=now_ns,
             stage="ordered",
-            due_unix_ns=now_ns + verify_ns,
+            due_unix_ns=now_ns + round(self.group.timers.verify_s * 1e9),
         )
         self.state = msgspec.structs.replace(self.state, attempt=attempt, generation=attempt.generation)
         self.owner, self.result = owner, None
@@ -273,7 +273,4 @@ def recalled(planned: PlannedGroup, kept: Kept | None, now_ns: int) -> Kept:
         suppressed_unix_ns=min(state.suppressed_unix_ns, now_ns),
         rival_unix_ns=min(state.rival_unix_ns, now_ns),
     )
-    if kept.owner != "centre":
-        return msgspec.structs.replace(kept, state=state, owner="")
-    # It was killed while it carried out an order, which is dealt with anew.
-    return msgspec.structs.replace(kept, state=state, owner="", generation=kept.generation - 1, ordered="")
+    return msgspec.structs.replace(kept, state=state)

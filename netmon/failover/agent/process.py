@@ -170,7 +170,7 @@ class Agent:
                 log.error("agent.plan_unfit", mistakes=mistakes, cure="until then nothing is moved; it is tried again")
             self._mistakes = mistakes
             return
-        self._edge.actual(places, self._now_ns(), is_news=self._is_same_boot)
+        self._edge.actual(places, is_anew=not self._is_same_boot)
         self._is_same_boot = self._is_fitted = True
         self._mistakes = ()
         self._wake()
@@ -204,7 +204,7 @@ class Agent:
             limited.warning("agent.look_failed", reason=error.reason, detail=error.detail)
             return
         if self._moves == moves:
-            self._edge.actual(places, self._now_ns())
+            self._edge.actual(places)
 
     # -- time
 

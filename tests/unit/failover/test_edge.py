@@ -381,7 +381,7 @@ def test_an_actuator_that_tells_nothing_is_not_waited_for() -> None:
     gateway.step()
     gateway.edge.desired(desired(wanted(FIVE_G, 1)))
     gateway.edge.step(gateway.now_ns)
-    gateway.now_ns += 8 * S
+    gateway.now_ns += 3 * S
     gateway.edge.step(gateway.now_ns)
     assert (gateway.group().outcome, gateway.group().detail) == ("failed", "the actuator told nothing")
 
@@ -461,7 +461,7 @@ def test_after_a_restart_it_goes_on_where_it_stood() -> None:
     gateway.passes(2)
     gateway.see(FIBRE, "up")
     other = _again(gateway)
-    other.edge.actual(gateway.kernel, other.now_ns, is_news=True)
+    other.edge.actual(gateway.kernel)
     assert other.edge.desired(desired(wanted(FIBRE, 4, fence=3), fence=3)) == ""
     assert other.edge.desired(desired(wanted(GEO, 9, fence=2), fence=2)) == "a newer leader has spoken"
     other.passes(2)
@@ -475,8 +475,10 @@ def test_killed_between_a_switch_and_its_note_it_believes_the_kernel() -> None:
     gateway.passes(2)
     kept = gateway.edge.kept()
     other = Driven(kept=kept)
+    other.states[FIBRE] = "unknown"
+    other.edge.actual({LIFE: FIVE_G})
+    other.passes(2)
     other.see(FIBRE, "down")
-    other.edge.actual({LIFE: FIVE_G}, T0, is_news=True)
     other.passes(2)
     assert (other.places(), other.orders) == ({LIFE: FIVE_G}, [])
 
@@ -488,7 +490,7 @@ def test_after_the_machine_was_switched_off_every_class_is_put_back() -> None:
     gateway.passes(2)
     other = _again(gateway)
     other.kernel = {LIFE: FIBRE}
-    other.edge.actual(other.kernel, other.now_ns)
+    other.edge.actual(other.kernel, is_anew=True)
     other.passes(1)
     assert (other.kernel, other.group().reason) == ({LIFE: FIVE_G}, "preempted")
 
@@ -500,19 +502,37 @@ def test_killed_while_it_carried_out_an_order_it_does_it_anew() -> None:
     gateway.edge.desired(desired(wanted(FIVE_G, 1)))
     gateway.edge.step(gateway.now_ns)
     other = _again(gateway)
-    other.edge.actual({LIFE: FIBRE}, other.now_ns, is_news=True)
+    other.edge.actual({LIFE: FIBRE})
     other.edge.desired(desired(wanted(FIVE_G, 1)))
     other.passes(1)
     assert (other.group().on, other.group().generation, other.group().outcome) == (FIVE_G, 1, "verified")
 
 
-def test_a_class_that_somebody_else_has_moved_is_put_back() -> None:
-    """Once, and again after a while if that did not help."""
+def test_a_class_that_somebody_else_has_moved_is_where_it_is() -> None:
+    """The kernel is believed, the centre is told, and whoever may have it return does."""
     gateway = Driven()
     gateway.passes(2)
-    gateway.edge.actual({LIFE: GEO}, gateway.now_ns)
-    gateway.step()
-    assert [(order.on, order.reason) for order in gateway.orders] == [(FIBRE, "reconcile")]
+    gateway.edge.actual({LIFE: GEO})
+    gateway.passes(2)
+    assert (gateway.group().on, gateway.orders) == (GEO, [])
+    gateway.is_centre_there = False
+    gateway.passes(100)
+    assert gateway.places() == {LIFE: FIBRE}
+
+
+def test_a_line_that_did_not_carry_the_class_is_left_when_another_does() -> None:
+    """It stays there as long as there is nothing better than a line that is dead, and is tried on."""
+    gateway = Driven()
+    gateway.broken = {FIVE_G, GEO}
+    gateway.passes(2)
+    gateway.see(FIBRE, "down")
+    gateway.passes(2)
+    gateway.edge.actual({LIFE: FIVE_G})
+    gateway.passes(2)
+    assert (gateway.group().on, gateway.group().phase) == (FIVE_G, "NO_BACKUP")
+    gateway.broken = {FIVE_G}
+    gateway.passes(60)
+    assert (gateway.group().on, gateway.group().phase) == (GEO, "PROTECTING")
 
 
 def test_a_clock_that_is_set_moves_nothing() -> None:
@@ -600,6 +620,6 @@ def test_a_forced_switch_at_the_gateway_outlives_the_process() -> None:
     gateway.edge.force(_forced(GEO), T0)
     gateway.passes(2)
     other = _again(gateway)
-    other.edge.actual(gateway.kernel, other.now_ns, is_news=True)
+    other.edge.actual(gateway.kernel)
     other.passes(2)
     assert (other.edge.forced, other.places(), other.orders) == ((LIFE,), {LIFE: GEO}, [])
