@@ -54,7 +54,6 @@ class LinkState(NamedTuple):
 class _Flight(NamedTuple):
     topic: str
     payload: Payload
-    octets: bytes
     urgent: bool
 
 
@@ -74,7 +73,6 @@ class Link:
         hear: Callable[[Heard], None],
         *,
         message_bytes_max: int,
-        told: Callable[[str, bytes], None] | None = None,
         changed: Callable[[LinkState], None] | None = None,
         will: Callable[[], Will] | None = None,
         keepalive_s: int = KEEPALIVE_S,
@@ -88,7 +86,6 @@ class Link:
             filters: What to hear; retained messages come with each new connection.
             hear: Takes what arrives, in order, in the loop. What it raises ends `run`.
             message_bytes_max: The broker is told to send nothing longer; what is longer all the same is counted and dropped.
-            told: Takes topic and octets of what the broker has acknowledged.
             changed: Takes each new state: "connected" after everything is subscribed to.
             will: Asked for the will before each attempt.
             keepalive_s: Of MQTT.
@@ -103,7 +100,6 @@ class Link:
         self._filters = tuple(filters)
         self._hear = hear
         self._message_bytes_max = message_bytes_max
-        self._told = told
         self._changed = changed
         self._will = will
         self._keepalive_s = keepalive_s
@@ -112,6 +108,8 @@ class Link:
         self._urgent: dict[str, Payload] = {}
         self._other: dict[str, Payload] = {}
         self._flights: dict[int, _Flight] = {}
+        self._newest: dict[str, int] = {}
+        """Topic to the number of the newest message of it that is under way."""
         self._refused: dict[str, tuple[float, Payload]] = {}
         self._attempt: asyncio.Timeout | None = None
         self._failures = 0
@@ -226,11 +224,12 @@ class Link:
 
     def _down(self, why: str) -> None:
         self.counts["lost"] += 1
-        for flight in self._flights.values():
-            waiting = self._urgent if flight.urgent else self._other
-            if flight.topic not in self._urgent and flight.topic not in self._other:
-                waiting[flight.topic] = flight.payload
+        for topic, number in self._newest.items():
+            flight = self._flights[number]
+            if topic not in self._urgent and topic not in self._other:
+                (self._urgent if flight.urgent else self._other)[topic] = flight.payload
         self._flights.clear()
+        self._newest.clear()
         since_ns = time.time_ns() if self.state.connected else self.state.since_unix_ns
         self._tell(LinkState(connected=False, since_unix_ns=since_ns, why=why))
 
@@ -250,17 +249,18 @@ class Link:
     def _sent(self, sent: Sent) -> None:
         flight = self._flights.pop(sent.message_id, None)
         if flight is not None:
+            is_newest = self._newest.get(flight.topic) == sent.message_id
+            if is_newest:
+                del self._newest[flight.topic]
             if sent.refused:
-                self._put_off(flight)
+                self._put_off(flight, is_newest=is_newest)
             else:
                 self.counts["told"] += 1
-                if self._told is not None:
-                    self._told(flight.topic, flight.octets)
         self._pump()
 
-    def _put_off(self, flight: _Flight) -> None:
+    def _put_off(self, flight: _Flight, *, is_newest: bool) -> None:
         self.counts["refused"] += 1
-        if flight.topic not in self._urgent and flight.topic not in self._other:
+        if is_newest and flight.topic not in self._urgent and flight.topic not in self._other:
             self._refused[flight.topic] = (time.monotonic() + REFUSED_RETRY_S, flight.payload)
 
     def _retry_refused(self) -> None:
@@ -282,7 +282,8 @@ class Link:
                 number = session.send(topic, octets, qos=1, retain=True)
                 if number is None:
                     break  # `watch` will tell
-                self._flights[number] = _Flight(topic, payload, octets, waiting is self._urgent)
+                self._flights[number] = _Flight(topic, payload, waiting is self._urgent)
+                self._newest[topic] = number
             del waiting[topic]
         if not (self._urgent or self._other or self._flights):
             self._idle.set()

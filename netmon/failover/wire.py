@@ -20,7 +20,7 @@ from netmon.failover.plan.sign import SIGNED_BYTES_MAX
 PLAN_BYTES_MAX: Final = SIGNED_BYTES_MAX
 DESIRED_BYTES_MAX: Final = 256 << 10
 """A class takes some 300 octets, and more where many lines are to be avoided."""
-REPORTED_BYTES_MAX: Final = 64 << 10
+REPORTED_BYTES_MAX: Final = 128 << 10
 BEAT_BYTES_MAX: Final = 1 << 10
 REPORTED_GROUPS_MAX: Final = 64
 REPORTED_LINES_MAX: Final = 64

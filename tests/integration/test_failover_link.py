@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -207,6 +207,41 @@ async def test_server_that_makes_no_sense(said: bytes, why: str, monkeypatch: py
         await until(lambda: why in link.state.why and asked >= 2)
 
     assert link.counts["heard"] == 0
+
+
+async def test_newest_of_a_topic_is_sent_again_when_nothing_was_acknowledged() -> None:
+    """Two were under way when the connection broke: the older one must not come last."""
+    connections: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(connections)
+        connections.append(b"")
+        await reader.read(1_000)
+        writer.write(CONNACK)
+        with suppress(ConnectionResetError):
+            while b"newer" not in connections[number] and (octets := await reader.read(1_000)):
+                connections[number] += octets
+        if number:
+            await reader.read()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    link = Link(
+        MqttSettings(url=f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"),
+        "a",
+        [],
+        print,
+        message_bytes_max=1_000,
+    )
+    async with server, running(link):
+        await until(lambda: link.state.connected)
+        link.publish("x", b"older")
+        await until(lambda: b"older" in connections[0])
+        link.publish("x", b"newer")
+        await until(lambda: len(connections) == 2 and b"newer" in connections[1])
+        assert link.pending == 1
+
+    assert b"older" not in connections[1]
 
 
 def hash_passwords(passwd: str, file: Path, text: str) -> None:

@@ -117,6 +117,7 @@ class Agents:
     def lead(self, fence: int) -> None:
         """From now on the leader's number is this one; everything that is desired is told under it."""
         self._ledger.fence = fence
+        self._told_s.clear()  # plans under the smaller one were refused
         self._tell_again(self._ledger)
         self._beat()
 

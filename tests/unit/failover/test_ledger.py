@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netmon.failover.actuators.base import Order
 from netmon.failover.actuators.ledger import Ledger
@@ -193,3 +197,46 @@ def test_report_of_a_group_of_another_gateway_is_passed_over(ledger: Ledger) -> 
         == []
     )
     assert ledger.actual("gw-1") == []
+
+
+GROUP_IDS = st.sampled_from([LIFE, BULK])
+NUMBERS = st.tuples(st.integers(1, 8), st.integers(0, 3))
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("order"), GROUP_IDS, NUMBERS),
+        st.tuples(st.just("found"), GROUP_IDS, NUMBERS),
+        st.tuples(st.just("reported"), GROUP_IDS, NUMBERS),
+        st.tuples(st.just("lead"), GROUP_IDS, NUMBERS),
+    ),
+    max_size=30,
+)
+
+
+@given(STEPS)
+def test_what_is_desired_of_a_group_is_never_an_older_order_than_before(
+    steps: list[tuple[str, str, tuple[int, int]]],
+) -> None:
+    """Whatever is ordered, found at the broker, reported, in whatever order; versions grow, and each order ends at most once."""
+    ledger = Ledger({"gw-1": [LIFE, BULK]}, 6)
+    newest: dict[str, tuple[int, int]] = {}
+    version, given_times, ended = 0, Counter[tuple[str, int]](), Counter[tuple[str, int]]()
+    for kind, group_id, (fence, generation) in steps:
+        results: list[ActionResult] = []
+        if kind == "order":
+            given_times[group_id, generation] += 1
+            results = ledger.order(order(generation, group_id=group_id, fence=fence))
+        elif kind == "found":
+            ledger.compare(left_behind(group(group_id, generation, fence), fence=fence))
+        elif kind == "reported":
+            became = msgspec.structs.replace(told(generation, fence=fence), group_id=group_id)
+            results = ledger.report("gw-1", [became])
+        else:
+            ledger.fence = max(ledger.fence, fence)
+        ended.update((result.group_id, result.generation) for result in results)
+        desired = ledger.desired("gw-1", 1)
+        for each in desired.groups if desired is not None else ():
+            assert newest.get(each.group_id, (0, 0)) <= (each.fence, each.generation)
+            newest[each.group_id] = (each.fence, each.generation)
+        assert version <= (desired.version if desired is not None else 0)
+        version = desired.version if desired is not None else 0
+    assert all(count <= given_times[key] for key, count in ended.items())

@@ -116,5 +116,5 @@ def test_report_that_nobody_would_read_is_not_sent() -> None:
     """It has too many lines."""
     with pytest.raises(wire.WireError, match="too_long"):
         wire.encode_reported(
-            msgspec.structs.replace(REPORTED, lines=(LineSight(line_id="x" * 99, reason="y" * 99),) * 500)
+            msgspec.structs.replace(REPORTED, lines=(LineSight(line_id="x" * 99, reason="y" * 99),) * 1_000)
         )
