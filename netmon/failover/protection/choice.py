@@ -48,7 +48,8 @@ class Risks:
             for risk in risks:
                 members.setdefault(risk, []).append(line_id)
         self._members = members
-        self._bits = {risk: 1 << place for place, risk in enumerate(sorted(members))}
+        self._names = sorted(members)
+        self._bits = {risk: 1 << place for place, risk in enumerate(self._names)}
         self.masks = {line_id: self.mask(risks) for line_id, risks in self._risks.items()}
         """Line ID to its risk groups, a bit for each."""
         self._sights: dict[str, LineSight] = {}
@@ -94,7 +95,12 @@ class Risks:
 
     def names(self, mask: int) -> tuple[str, ...]:
         """The risk groups of a mask, sorted."""
-        return tuple(risk for risk, bit in self._bits.items() if mask & bit)
+        found = []
+        while mask:
+            lowest = mask & -mask
+            found.append(self._names[lowest.bit_length() - 1])
+            mask ^= lowest
+        return tuple(found)
 
     def _judge(self) -> None:
         for risk in self._stale:
