@@ -5,8 +5,8 @@ No I/O: everything goes into a `Pending`, which the leader writes and then hands
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,9 @@ from netmon.failover.plan.model import Reported, ReportedGroup
 from netmon.failover.record import Audit, Command, CommandResult
 from netmon.failover.settings import ControllerSettings
 from netmon.log import limited, log
+
+GROUPS_MAX: Final = 200
+"""That something is done with, in one transaction."""
 
 
 class Kept(NamedTuple):
@@ -346,6 +349,16 @@ def _log_command(command: Command, result: CommandResult) -> None:
     )
 
 
-def differing(states: Mapping[str, GroupState], stored: Mapping[str, GroupState]) -> Iterable[GroupState]:
-    """Those that Redis does not have, or has otherwise."""
-    return (state for group_id, state in states.items() if stored.get(group_id) != state)
+def parts(decided: Decided) -> Iterator[Decided]:
+    """A decision in parts that are written one after the other, in its order; all that concerns one group is in the same one."""
+    states = {state.group_id: state for state in decided.states}
+    by_group: dict[str, list[Action]] = {}
+    for action in decided.actions:
+        by_group.setdefault(action.group_id, []).append(action)
+    names = list(by_group)
+    for at in range(0, len(names), GROUPS_MAX):
+        some = names[at : at + GROUPS_MAX]
+        actions = [action for name in some for action in by_group[name]]
+        yield Decided(actions, [states.pop(name) for name in some if name in states], [], 0)
+    if states or decided.gateways:
+        yield Decided([], list(states.values()), decided.gateways, 0)

@@ -21,7 +21,7 @@ from netmon.buffer.failover_writer import FailoverWriter, Flush
 from netmon.buffer.line_reader import LineReader
 from netmon.failover.controller import audit as audits
 from netmon.failover.controller import commands, standing
-from netmon.failover.controller.decisions import Decisions, Kept
+from netmon.failover.controller.decisions import Decisions, Kept, parts
 from netmon.failover.controller.dispatch import Dispatch
 from netmon.failover.controller.intake import FENCE_STEP_MAX, Intake
 from netmon.failover.controller.pending import Pending
@@ -208,7 +208,10 @@ class Leader:
         now_unix_ns = time.time_ns()
         decided = self.kept.coordinator.step(now_unix_ns)
         self._counts.steps += 1
-        self.decisions.note(decided, now_unix_ns)
+        for part in parts(decided):
+            # When a region fails, sirens are on their way before what is decided for cameras is so much as written.
+            self.decisions.note(part, now_unix_ns)
+            self._flush()
         self.decisions.follow_up(now_unix_ns)
         self._are_loads_due = self._are_loads_due or bool(decided.states)
         if mono_ns >= self._share_due:

@@ -5,7 +5,6 @@ What it is told is how the region is; what comes out is what gateways have to be
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
 from itertools import islice
@@ -19,8 +18,6 @@ from netmon.log import log
 GATEWAYS_MAX: Final = 20
 """Gateways that are worked out before others have their turn."""
 _PAUSE_S: Final = 0.002
-_SWITCH_S: Final = 0.000_5
-"""After so long another thread may go on: whoever has to decide does not wait for plans."""
 
 
 class View(NamedTuple):
@@ -64,7 +61,6 @@ class Planner:
     def start(self, now_unix_ns: Callable[[], int]) -> None:
         """Begins, if there is a gateway that has a plan. `now_unix_ns` tells the time."""
         if self._gateways:
-            sys.setswitchinterval(_SWITCH_S)
             # Not waited for at the end: it owns nothing.
             threading.Thread(target=self._run, args=(now_unix_ns,), name="failover.plans", daemon=True).start()
 
