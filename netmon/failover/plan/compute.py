@@ -20,6 +20,7 @@ So a failure far away leaves a plan as it is, to the octet.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import combinations
 from typing import Final
 
@@ -45,7 +46,8 @@ _Load = dict[int, list[int]]
 """Line to what comes to it, in bit/s, for each tier."""
 
 
-def cases(count: int) -> list[int]:
+@cache
+def cases(count: int) -> tuple[int, ...]:
     """The cases of a gateway with so many lines, as bits: the smaller ones first. That all have failed is none: there is nothing to choose."""
     largest = count - 1 if count <= ALL_CASES_LINES_MAX else 2
     return [
@@ -83,28 +85,19 @@ class _Gateway:
 
     Attributes:
         lines: Its lines, as numbers of the region's, sorted by ID.
-        cases: As of `cases`.
-        larger: Case of one line to the larger cases that it is part of.
+        numbers: Case, as of `cases`, to its lines as numbers of the region's.
         pools: Case of several lines to what those who have all of them do in it, less what they do when each one fails alone.
         risks: Case to what happens when a risk group fails of which the case is all that the gateway sees.
     """
 
-    __slots__ = ("cases", "larger", "lines", "members", "pools", "risks")
+    __slots__ = ("lines", "members", "numbers", "pools", "risks")
 
     def __init__(self, lines: Sequence[int]) -> None:
         self.lines = lines
-        self.cases = cases(len(lines))
-        self.larger = {
-            1 << line: [case for case in self.cases if case >> line & 1 and case != 1 << line]
-            for line in range(len(lines))
-        }
+        self.numbers = {case: _numbers(lines, case) for case in cases(len(lines))}
         self.members: list[_Member] = []
         self.pools: dict[int, _Load] = {}
         self.risks: dict[int, list[_Load]] = {}
-
-    def numbers(self, case: int) -> list[int]:
-        """The region's numbers of the lines of a case."""
-        return [number for place, number in enumerate(self.lines) if case >> place & 1]
 
 
 class Plans:
@@ -218,7 +211,8 @@ class Plans:
             KeyError: It has no groups.
         """
         gateway = self._gateways[gateway_id]
-        names = [(case, tuple(self._ids[line] for line in gateway.numbers(case))) for case in (0, *gateway.cases)]
+        names = [(case, tuple(self._ids[line] for line in numbers)) for case, numbers in gateway.numbers.items()]
+        names.insert(0, (0, ()))
         lines = [self._ids[line] for line in gateway.lines]
         known: dict[tuple[int, tuple[int, ...]], Ranking] = {}
 
@@ -259,16 +253,16 @@ class Plans:
             for group in members:
                 ranked = enumerate(line_id for line_id in group.protections if line_id != group.working)
                 keys = {places[line_id]: (*self._chooser.fixed(group, line_id), order) for order, line_id in ranked}
-                gateway.members.append(_Member(group, places[group.working], keys, gateway.cases))
+                gateway.members.append(_Member(group, places[group.working], keys, gateway.numbers))
 
     def _share(self) -> None:
         """Gives gateways that meet a case together, or as part of the same risk group, the same loads."""
         pools: dict[tuple[int, ...], _Load] = {}
         risks: dict[str, _Load] = {risk: {} for risk, numbers in self._of_risk.items() if len(numbers) > 1}
         for gateway in self._gateways.values():
-            for case in gateway.cases:
-                if case.bit_count() > 1:
-                    gateway.pools[case] = pools.setdefault(tuple(gateway.numbers(case)), {})
+            for case, numbers in gateway.numbers.items():
+                if len(numbers) > 1:
+                    gateway.pools[case] = pools.setdefault(numbers, {})
             seen: dict[str, int] = {}
             for place, number in enumerate(gateway.lines):
                 for risk in self._risks[number]:
@@ -310,7 +304,7 @@ class Plans:
             for member in gateway.members
         ]
         members.sort(key=lambda each: each[:2])
-        size_max = max((case.bit_count() for gateway in gateways for case in gateway.cases[-1:]), default=0)
+        size_max = max((size for *_, member, _ in members for size in member.cases), default=0)
         urgent = [each for each in members if each[0] <= URGENT_MAX]
         for part in (urgent, members[len(urgent) :]):
             for size in range(1, size_max + 1):
@@ -337,7 +331,7 @@ class Plans:
     def _ranked(self, gateway: _Gateway, member: _Member, case: int) -> list[tuple[int, int]]:
         """Protection lines that are left, the best first: how many risks each shares, and which it is."""
         suspected = self._failing_mask
-        for number in gateway.numbers(case):
+        for number in gateway.numbers.get(case) or _numbers(gateway.lines, case):
             suspected |= self._masks[number]
         left = [
             ((self._masks[gateway.lines[line]] & suspected).bit_count(), key, line)
@@ -356,7 +350,7 @@ class Plans:
         usable = self._usable[number]
         if not usable:
             return True
-        loads = [self._single[own] for own in gateway.numbers(case) if own not in self._failed]
+        loads = [self._single[own] for own in gateway.numbers[case] if own not in self._failed]
         loads.append(self._away)
         if case in gateway.pools:
             loads.append(gateway.pools[case])
@@ -384,14 +378,14 @@ class Plans:
         if case in gateway.pools:
             _add(gateway.pools[case], number, load, sign)
         else:
-            (own,) = gateway.numbers(case)
+            (own,) = gateway.numbers[case]
             _add(self._single[own], number, load, sign)
             if own in self._failed:
                 _add(self._away, number, load, sign)
             # In a larger case it chooses again: what its line would bring there by itself does not come from it.
-            for larger in gateway.larger[case]:
-                if not larger >> line & 1:
-                    _add(gateway.pools[larger], number, load, -sign)
+            for larger, pool in gateway.pools.items():
+                if larger & case and not larger >> line & 1:
+                    _add(pool, number, load, -sign)
         for risk in gateway.risks.get(case, ()):
             _add(risk, number, load, sign)
 
@@ -449,6 +443,10 @@ def plan_of(
         return plan
     same = msgspec.structs.replace(plan, version=former.version, fence=former.fence, made_unix_ns=former.made_unix_ns)
     return former if same == former else plan
+
+
+def _numbers(lines: Sequence[int], case: int) -> tuple[int, ...]:
+    return tuple(number for place, number in enumerate(lines) if case >> place & 1)
 
 
 def _tier(group: Group) -> int:

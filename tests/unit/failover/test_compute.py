@@ -75,6 +75,13 @@ def test_of_many_lines_an_order_goes_on_for_what_matters() -> None:
     assert orders(plans, "gw/bulk")["a"] == "b c"
 
 
+def test_also_at_the_end_of_an_order_risks_come_last() -> None:
+    """When a, b and c do not carry, d is what shares the duct with a."""
+    facts = [line("a", "duct"), line("b"), line("c"), line("d", "duct"), line("e", cost_tier=2), line("f", cost_tier=3)]
+
+    assert orders(planned(facts, group("gw/control", "a b c d e f")), "gw/control")["a"] == "b c e f d"
+
+
 def shared_backup(*risks: str, capacity_mbps: float = 10) -> list[LineFacts]:
     """Two gateways' own lines, which lie in these ducts, and one line behind both, of which 8 Mbit/s are given away."""
     return [line("one", *risks), line("two", *risks), line("small", capacity_bps=round(capacity_mbps * MBPS))]
