@@ -50,9 +50,9 @@ _Load = dict[int, list[int]]
 def cases(count: int) -> tuple[int, ...]:
     """The cases of a gateway with so many lines, as bits: the smaller ones first. That all have failed is none: there is nothing to choose."""
     largest = count - 1 if count <= ALL_CASES_LINES_MAX else 2
-    return [
+    return tuple(
         sum(1 << line for line in lines) for size in range(1, largest + 1) for lines in combinations(range(count), size)
-    ]
+    )
 
 
 class _Member:
