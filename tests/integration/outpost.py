@@ -25,7 +25,6 @@ import pytest
 
 from loadtest.lab.gateways import CENTRE, Region
 from loadtest.lab.namespaces import end, missing
-from netmon.active_probe.measure.profiles import BUILT_IN
 from netmon.errors import UnavailableError
 from netmon.failover.agent.local import Question, ask
 from netmon.failover.agent.report import AgentReport
@@ -45,7 +44,7 @@ from netmon.failover.plan.model import (
 from netmon.failover.settings import AgentSettings, MqttSettings
 from netmon.failover.wire import Topics, decode_reported
 from netmon.inventory.probes import Pin, StampProbe
-from tests.integration.lab import LIMIT_S
+from tests.integration.lab import FAST, LIMIT_S
 from tests.integration.services import Mosquitto
 from tests.integration.telling import Say
 
@@ -209,7 +208,7 @@ class Outpost:
         """As a plan has them."""
         return tuple(
             PlannedLine(
-                line_id=line.line_id, profile=BUILT_IN["fast"], interface=line.interface, next_hop=line.next_hop,
+                line_id=line.line_id, profile=FAST, interface=line.interface, next_hop=line.next_hop,
                 probes=(StampProbe(address=line.target, pin=Pin(interface=line.interface)),),
             )
             for line in self.region.of(GATEWAY)
