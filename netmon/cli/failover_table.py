@@ -17,12 +17,14 @@ from rich.text import Text
 from netmon.cli.failover_words import AUDITS, COMMANDS, PHASES, REASONS, REFUSALS, REQUESTS, SHED, TIMERS, of, until
 from netmon.cli.line_table import Language, since
 from netmon.failover.explain import Explanation, LineExplained
-from netmon.failover.model import PHASES as PHASE_ORDER
 from netmon.failover.model import Freeze, Group, GroupState, LineSight, Phase, Request
 from netmon.failover.record import Audit, AuditKind, CommandKind
 from netmon.show import counted, printable
 
 AT_REST: Final[frozenset[Phase]] = frozenset({"NR", "EXER"})
+WORST_FIRST: Final[tuple[Phase, ...]] = (
+    "NO_BACKUP", "SF_PENDING", "FROZEN", "LO", "FS", "MS", "PROTECTING", "DEGRADED", "DNR", "WTR", "EXER", "NR",
+)  # fmt: skip
 ID_CELLS_MAX: Final = 32
 _TIMED: Final[frozenset[Phase]] = frozenset({"SF_PENDING", "WTR"})
 """Phases that end by themselves, at a time that people want to know."""
@@ -76,7 +78,7 @@ def sorted_rows(rows: Iterable[Row]) -> list[Row]:
     def rank(row: Row) -> tuple[bool, int, int]:
         if row.is_well or row.state is None:
             return True, 0, 0
-        return False, row.group.priority, -PHASE_ORDER.index(row.state.phase)
+        return False, row.group.priority, WORST_FIRST.index(row.state.phase)
 
     return sorted(rows, key=rank)
 
@@ -88,7 +90,7 @@ def headline(rows: Sequence[Row], freeze: Freeze | None, fence: int, *, leads: b
     """How many groups are in which phase, and who decides."""
     counts = Counter("-" if row.state is None else row.state.phase for row in rows)
     text = Text(f"{counted(len(rows), 'group')}: ")
-    known = [(phase, counts[phase]) for phase in (*reversed(PHASE_ORDER), "-") if counts[phase]]
+    known = [(phase, counts[phase]) for phase in (*WORST_FIRST, "-") if counts[phase]]
     for index, (phase, count) in enumerate(known):
         text.append(", " if index else "")
         text.append(f"{count:,} {phase}", style=_style(phase))

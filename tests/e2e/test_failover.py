@@ -78,7 +78,9 @@ def wait(netmon: Netmon, group: str, phase: str, on: str) -> None:
 def cut(netmon: Netmon) -> dict[str, Result]:
     """The duct is cut, looked at in every way, and mended; all is as before then."""
     well = run(netmon, "failover", "status")
-    assert run(netmon, "rehearse", "coast", "twin", "--cut").exit_code == 0
+    assert run(netmon, "rehearse", "twin", "--cut").exit_code == 0
+    netmon.wait_until(lambda: status(netmon)[0]["gw/bulk"]["lines"][1]["state"] == "down", what="the twin is down")
+    assert run(netmon, "rehearse", "coast", "--cut").exit_code == 0
     wait(netmon, "gw/life", "PROTECTING", "ridge")
     wait(netmon, "gw/bulk", "NO_BACKUP", "coast")
     netmon.wait_until(lambda: status(netmon)[0]["ask/life"]["state"].get("attempt"), what="a proposal waits")
@@ -113,15 +115,11 @@ def test_traffic_leaves_a_duct_that_is_cut_and_comes_back(netmon: Netmon, cut: d
     assert re.fullmatch(headline, cut["well"].stdout.splitlines()[0])
     lines = cut["status"].stdout.splitlines()
     rows = [line.split()[:4] for line in lines[2:] if line.startswith(("gw", "ask", "see"))]
-    assert (cut["status"].exit_code, rows) == (
+    assert (cut["status"].exit_code, [(name, on) for name, _, _, on in rows]) == (
         1,
-        [
-            ["ask/life", "P0", "NO_BACKUP", "coast"],
-            ["see/life", "P0", "NO_BACKUP", "coast"],
-            ["gw/life", "P0", "PROTECTING", "ridge"],
-            ["gw/bulk", "P3", "NO_BACKUP", "coast"],
-        ],
+        [("ask/life", "coast"), ("see/life", "coast"), ("gw/life", "ridge"), ("gw/bulk", "coast")],
     )
+    assert [phase for _, _, phase, _ in rows[2:]] == ["PROTECTING", "NO_BACKUP"]
     assert status(netmon)[1] == 0
 
 

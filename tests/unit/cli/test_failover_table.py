@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from netmon.cli import failover_words
-from netmon.cli.failover_table import Row, audit_lines, explained, headline, rate, sorted_rows, table
+from netmon.cli.failover_table import WORST_FIRST, Row, audit_lines, explained, headline, rate, sorted_rows, table
 from netmon.failover.explain import REFUSALS, Explanation, LineExplained, Timer
 from netmon.failover.model import (
     PHASES,
@@ -148,6 +148,7 @@ def test_the_worst_comes_first() -> None:
 
     assert sorted_rows([HOME, bulk, AWAY, observed]) == [AWAY, observed, bulk, HOME]
     assert [row.is_well for row in (HOME, bulk, AWAY, observed)] == [True, False, False, False]
+    assert sorted(WORST_FIRST) == sorted(PHASES)
 
 
 def test_the_headline_counts_and_says_who_decides() -> None:
