@@ -35,6 +35,8 @@ from netmon.failover.settings import GatewaySettings
 
 ALL_CASES_LINES_MAX: Final = 5
 """A gateway with more lines has a plan for each one and each two of them alone: of six lines there are 62 cases, of ten 1,022."""
+PAIRS_LINES_MAX: Final = 16
+"""With more lines than this, each one alone: a plan has to fit into a message."""
 REMOVES_MAX: Final = 8
 """A change is followed over so many gateways that make room for each other, and no further: it comes to an end in any case."""
 NOWHERE: Final = -1
@@ -49,7 +51,7 @@ _Load = dict[int, list[int]]
 @cache
 def cases(count: int) -> tuple[int, ...]:
     """The cases of a gateway with so many lines, as bits: the smaller ones first. That all have failed is none: there is nothing to choose."""
-    largest = count - 1 if count <= ALL_CASES_LINES_MAX else 2
+    largest = count - 1 if count <= ALL_CASES_LINES_MAX else 2 if count <= PAIRS_LINES_MAX else 1
     return tuple(
         sum(1 << line for line in lines) for size in range(1, largest + 1) for lines in combinations(range(count), size)
     )

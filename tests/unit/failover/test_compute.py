@@ -59,8 +59,9 @@ def test_every_failure_that_a_gateway_with_three_lines_may_meet() -> None:
 
 
 def test_cases_of_many_lines_are_those_of_one_and_of_two() -> None:
-    """Up to five lines it is all of them, but for the last."""
+    """Up to five lines it is all of them, but for the last; of very many lines, those of one."""
     assert [len(cases(count)) for count in range(1, 8)] == [0, 2, 6, 14, 30, 6 + 15, 7 + 21]
+    assert [len(cases(count)) for count in (16, 17, 64)] == [16 + 120, 17, 64]
     assert all(case.bit_count() <= 2 for case in cases(ALL_CASES_LINES_MAX + 1))
 
 
