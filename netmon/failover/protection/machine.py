@@ -154,14 +154,16 @@ def _overruled(before: GroupState, after: GroupState, seen: Seen) -> GroupState:
 
 def _due(group: Group, state: GroupState, now_ns: int, *, guarded: bool) -> int:
     """When the next timer runs out; 0: none runs. The guard time is one where something may wait for its end."""
-    attempt = state.attempt
-    ends = (
-        state.due_unix_ns,
-        state.guard_until_unix_ns if guarded else 0,
-        attempt.due_unix_ns if attempt is not None else 0,
-        state.rival_unix_ns + timers.ns(group.timers.better_s) if state.rival else 0,
-    )
-    return min((end for end in ends if end > now_ns), default=0)
+    due_ns = state.due_unix_ns
+    if guarded and state.guard_until_unix_ns > now_ns:
+        due_ns = min(due_ns or state.guard_until_unix_ns, state.guard_until_unix_ns)
+    if state.attempt is not None and state.attempt.due_unix_ns:
+        due_ns = min(due_ns or state.attempt.due_unix_ns, state.attempt.due_unix_ns)
+    if state.rival:
+        rival_ns = state.rival_unix_ns + timers.ns(group.timers.better_s)
+        if rival_ns > now_ns:
+            due_ns = min(due_ns or rival_ns, rival_ns)
+    return due_ns
 
 
 def _in(case: Case, phase: Phase, *, due_ns: int = 0, request_id: str = "") -> GroupState:

@@ -85,12 +85,12 @@ def left_out(
         is_over = 0 < state.due_unix_ns <= now_ns and state.phase not in _KEEPS_ROUND
     tried = () if is_over else state.tried
     attempt = state.attempt
-    if attempt is None or attempt.stage not in ("ordered", "applied") or attempt.to in tried:
+    if attempt is None or attempt.stage == "proposed" or attempt.to in tried:
         return tried
     if result is not None and result.generation == attempt.generation:
         has_failed = result.outcome == "failed"
     else:
-        has_failed = 0 < attempt.due_unix_ns <= now_ns
+        has_failed = attempt.stage != "refused" and 0 < attempt.due_unix_ns <= now_ns
     return (*tried, attempt.to) if has_failed else tried
 
 

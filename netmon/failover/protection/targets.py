@@ -91,8 +91,10 @@ def better(group: Group, on: str, seen: Seen, tried: tuple[str, ...] = ()) -> st
 def rivals(group: Group, state: GroupState, seen: Seen) -> list[Rival]:
     """Protection lines that are better than the one that is used, by a whole rank or because that one is degraded; the best first."""
     used = seen.sights.get(state.on)
-    rank = next((candidate.rank for candidate in seen.candidates if candidate.line_id == state.on), None)
     minds = group.moves_on_sd and health(group, used) == "degraded"
+    if not minds and (not seen.candidates or seen.candidates[0].line_id == state.on):
+        return []
+    rank = next((candidate.rank for candidate in seen.candidates if candidate.line_id == state.on), None)
     found = []
     for candidate in seen.candidates:
         line_id = candidate.line_id

@@ -106,7 +106,7 @@ def in_time(group: Group, state: GroupState, now_ns: int) -> GroupState:
         changes["rival_unix_ns"] = now_ns
     if state.attempt is not None:
         changes["attempt"] = _attempt_in_time(group.timers, state.attempt, now_ns)
-    if all(getattr(state, name) == value for name, value in changes.items()):
+    if not changes or all(getattr(state, name) == value for name, value in changes.items()):
         return state
     return msgspec.structs.replace(state, **changes)
 
