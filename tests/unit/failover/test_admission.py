@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from netmon.failover.model import SHED, Candidate, Group, LineFacts
 from netmon.failover.protection.admission import Loads
-from tests.unit.failover.region import CLASSES, MBPS, group, line, names
+from tests.unit.failover.samples import CLASSES, MBPS, group, line, names
 
 SMALL = line("small", capacity_bps=10 * MBPS)
 """8 Mbit/s of it are given away."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from netmon.failover.explain import Refusal
 from netmon.failover.model import Candidate, Group, LineFacts, LineSight, Timers
 from netmon.failover.protection.choice import Chooser, Risks, failing_risks
-from tests.unit.failover.region import MBPS, at, down, group, line, names, sight
+from tests.unit.failover.samples import MBPS, at, down, group, line, names, sight
 
 TWINS = [line("own", "duct"), line("twin", "duct"), line("apart", "pole", cost_tier=3, medium="5g")]
 """The line and its twin lie in one duct; the third one is dearer, and shares nothing."""

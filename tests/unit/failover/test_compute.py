@@ -16,7 +16,7 @@ from netmon.failover.plan.compute import ALL_CASES_LINES_MAX, Plans, cases, plan
 from netmon.failover.plan.model import PlannedGroup, PlannedLine, Ranking
 from netmon.failover.protection.admission import usable_bps
 from netmon.failover.settings import GatewaySettings
-from tests.unit.failover.region import CLASSES, MBPS, group, line
+from tests.unit.failover.samples import CLASSES, MBPS, group, line
 
 PLENTY = 10_000
 

@@ -6,7 +6,7 @@ import pytest
 
 from netmon.failover.model import Freeze
 from netmon.failover.protection.freeze import BY, Guard
-from tests.unit.failover.region import at, line
+from tests.unit.failover.samples import at, line
 
 LIVE = (2, 4)
 BLIND = (1, 4)

@@ -7,7 +7,7 @@ import pytest
 from netmon.alarms.posture.model import POSTURES, Posture
 from netmon.failover.model import Timers
 from netmon.failover.protection.posture import EFFECTS, effective
-from tests.unit.failover.region import group
+from tests.unit.failover.samples import group
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from netmon.alarms.posture.model import Posture
 from netmon.failover.model import Group
 from netmon.failover.protection.stepped import Turns, stagger_s
-from tests.unit.failover.region import at, group
+from tests.unit.failover.samples import at, group
 
 
 def returns(turns: Turns, *, posture: Posture = "normal", until_s: float = 10_000) -> list[tuple[float, str]]:

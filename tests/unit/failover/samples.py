@@ -1,4 +1,4 @@
-"""Small regions that a reader can check by eye: lines with what they share, groups, and how lines are seen."""
+"""Values that a reader can check by eye: lines with what they share, groups, and how lines are seen."""
 
 from __future__ import annotations
 
