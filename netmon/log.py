@@ -1,16 +1,19 @@
 """Structured logs: one line an event on standard error, for a person (`console`) or for a collector (`json`).
 
-An event is `<component>.<noun>_<past participle>`, facts are keys, secrets are never printed. structlog renders, but it
-costs a tenth of a second and 18 MB to import, so it is loaded with the first line that is really written: a role that has
-nothing to say restarts without paying for it.
+An event is `<component>.<noun>_<past participle>`, facts are keys, secrets are never printed. For a person structlog
+renders; it takes a tenth of a second and some megabytes to import, so it is loaded with the first line that is really
+written. For a collector a line is plain JSON, and nothing is loaded: most processes write nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sys
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Literal
 
 Format = Literal["console", "json"]
@@ -137,12 +140,12 @@ class _StandardError:
 
 
 class _Setup:
-    """What `set_up` was told; structlog's logger is made from it when it is first needed."""
+    """What `set_up` was told; `backend` is made from it when it is first needed."""
 
     threshold: ClassVar[int] = LEVELS["info"]
     format: ClassVar[Format] = "console"
     facts: ClassVar[dict[str, Any]] = {}
-    backend: ClassVar[Any] = None
+    backend: ClassVar[Callable[[str, str, dict[str, Any]], None] | None] = None
 
 
 def set_up(level: str = "info", style: Format | None = None, **facts: Any) -> None:
@@ -162,26 +165,37 @@ def set_up(level: str = "info", style: Format | None = None, **facts: Any) -> No
 def _write(level: str, event: str, facts: dict[str, Any]) -> None:
     if LEVELS[level] < _Setup.threshold:
         return
-    if _Setup.backend is None:
-        _Setup.backend = _make_backend()
+    backend = _Setup.backend
+    if backend is None:
+        backend = _Setup.backend = _console() if _Setup.format == "console" else _write_json
     # Standard error may be closed or full: there is no better place to say so, and the traps go on.
     with contextlib.suppress(OSError):
-        getattr(_Setup.backend, level)(event, **{**_Setup.facts, **redacted(facts)})
+        backend(level, event, {**_Setup.facts, **redacted(facts)})
 
 
-def _make_backend() -> Any:
+def _write_json(level: str, event: str, facts: dict[str, Any]) -> None:
+    stamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    line = json.dumps({**facts, "event": event, "level": level, "timestamp": stamp}, default=str)
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _console() -> Callable[[str, str, dict[str, Any]], None]:
     import structlog  # noqa: PLC0415 - see the module docstring
 
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    render: Any = structlog.processors.JSONRenderer(default=str)
-    if _Setup.format == "console":
-        render = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+    render = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
     output: Any = _StandardError()
-    return structlog.wrap_logger(
+    logger = structlog.wrap_logger(
         structlog.WriteLogger(output),
         processors=[structlog.processors.add_log_level, stamp, structlog.processors.format_exc_info, render],
         wrapper_class=structlog.make_filtering_bound_logger(_Setup.threshold),
         cache_logger_on_first_use=True,
     )
+
+    def write(level: str, event: str, facts: dict[str, Any]) -> None:
+        getattr(logger, level)(event, **facts)
+
+    return write

@@ -7,6 +7,7 @@ import gc
 import signal
 import sys
 from pathlib import Path
+from typing import Final
 
 from netmon import log
 from netmon.errors import ConfigError
@@ -14,6 +15,9 @@ from netmon.failover.agent.process import Agent
 from netmon.failover.settings import AgentSettings
 from netmon.process import begin
 from netmon.supervisor.service import lock_data_dir
+
+GC_THRESHOLD: Final = 5_000
+"""netlink's messages are full of cycles, and memory is what a small machine has least of."""
 
 
 async def serve(settings: AgentSettings) -> None:
@@ -25,8 +29,7 @@ async def serve(settings: AgentSettings) -> None:
     # Nobody is above it who would say in which order to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop)
-    # What is alive now lives as long as the process.
-    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     await agent.run()
 
 
