@@ -70,8 +70,9 @@ class Kernel:
         """`protocol`: what our rules and routes carry."""
         self._protocol = protocol
         self._stack = contextlib.AsyncExitStack()
-        self._turn = asyncio.Lock()
+        self._turn, self._session_turn = asyncio.Lock(), asyncio.Lock()
         self._route: Any = None
+        self._sessions: Any = None
         self.families: tuple[Family, ...] = FAMILIES if _IPV6.exists() else (4,)
 
     async def __aenter__(self) -> Self:
@@ -84,7 +85,7 @@ class Kernel:
 
     async def close(self) -> None:
         """Closes the socket; the next request opens another."""
-        self._route = None
+        self._route = self._sessions = None
         await self._stack.aclose()
 
     # -- what is
@@ -172,10 +173,12 @@ class Kernel:
         assert mark, "without a mark, these would be the sessions of everybody"
         from pyroute2.netlink.nfnetlink.nfctsocket import AsyncNFCTSocket  # noqa: PLC0415 - large, and not always there
 
-        what = f"conntrack -D --mark {mark:#x}"
-        with _in_words(what):
-            async with asyncio.timeout(REQUEST_S), AsyncNFCTSocket() as sessions:
-                await sessions.flush(mark=mark, mark_mask=0xFFFF_FFFF)
+        async with self._session_turn:
+            with _in_words(f"conntrack -D --mark {mark:#x}"):
+                async with asyncio.timeout(REQUEST_S):
+                    if self._sessions is None:
+                        self._sessions = await self._stack.enter_async_context(AsyncNFCTSocket())
+                    await self._sessions.flush(mark=mark, mark_mask=0xFFFF_FFFF)
 
     # -- how it is asked
 

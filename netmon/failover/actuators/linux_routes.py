@@ -31,8 +31,8 @@ LOOK_S: Final = 10.0
 """How things are is compared with how they shall be at least so often ..."""
 BROKEN_LOOK_S: Final = 1.0
 """... and so often while something of it cannot be had."""
-CALM_S: Final = 0.02
-"""After a piece of news: what comes with it is looked at once."""
+CALM_S: Final = 0.1
+"""After a piece of news: what comes with it is looked at once, and when all classes of a dead line have been moved."""
 GROUPS_MAX: Final = 1_024
 """Of one machine."""
 FENCES: Final = "routes-fences.json"
@@ -160,10 +160,9 @@ class LinuxRoutes:
         former = self._wanted[group_id]
         began = time.monotonic()
         try:
-            await self._switch(group, to)
+            phases = {"act": await self._switch(group, to) - began}
         except UnavailableError as error:
             return await self._undone(group, former, f"could not be moved to {to or 'nowhere'}: {error.detail}", began)
-        phases = {"act": time.monotonic() - began}
         if applied is not None:
             applied(Moved(group_id=group_id, outcome="applied", on=to, phases_s=phases))
         if to != former:
@@ -196,8 +195,8 @@ class LinuxRoutes:
         on = await self._now(group)
         return Moved(group_id=group.group_id, outcome="failed", on=on, detail=detail, phases_s=phases)
 
-    async def _switch(self, group: PlannedGroup, to: str) -> None:
-        """Replaces the routes of a class, and reads them back.
+    async def _switch(self, group: PlannedGroup, to: str) -> float:
+        """Replaces the routes of a class, and reads them back; returns when they stood, by the monotonic clock.
 
         Raises:
             KernelError: The kernel refused one, or has something else than what it was told.
@@ -206,12 +205,16 @@ class LinuxRoutes:
             self._wanted[group.group_id] = to
             self._changed.set()  # whatever becomes of this: the keeper looks afterwards
             await self._put(group, set())
+        stood = time.monotonic()
+        # A lock is given in turn: classes that wait to be moved go before this one is read back.
+        async with self._lock:
             there, _ = await self._kernel.table(group.table)
             wrong = [route for route in self._routes(group) if route not in there and self._is_sure(group, route)]
         if wrong:
             raise KernelError(
                 f"table {group.table}", errno.EIO, "the kernel has not kept what it was told; see `ip monitor`"
             )
+        return stood
 
     async def _put(self, group: PlannedGroup, there: set[Route]) -> None:
         """Puts those routes of a class that are not there yet."""
