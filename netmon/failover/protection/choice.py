@@ -309,7 +309,8 @@ class Chooser:
             return "one_way"
         if sight.state == "unknown":
             return "unknown"
-        if asked.now_ns - sight.good_unix_ns > max(line.proven_ns, asked.proven_ns):
+        # What is to come by our clock is as old as it is far ahead: a clock that is wrong proves nothing for ever.
+        if abs(asked.now_ns - sight.good_unix_ns) > max(line.proven_ns, asked.proven_ns):
             return "unproven"
         if line_id in asked.avoid:
             return "tried"

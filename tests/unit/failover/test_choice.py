@@ -133,6 +133,8 @@ def test_a_degraded_line_is_the_last_resort_of_an_escape() -> None:
         (sight("apart", "unknown"), group(), {}, "unknown"),
         (sight("apart", good_s=-5.1), group(), {}, "unproven"),
         (sight("apart", good_s=-5.0), group(), {}, ""),
+        (sight("apart", good_s=1.0), group(), {}, ""),
+        (sight("apart", good_s=3600), group(), {}, "unproven"),
         (sight("apart", good_s=-9.0), group(timers=Timers(proven_s=10)), {}, ""),
         (sight("apart"), group(), {"avoid": {"apart"}}, "tried"),
         (sight("apart"), group("gw/bulk"), {"posture": "disaster"}, "small_line"),
