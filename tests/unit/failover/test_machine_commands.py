@@ -78,6 +78,16 @@ def test_a_forced_switch_that_fails_is_tried_again() -> None:
     assert play.where() == ("FS", "far")
 
 
+def test_a_forced_switch_that_fails_does_not_hold_a_group_on_a_dead_line() -> None:
+    """When its line fails, too, it goes wherever it can, and the command is over."""
+    play = Play()
+    play.obeys = False
+    play.ask("forced", "far")
+    play.answer("failed", on="own")
+    assert moves(play.see(own="down")) == [("near", "signal_fail")]
+    assert play.state.void_request_id == "forced-far"
+
+
 def test_forced_overtakes_what_is_under_way() -> None:
     """Even a switch to the same line: it shall not depend on the gateway's own probes."""
     for line in ("near", "far"):
