@@ -32,6 +32,7 @@ IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "da
 ROLE_MODULES = [
     "netmon.role", "netmon.buffer.stream", "netmon.mib.catalogue", "netmon.canary.__main__", "netmon.alarms.worker.worker",
     "netmon.active_probe.vantage.__main__", "netmon.active_probe.verdict.__main__", "netmon.active_probe.stamp.__main__",
+    "netmon.failover.agent.__main__", "netmon.failover.agent.centre",
 ]  # fmt: skip
 HEAVY = {"aiohttp", "prometheus_client", "pydantic", "pyroute2", "pysmi", "pysnmp", "rich", "typer", "yaml"}
 """Not for a role: each costs start-up time and memory after every restart, in every lane."""
@@ -40,8 +41,8 @@ FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 500
 
 REQUIRED = [
-    ".ci/run", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "config/netmon.yml",
-    "config/probe-agent.yml", "config/systemd/netmon-probe-agent.service", "config/systemd/netmon-receiver.service",
+    ".ci/run", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "config/agent.yml", "config/netmon.yml",
+    "config/probe-agent.yml", "config/systemd/netmon-agent.service", "config/systemd/netmon-probe-agent.service", "config/systemd/netmon-receiver.service",
     "config/systemd/netmon-receiver.socket", "config/systemd/netmon-reflector.service", "config/systemd/netmon.service",
     "constraints.txt", "docs/configuration.md", "docs/security.md", "netmon/py.typed", "pyproject.toml",
 ]  # fmt: skip
@@ -142,6 +143,17 @@ def test_role_is_light(module: str) -> None:
     )
 
     assert imported.stdout.split() == []
+
+
+def test_the_agent_knows_no_redis() -> None:
+    """A gateway has none, and no memory to spare for what is not used."""
+    program = "import sys, netmon.failover.agent.__main__, netmon.failover.agent.centre; print(*sys.modules)"
+
+    imported = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+
+    assert {"redis", "hiredis", "structlog", "netmon.buffer"} & set(imported.stdout.split()) == set()
 
 
 def test_light_roles_by_their_sources() -> None:

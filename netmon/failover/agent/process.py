@@ -311,9 +311,13 @@ class Agent:
     def _tell_changes(self, groups: tuple[ReportedGroup, ...], now_ns: int) -> None:
         lines = {sight.line_id: sight.state for sight in self._edge.sights}
         if (groups, lines) != (self._groups, self._lines):
+            phases = {each.group_id: each.phase for each in self._groups}
             for group in groups:
                 if group.group_id in self._ended:
                     _tell_group(group, self._ended.pop(group.group_id))
+                if phases.get(group.group_id, "NR") != group.phase:
+                    tell = log.warning if group.phase == "NO_BACKUP" else log.info
+                    tell("agent.phase_changed", group=group.group_id, phase=group.phase, on=group.on or "nowhere: shed")
             for line_id, state in lines.items():
                 if self._lines.get(line_id, "unknown") != state:
                     log.info("agent.line_changed", line=line_id, state=state)
