@@ -18,6 +18,8 @@ from netmon.log import log
 GATEWAYS_MAX: Final = 20
 """Gateways that are worked out before others have their turn."""
 _PAUSE_S: Final = 0.002
+_CALM_S: Final = 0.5
+"""After a change, before plans are made of it: what else fails in that time is decided and told first, and no gateway gets two plans for it."""
 
 
 class View(NamedTuple):
@@ -56,7 +58,7 @@ class Planner:
         self._view = View()
         self._ready: dict[str, Plan] = {}
         self._wake = threading.Event()
-        self._stopping = False
+        self._over = threading.Event()
 
     def start(self, now_unix_ns: Callable[[], int]) -> None:
         """Begins, if there is a gateway that has a plan. `now_unix_ns` tells the time."""
@@ -66,14 +68,14 @@ class Planner:
 
     def stop(self) -> None:
         """Ends it soon."""
-        self._stopping = True
+        self._over.set()
         self._wake.set()
 
     def see(self, view: View) -> None:
         """Takes how the region is now."""
-        with self._lock:
+        if view != self._view:
             self._view = view
-        self._wake.set()
+            self._wake.set()
 
     def lead(self, fence: int) -> None:
         """The leader's number is a greater one now."""
@@ -103,8 +105,9 @@ class Planner:
         # All together at the start: P0 of all gateways goes before P3 of any.
         self._put(plans, plans.advance(), now_unix_ns)
         log.info("failover.plans_made", gateways=len(self._gateways))
-        while not self._stopping:
+        while not self._over.is_set():
             if self._view is not seen:
+                self._over.wait(_CALM_S)
                 seen = self._view
                 plans.see(failed=seen.failed, failing=seen.failing, locked=seen.locked)
             if plans.pending:
@@ -116,7 +119,7 @@ class Planner:
 
     def _put(self, plans: Plans, gateway_ids: Collection[str], now_unix_ns: Callable[[], int]) -> None:
         for gateway_id in gateway_ids:
-            if self._stopping:
+            if self._over.is_set():
                 return
             if (gateway := self._gateways.get(gateway_id)) is None:
                 continue
