@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help venv run test check format bench clean
+.PHONY: help venv run demo test check format bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -31,6 +31,9 @@ check: venv ## lint, format, types, purity
 format: venv ## let ruff format the code and sort the imports
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+demo: venv ## play an earthquake and a cut duct over three gateways in network namespaces; a minute, with or without root
+	$(BIN)/python -m loadtest.demo $(ARGS)
 
 bench: $(VENV)/installed-bench ## measure the figures, then compare with the peers; a quarter of an hour, see docs/benchmarks.md
 	tests/tools.sh

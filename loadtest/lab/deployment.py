@@ -74,6 +74,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     areas: dict[str, str]
     """Gateway to its area."""
     classes: dict[str, Carried]
+    sites: dict[str, str] = {}
+    """More sites than the gateways', each with its area."""
     devices: dict[str, Any] = {}
     """More that sends notifications, as region.yml has devices."""
     profiles: dict[str, Any] = {}
@@ -216,6 +218,30 @@ class Deployment:
             assert settings is not None
             self.run(Role(self.region[CENTRE], self.folder / words[1].rpartition(".")[2], words, settings))
 
+    def run_netmon(self) -> Role:
+        """All of the centre, as `netmon run` starts it."""
+        words = ["-m", "netmon", "run", "-c", str(self.config)]
+        return self.run(Role(self.region[CENTRE], self.folder / CENTRE, words))
+
+    def run_agent(self, gateway: str) -> Role:
+        """An agent, as `netmon agent` starts it."""
+        folder = self.folder / gateway
+        folder.mkdir()
+        (folder / "centre.pub").write_text(f"{self.verify_key}\n")
+        _write(
+            folder / "agent.yml",
+            {
+                "gateway": gateway,
+                "data_dir": str(folder / "data"),
+                "verify_key_file": "centre.pub",
+                "mqtt": {"url": f"mqtt://{self.region.centre_of(gateway)}:{BROKER_PORT}"},
+                "log": {"format": "json"},
+            },
+        )
+        words = ["-m", "netmon", "agent", "-c", str(folder / "agent.yml")]
+        self.agents[gateway] = self.run(Role(self.region[gateway], folder, words))
+        return self.agents[gateway]
+
     def start_agent(self, gateway: str, *, is_alone: bool = False) -> Role:
         """The agent of a gateway; `is_alone`: it has its plan, and no broker."""
         folder = self.folder / gateway
@@ -262,8 +288,8 @@ def _region(scene: Scene, region: Region, *, is_blind: bool) -> dict[str, Any]:
             name: {"name": name, "kind": "duct"} for name in sorted({line.duct for line in drawn.values()} - {""})
         },
         "sites": {
-            name: {"name": name, "area": scene.areas[name], "latitude": 38.3 + place / 50, "longitude": 141.0}
-            for place, name in enumerate(gateways)
+            name: {"name": name, "area": area, "latitude": 38.3 + place / 50, "longitude": 141.0}
+            for place, (name, area) in enumerate({**scene.areas, **scene.sites}.items())
         },
         "lines": {name: _line(region.lines[name], line, is_blind=is_blind) for name, line in drawn.items()},
         "profiles": scene.profiles,
