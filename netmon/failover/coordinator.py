@@ -28,7 +28,7 @@ from netmon.failover.model import (
     Seen,
     Step,
 )
-from netmon.failover.protection import machine, requests, stepped
+from netmon.failover.protection import machine, progress, requests, stepped
 from netmon.failover.protection.admission import Loads
 from netmon.failover.protection.choice import has_failed
 from netmon.failover.protection.requests import InForce
@@ -290,7 +290,7 @@ class Coordinator(Watched):
             group,
             sights,
             now_ns,
-            avoid=member.state.tried,
+            avoid=progress.left_out(group, member.state, sights, now_ns, member.news),
             locked=asked.locked,
             posture=member.posture,
             escape=escape,

@@ -94,8 +94,6 @@ def _texts(action: Action, look: Look) -> Iterator[str]:
         yield from _refusals(look, action.before)
     if action.reason == "preempted":
         yield f"classes of greater weight than P{group.priority} need the room on {action.before}"
-    if action.reason == "revert":
-        yield f"{group.working} has been good for {group.timers.wtr_s if look.member.effective is group else look.member.effective.timers.wtr_s:g} s"
     if state.tried:
         yield f"tried in vain: {', '.join(state.tried)}"
     if look.member.posture != "normal":

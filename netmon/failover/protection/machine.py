@@ -368,6 +368,10 @@ def _return(case: Case, wait_ns: int) -> Outcome:
     if case.state.phase != "WTR" and not group.revertive:
         return _stay(case)
     state = _in(case, "WTR", due_ns=now_ns + wait_ns if wait_ns else 0)
+    sight = case.seen.sights.get(group.working)
+    if sight is not None and state.since_unix_ns < sight.since_unix_ns <= now_ns:
+        # It failed, and came back, while nobody stepped the group: the leader was away.
+        state = replace(state, due_unix_ns=sight.since_unix_ns + timers.ns(group.timers.wtr_s), since_unix_ns=now_ns)
     if state.due_unix_ns > now_ns:
         return Outcome(state)
     if timers.is_damped(group.damping, state, now_ns):

@@ -195,6 +195,29 @@ def test_a_new_leader_moves_nothing_that_can_wait() -> None:
     assert bench.run(3)[0] == "1: g1/p0>f1"
 
 
+def test_a_line_that_failed_again_while_nobody_led_is_waited_for_anew() -> None:
+    """The wait to restore that the former leader noted has run out meanwhile, but the line has been good for a moment only."""
+    away = GroupState(
+        group_id="g1/p0", phase="WTR", on="f3", since_unix_ns=START - 50 * S, due_unix_ns=START + 10 * S, generation=4
+    )
+    bench = Bench([group(1, 0)], [away])
+    bench.line("f1", "up")
+
+    assert bench.run(70) == ["60: g1/p0>f1"]
+
+
+def test_when_a_command_is_cleared_the_wait_to_restore_is_not_cut_short() -> None:
+    """The working line has been good for ten seconds: the short wait after a command is for lines that were well all along."""
+    bench = Bench([group(1, 0)])
+    bench.line("f1", "down")
+    bench.settle()
+    bench.line("f1", "up")
+    bench.run(5)
+    assert bench.ask("manual", "g1/p0", "m1", seconds=5.0) == ""
+
+    assert bench.run(70) == ["1: g1/p0>m1", "55: g1/p0>f1"]
+
+
 # -- gateways
 
 
