@@ -134,11 +134,13 @@ class Centre:
         reports: What gateways told.
     """
 
-    def __init__(self, mqtt: MqttSettings, fence: int, gateway_ids: Sequence[str]) -> None:
+    def __init__(self, mqtt: MqttSettings, fence: int, gateway_ids: Sequence[str], silent_s: float) -> None:
         self.results: list[ActionResult] = []
         self.reports: list[Reported] = []
         gateways = tuple(gateway(gateway_id) for gateway_id in gateway_ids)
-        self.agents = make_agent(Site(settings_of(mqtt, gateways), gateways, fence, self.reports.append))
+        self.agents = make_agent(
+            Site(settings_of(mqtt, gateways, silent_s=silent_s), gateways, fence, self.reports.append)
+        )
         assert isinstance(self.agents, Agents)
         self.link = self.agents.link
         self.counts = self.agents.counts
@@ -170,7 +172,9 @@ def order_of(generation: int, on: str, group: str = "gw-1/life", *, fence: int, 
     )
 
 
-def settings_of(mqtt: MqttSettings, gateways: tuple[GatewaySettings, ...]) -> ControllerSettings:
+def settings_of(
+    mqtt: MqttSettings, gateways: tuple[GatewaySettings, ...], *, silent_s: float = 30.0
+) -> ControllerSettings:
     """Of a controller that has a broker."""
     return ControllerSettings(
         redis=RedisSettings(url="redis://none"),
@@ -180,6 +184,7 @@ def settings_of(mqtt: MqttSettings, gateways: tuple[GatewaySettings, ...]) -> Co
         gateways=gateways,
         mqtt=mqtt,
         signing_key=PRIVATE,
+        gateway_silent_s=silent_s,
         beat_s=0.1,
     )
 
@@ -194,9 +199,11 @@ def gateway(gateway_id: str) -> GatewaySettings:
 
 
 @asynccontextmanager
-async def centre(mqtt: MqttSettings, fence: int = 5, gateway_ids: Sequence[str] = ("gw-1",)) -> AsyncIterator[Centre]:
+async def centre(
+    mqtt: MqttSettings, fence: int = 5, gateway_ids: Sequence[str] = ("gw-1",), *, silent_s: float = 30.0
+) -> AsyncIterator[Centre]:
     """One that leads."""
-    made = Centre(mqtt, fence, gateway_ids)
+    made = Centre(mqtt, fence, gateway_ids, silent_s)
     await made.agents.begin(made.results.append)
     try:
         yield made

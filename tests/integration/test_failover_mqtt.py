@@ -179,13 +179,16 @@ async def test_stale_leader_moves_nothing(mqtt: MqttSettings) -> None:
     assert repaired <= 2
 
 
-async def test_new_leader_tells_on_what_the_former_one_wanted(mqtt: MqttSettings) -> None:
-    """Under his own fence; so that one message has all groups of the gateway."""
+async def test_new_leader_tells_on_what_the_former_one_wanted(
+    mqtt: MqttSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under his own fence, so that one message has all groups of the gateway; as soon as it was heard what that was."""
     async with centre(mqtt, fence=5) as former:
         await until(lambda: former.link.state.connected)
         former.order(4, "5g", "gw-1/bulk", fence=5)
         await until(lambda: former.link.counts["told"])
     here = Gateway(mqtt)
+    monkeypatch.setattr(mqtt_module, "SETTLE_S", 1_000.0)
     async with centre(mqtt, fence=6) as there:
         there.order(1, fence=6)  # before anything was heard of the broker
         await until(lambda: there.link.counts["told"] and not there.link.pending)
@@ -196,18 +199,22 @@ async def test_new_leader_tells_on_what_the_former_one_wanted(mqtt: MqttSettings
     assert here.fence == 6
 
 
-async def test_greater_fence_of_a_gateway_is_led_from_above(mqtt: MqttSettings) -> None:
+async def test_greater_fence_of_a_gateway_is_led_from_above(
+    mqtt: MqttSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Redis has lost its data, and with it the number: the report shows the greater one, the controller raises its own."""
+    monkeypatch.setattr(mqtt_module, "AGAIN_S", 1_000.0)
     here = Gateway(mqtt)
     here.fence = 50
     async with centre(mqtt, fence=1) as there, running(here.link):
+        there.agents.plan([Plan(gateway_id="gw-1", version=3, fence=1, made_unix_ns=1, groups=(), lines=())])
         await until(lambda: any(reported.fence == 50 for reported in there.reports))
         there.order(1, fence=1)
-        await until(lambda: here.refused["fence"])
-        assert here.moves == []
+        await until(lambda: there.link.counts["told"] >= 2 and here.refused["fence"] >= 2)
+        assert (here.moves, here.plan_version) == ([], 0)
         there.agents.lead(51)
         there.order(1, fence=51)
-        await until(lambda: VERIFIED in there.outcomes())
+        await until(lambda: VERIFIED in there.outcomes() and here.plan_version == 3)
 
     assert [(group.on, group.fence, group.generation) for group in here.on.values()] == [("leo", 51, 1)]
 
@@ -289,6 +296,30 @@ async def test_gateway_that_is_gone_without_leave_is_unreachable(mqtt: MqttSetti
         await gone
 
 
+async def test_gateway_that_is_silent_is_unreachable(mqtt: MqttSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the broker has an old report of it, or it told something and then nothing more."""
+    monkeypatch.setattr(mqtt_module, "_LOOK_S", 0.02)
+    old, new = Gateway(mqtt, "gw-1"), Gateway(mqtt, "gw-2")
+    stranger = Link(mqtt, "stranger", [], print, message_bytes_max=1_000)
+    report = wire.decode_reported(old.reported(), "gw-1")
+    stranger.publish(
+        old.topics.of("gw-1", "reported"), wire.encode_reported(msgspec.structs.replace(report, unix_ns=1))
+    )
+    async with running(stranger):
+        assert await stranger.settle(WAIT_S)
+        async with centre(mqtt, gateway_ids=("gw-1", "gw-2"), silent_s=0.4) as there:
+            await until(lambda: there.reports)
+            there.order(1, fence=5)
+            stranger.publish(new.topics.of("gw-2", "reported"), new.reported())
+            await until(lambda: len(there.reports) == 2)
+            there.order(1, "leo", "gw-2/life", fence=5)
+            await until(lambda: len(there.results) == 2)
+
+    assert there.outcomes() == [("gw-1/life", 1, "unreachable"), ("gw-2/life", 1, "unreachable")]
+    assert there.results[0].detail == "the gateway is gone from the broker, or has never been there"
+    assert there.results[1].detail == "the gateway has told nothing for 0.4 s"
+
+
 async def test_edge_that_speaks_iota_json(mqtt: MqttSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """It needs nothing of netmon: one retained command, one answer; what it does not answer it is asked again, and what makes no sense is counted."""
     monkeypatch.setattr(iota_module, "AGAIN_S", 0.1)
@@ -300,7 +331,7 @@ async def test_edge_that_speaks_iota_json(mqtt: MqttSettings, monkeypatch: pytes
         classes = {"life": commands[-1]["classes"]["life"] | {"outcome": "verified"}}
         answers = [
             b"junk",
-            b'{"route": {"classes": {"life": {"on": 5}}}}',
+            b'{"route": {"classes": {"life": {"on": "leo", "fence": 9007199254740993}}}}',
             json.dumps({"route": {"classes": classes}}).encode(),
         ]
         edge.publish(f"/json/{mqtt.prefix}/gw-1/cmdexe", answers[min(len(commands), len(answers)) - 1])

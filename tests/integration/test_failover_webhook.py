@@ -21,7 +21,7 @@ from netmon.errors import ConfigError
 from netmon.failover.actuators import Site, make
 from netmon.failover.actuators import webhook as webhook_module
 from netmon.failover.actuators.base import Order
-from netmon.failover.actuators.webhook import Webhooks, idempotency_key, signature
+from netmon.failover.actuators.webhook import Webhooks, idempotency_key, retry_after_s, signature
 from netmon.failover.model import ActionResult
 from netmon.failover.plan.model import Reported
 from netmon.failover.settings import ControllerSettings, GatewaySettings, WebhookSettings
@@ -332,8 +332,11 @@ async def test_newer_order_takes_the_place_of_what_is_tried() -> None:
         await asked.until((1, "unreachable"))
         asked.actuator.order([order(2)])
         await asked.until((2, "verified"))
+        await asyncio.sleep(0)
+        under_way = [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("webhook")]
 
     assert carrier.moved == [("gw-0/life", "leo")]
+    assert under_way == []
 
 
 async def test_several_gateways_at_once_but_not_too_many() -> None:
@@ -343,6 +346,9 @@ async def test_several_gateways_at_once_but_not_too_many() -> None:
     orders = [order(number + 1, gateway=f"gw-{number}") for number in range(50)]
     async with served(carrier) as url, asking(url, gateways=50) as asked:
         asked.actuator.order(orders)
+        async with asyncio.timeout(WAIT_S):
+            while carrier.at_once < 2:  # noqa: ASYNC110 - see `until`
+                await asyncio.sleep(0.001)
         asked.actuator.order(orders)
         await asked.until(*((number + 1, "verified") for number in range(50)))
 
@@ -367,6 +373,15 @@ async def test_tls_with_the_carriers_own_authority(tmp_path: Path) -> None:
 
     assert "CERTIFICATE_VERIFY_FAILED" in doubting.results[0].detail
     assert carrier.newest == {"gw-0/life": (3, 1)}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("7", 7.0), ("999999999", 120.0), ("-1", None), ("soon", None), ("", None), ("٣", None), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0)],
+)  # fmt: skip
+def test_retry_after(text: str, seconds: float | None) -> None:
+    """Seconds or a date, within limits; anything else is as if it were not there."""
+    assert retry_after_s(text) == seconds
 
 
 def test_signature_is_what_openssl_makes() -> None:

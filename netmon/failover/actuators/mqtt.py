@@ -298,7 +298,7 @@ class Agents:
         if heard_s is None:
             return "the gateway is gone from the broker, or has never been there"
         silent_s = time.monotonic() - heard_s
-        return f"the gateway has told nothing for {silent_s:.0f} s" if silent_s > self._silent_s else ""
+        return f"the gateway has told nothing for {self._silent_s:g} s" if silent_s > self._silent_s else ""
 
     async def _look_again(self) -> None:
         while True:

@@ -123,7 +123,7 @@ class Webhook:
 
     def begin(self) -> None:
         """Makes ready; nothing is sent."""
-        connector = aiohttp.TCPConnector(ssl=self._tls, limit=PARALLEL_MAX)
+        connector = aiohttp.TCPConnector(ssl=self._tls)
         timeout = aiohttp.ClientTimeout(total=self._settings.timeout_s)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
 
@@ -213,7 +213,7 @@ class Webhook:
             return _Said(None, f"{type(error).__name__}: {error}"[:SHOWN_LETTERS_MAX])
 
     def _read(self, url: str, response: aiohttp.ClientResponse, body: bytes | None) -> _Said:
-        status, after_s = response.status, _retry_after_s(response.headers.get("Retry-After", ""))
+        status, after_s = response.status, retry_after_s(response.headers.get("Retry-After", ""))
         shown = f"{status} {response.reason or ''}".strip()
         if status >= 500 or status in _TROUBLE:
             return _Said(None, shown, after_s)
@@ -376,10 +376,14 @@ def _detail(body: bytes | None) -> str:
     return answer.detail[:SHOWN_LETTERS_MAX] if answer is not None else ""
 
 
-def _retry_after_s(text: str) -> float | None:
-    """Seconds, or a date (RFC 9110 section 10.2.3); None: neither."""
+def retry_after_s(text: str) -> float | None:
+    """How long a `Retry-After` wants to be waited, of seconds or a date (RFC 9110 section 10.2.3), up to a limit; None: it is neither."""
     try:
-        seconds = float(text) if text.strip().isdigit() else parsedate_to_datetime(text).timestamp() - time.time()
+        seconds = (
+            float(text)
+            if text.isascii() and text.strip().isdigit()
+            else parsedate_to_datetime(text).timestamp() - time.time()
+        )
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), RETRY_AFTER_MAX_S)
