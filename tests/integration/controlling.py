@@ -143,12 +143,14 @@ class Carrier:
     """A carrier's controller, over HTTP: it obeys no smaller number than the greatest that it knows of.
 
     Attributes:
-        asked: Orders as they came.
+        stated: Groups of which a controller that knows of none before has said where they belong.
+        asked: Orders as they came, but for those.
         moved: Group ID and line of those that were obeyed, each once.
         answer: Makes the answer to one that may be obeyed: status, and JSON.
     """
 
     def __init__(self) -> None:
+        self.stated: list[str] = []
         self.asked: list[dict[str, Any]] = []
         self.moved: list[tuple[str, str]] = []
         self.answer: Answer = _verified
@@ -183,8 +185,11 @@ class Carrier:
 
     def take(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and answer to an order."""
-        self.asked.append(asked)
         number, name = (asked["fence"], asked["generation"]), asked["group"]
+        if asked["reason"] == "reconcile":
+            self.stated.append(name)
+            return _verified(asked)
+        self.asked.append(asked)
         if number < self._newest.get(name, (0, 0)):
             return 409, {"state": "refused"}
         self._newest[name] = number

@@ -25,6 +25,7 @@ from netmon.failover.record import Audit, Command, CommandResult
 from netmon.failover.settings import ControllerSettings
 from netmon.log import limited, log
 
+_UNKNOWN: Final = "Redis knows of no leader, so nobody knows what was ordered before; this is where it belongs"
 GROUPS_MAX: Final = 200
 """That something is done with, in one transaction."""
 
@@ -63,6 +64,10 @@ class Decisions:
         self._counts = counts
         self._groups: dict[str, Group] = {group.id: group for group in settings.groups}
         self._agents = {gateway.gateway_id for gateway in settings.gateways if gateway.actuator == "agent"}
+        self._mute = {
+            gateway.gateway_id for gateway in settings.gateways if gateway.actuator in ("webhook", "iota_json")
+        }
+        """Gateways that obey, and do not tell where their groups are."""
         self._group_ids: dict[str, list[str]] = {}
         for group in settings.groups:
             self._group_ids.setdefault(group.gateway_id, []).append(group.id)
@@ -223,6 +228,31 @@ class Decisions:
             phase=state.phase,
             unix_ns=0,
         )
+
+    def state_all(self, now_unix_ns: int) -> None:
+        """Orders groups of which nobody knows where they are, and nobody can tell, to be where they are thought to be.
+
+        Redis knows of no leader. If it is a new one, that changes nothing; if it has lost everything, it puts right what was moved before.
+        """
+        for group in self._groups.values():
+            state = self._coordinator.states[group.id]
+            if group.mode != "act" or group.gateway_id not in self._mute or group.id in self._orders or state.attempt:
+                continue
+            stands = self._as_now(self._known(group.id))
+            self._order(msgspec.structs.replace(stands, fence=self.fence, reason="reconcile", unix_ns=now_unix_ns))
+            entry = Audit(
+                kind="intent",
+                unix_ns=now_unix_ns,
+                fence=self.fence,
+                group=group.id,
+                generation=stands.generation,
+                before=stands.on,
+                to=stands.on,
+                phase=stands.phase,
+                reason="reconcile",
+                evidence=(_UNKNOWN,),
+            )
+            self.tell(entry)
 
     def give_again(self, now_unix_ns: int) -> None:
         """Orders once more, under our number, what is under way; and tells gateways once more what was ordered of them before."""

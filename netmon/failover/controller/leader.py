@@ -91,6 +91,8 @@ class Leader:
         self.lag_s = 0.0
         self._settings, self._writer, self._counts = settings, writer, counts
         stands = standing.load(writer, counts)
+        self._is_unknown = writer.fence == 1 and kept is None
+        """Redis knows of no leader, and so do we."""
         if writer.fence == 1:
             # Redis knows of no leader, which may be because it has lost everything: a carrier that knows would refuse all that we ask.
             fence_known = max(fence_known, now_unix_ns // 1_000_000_000)
@@ -212,6 +214,9 @@ class Leader:
             # When a region fails, sirens are on their way before what is decided for cameras is so much as written.
             self.decisions.note(part, now_unix_ns)
             self._flush()
+        if self._is_unknown:
+            self._is_unknown = False
+            self.decisions.state_all(now_unix_ns)
         self.decisions.follow_up(now_unix_ns)
         self._are_loads_due = self._are_loads_due or bool(decided.states)
         if mono_ns >= self._share_due:
