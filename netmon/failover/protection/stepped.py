@@ -1,6 +1,6 @@
 """Who returns when, and who is told when: traffic comes back in steps, and commands that can wait are spread.
 
-Pure, and without chance: what is spread is spread by a hash, so that a second leader spreads it in the same way.
+Pure. Nothing is left to chance: what is spread is spread by a hash, so that a second leader spreads it in the same way.
 """
 
 from __future__ import annotations
