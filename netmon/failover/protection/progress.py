@@ -166,6 +166,8 @@ def _failed(group: Group, state: GroupState, attempt: Attempt, now_ns: int) -> G
     A manual switch is over; a forced one and a return are tried again later.
     """
     tried = state.tried if attempt.to in state.tried else (*state.tried, attempt.to)
+    # Where nothing is tried, there is no round.
+    tried = () if state.phase in ("LO", "FROZEN") else tried
     state = replace(state, attempt=None, tried=tried, rival="", rival_unix_ns=0)
     if attempt.reason == "manual":
         state = replace(state, void_request_id=state.request_id)

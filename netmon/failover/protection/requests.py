@@ -85,7 +85,7 @@ def condition(group: Group, state: GroupState, seen: Seen, used: Health, working
         if request.kind == "lockout":
             return "lockout"
         # Who has gone there in vain must not stay on a dead line because of it.
-        in_vain = used == "down" and request.line_id in state.tried
+        in_vain = used == "down" and state.request_id == request.id and request.line_id in state.tried
         if request.kind == "forced" and not in_vain and _is_followed(group, state, seen, request):
             return "forced"
     if seen.frozen:
