@@ -102,5 +102,10 @@ FIGURES: Final[dict[str, Figure]] = {
         "p95 ≤ 1 s with the fast profile, ≤ 3 s with that of fibre",
         failovers.centre,
     ),
+    "failover-flap": Figure(
+        "switches of a class whose line is cut and mended every 20 s for 10 minutes",
+        "≤ 2",
+        failovers.flap,
+    ),
 }
 """Every figure by its name in `--only`, in the order in which they run."""

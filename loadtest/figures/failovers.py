@@ -36,8 +36,11 @@ _CUTS: Final = 40
 _CENTRE_CUTS: Final = 20
 _APART_S: Final = {"fast": (1.0, 1.5), "fibre": (6.0, 8.0)}
 """From one cut to the next: so that the line that was mended is up again."""
-_SETTLED_S: Final = 5.0
-"""After the start: a new leader waits before it moves anything."""
+FLAP_S: Final = 20.0
+"""From one cut to the next; half of it the line is well."""
+SWITCHES_MAX: Final = 2
+_CYCLES: Final = 30
+_QUICK_CYCLES: Final = 1
 _QUICK_CUTS: Final = 4
 _SEED: Final = 8_031
 _WAIT_S: Final = 30.0
@@ -121,32 +124,66 @@ def centre(work_dir: Path, quick: bool) -> Outcome:
     )
 
 
-def _centre_cuts(work_dir: Path, profile: str, count: int) -> list[Cut]:
-    gateways = ("harbour", "ridge")
-    scene = _scene(gateways, profile)
-    moments = random.Random(_SEED)
+def flap(work_dir: Path, quick: bool) -> Outcome:
+    """A line that comes and goes, with the defaults of everything: how often the classes of its gateway move."""
+    cycles = _QUICK_CYCLES if quick else _CYCLES
+    scene = _scene(("harbour",), "fast")
+    working = next(iter(scene.gateways["harbour"]))
+    with _centre(work_dir, scene) as netmon, _flows(netmon) as traffic:
+        before = traffic.report()
+        began = time.monotonic()
+        for cycle in range(cycles):
+            for change, share in ((netmon.region.cut, 0.0), (netmon.region.mend, 0.5)):
+                time.sleep(max(0.0, began + (cycle + share) * FLAP_S - time.monotonic()))
+                change(working)
+        time.sleep(max(0.0, began + cycles * FLAP_S - time.monotonic()))
+        after = traffic.report()
+    switches = {scene.group_of(number): len(came.moves) - len(before[number].moves) for number, came in after.items()}
+    return Outcome(
+        passed=1 <= max(switches.values()) <= SWITCHES_MAX,
+        figures={
+            "switches of a class, at most": max(switches.values()),
+            "siren: switches": switches["harbour/siren"],
+            "siren: lost": sum(gap.lost for gap in after[0].gaps),
+            "flaps": cycles,
+        },
+        faults=[],
+        detail=switches,
+    )
+
+
+@contextlib.contextmanager
+def _centre(work_dir: Path, scene: Scene, *, is_blind: bool = False) -> Iterator[Deployment]:
+    """A region with the processes of the centre and an agent at each gateway, all of which are ready."""
     require("mosquitto")
     with (
         _folder(work_dir) as folder,
         region_of(scene) as region,
-        Deployment(scene, region, folder, is_blind=True, lock_delay_s=1) as netmon,
+        Deployment(scene, region, folder, is_blind=is_blind) as netmon,
     ):
         netmon.reflect()
         netmon.serve_broker()
         netmon.serve_redis()
         _await(lambda: is_open(region[CENTRE], BROKER_PORT) and netmon.is_redis_up(), "broker and Redis")
         netmon.start_centre()
-        for gateway in gateways:
+        for gateway in scene.gateways:
             netmon.start_agent(gateway)
-        with contextlib.closing(FailoverView(netmon.redis)) as view, _flows(netmon) as traffic:
-            _await(lambda: all(_is_ready(netmon, gateway) for gateway in gateways), "the agents have their plans")
-            _await(lambda: len(list(view.groups())) == len(gateways) * len(_CLASSES), "the centre knows all groups")
-            time.sleep(_SETTLED_S)
-            return [
-                cut
-                for turn in range(count)
-                for cut in _cut(netmon, traffic, gateways[turn % 2], moments.uniform(*_APART_S[profile]))
-            ]
+        with contextlib.closing(FailoverView(netmon.redis)) as view:
+            groups = len(scene.gateways) * len(scene.classes)
+            _await(lambda: all(_is_ready(netmon, gateway) for gateway in scene.gateways), "the agents have their plans")
+            _await(lambda: len(list(view.groups())) == groups, "the centre knows all groups")
+            yield netmon
+
+
+def _centre_cuts(work_dir: Path, profile: str, count: int) -> list[Cut]:
+    gateways = ("harbour", "ridge")
+    moments = random.Random(_SEED)
+    with _centre(work_dir, _scene(gateways, profile), is_blind=True) as netmon, _flows(netmon) as traffic:
+        return [
+            cut
+            for turn in range(count)
+            for cut in _cut(netmon, traffic, gateways[turn % 2], moments.uniform(*_APART_S[profile]))
+        ]
 
 
 def _cut(netmon: Deployment, traffic: Traffic, gateway: str, after_s: float) -> list[Cut]:
