@@ -35,7 +35,7 @@ def test_the_sample_region_is_right_and_counted() -> None:
 
     assert (alone.returncode, alone.stdout) == (
         0,
-        f"{REGION}: ok. 2 areas, 12 sites, 16 lines (6 probed), 44 devices, 2 vantages\n",
+        f"{REGION}: ok. 2 areas, 12 sites, 16 lines (9 probed), 44 devices, 2 vantages\n",
     )
     assert (whole.returncode, whole.stderr) == (0, "")
 
