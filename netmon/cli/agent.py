@@ -56,12 +56,12 @@ Class = Annotated[str, typer.Argument(metavar="CLASS", help="ID of the traffic c
 By = Annotated[str | None, typer.Option("--by", help="Who asks; else who is logged in.", show_default=False)]
 Why = Annotated[str, typer.Option("--why", help="Why; it is noted, and the centre is told.")]
 
-_group = typer.Typer(no_args_is_help=False)
+_group = typer.Typer(name="agent", no_args_is_help=False)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.add_typer(_group, name="agent")
+    app.add_typer(_group)
 
 
 @_group.callback(invoke_without_command=True)

@@ -35,8 +35,8 @@ COMMANDS = sorted(
         if not command.hidden
     }
 )
-WITHOUT_CONFIGURATION = GROUPS | {"agent", "canary", "probe-agent", "reflector"}
-"""The commands of a group have their own options; a canary is sent, lines are asked, questions answered and traffic is moved on any host."""
+WITHOUT_CONFIGURATION = GROUPS | {"canary", "probe-agent", "reflector"}
+"""The commands of a group have their own options; a canary is sent, lines are asked and questions answered from any host."""
 SHOWN_WITHIN_S = 3.0
 """The promise is one second; a loaded machine may take longer."""
 
