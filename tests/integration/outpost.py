@@ -54,6 +54,8 @@ LINES: Final = (FIBRE, RADIO, MODEM)
 SIREN, CAMERA = "harbour/siren", "harbour/camera"
 MARK: Final = 0x10
 BROKER_PORT: Final = 1883
+FORGETFUL: Final = msgspec.structs.replace(FAST, window_s=0.5)
+"""A line that answers again is up again within a second."""
 
 
 def groups(**fields: Any) -> tuple[PlannedGroup, ...]:
@@ -67,7 +69,7 @@ def groups(**fields: Any) -> tuple[PlannedGroup, ...]:
         "working": FIBRE,
         "protections": (RADIO, MODEM),
         "rankings": rankings,
-        "timers": Timers(wtr_s=1.0, verify_s=3.0, guard_s=0.1),
+        "timers": Timers(wtr_s=0.3, verify_s=3.0, guard_s=0.1),
     }
     given |= fields
     return (
@@ -208,7 +210,7 @@ class Outpost:
         """As a plan has them."""
         return tuple(
             PlannedLine(
-                line_id=line.line_id, profile=FAST, interface=line.interface, next_hop=line.next_hop,
+                line_id=line.line_id, profile=FORGETFUL, interface=line.interface, next_hop=line.next_hop,
                 probes=(StampProbe(address=line.target, pin=Pin(interface=line.interface)),),
             )
             for line in self.region.of(GATEWAY)

@@ -10,7 +10,6 @@ import asyncio
 import os
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -19,6 +18,7 @@ from netmon.active_probe.model import LineState
 from netmon.active_probe.vantage.clock import Clock
 from netmon.errors import ConfigError, UnavailableError, disk_cure
 from netmon.failover.actuators.base import Mover, Order
+from netmon.failover.agent import machine
 from netmon.failover.agent.edge import Edge
 from netmon.failover.agent.hand import Hand
 from netmon.failover.agent.local import Answer, Desk, Question
@@ -41,7 +41,6 @@ CLOCK_SET_NS: Final = 100_000_000
 """A clock that moved further than this between two looks was set."""
 LOOK_S: Final = 1.0
 """Between two looks at the clock and at the kernel."""
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Agent:
@@ -58,16 +57,16 @@ class Agent:
             ConfigError: A key, the broker or the folder cannot be used.
         """
         self._settings = settings
-        self._folder = _folder(settings.directory)
+        self._folder = machine.folder(settings.directory)
         public = public_key(settings.verify_key, "verify_key")
         self._store = Store(self._folder, settings.gateway_id, public)
         self._clock = Clock()
         self._offset_ns = self._clock.told(0)
-        self._boot_id = _boot_id()
+        self._boot_id = machine.boot_id()
         memory = self._store.memory()
-        self._is_same_boot = memory.boot_id == self._boot_id
+        self._is_same_boot = memory.boot_id in {"", self._boot_id}
         self._edge = Edge(settings.gateway_id, self._now_ns(), fence=memory.fence, kept=memory.groups)
-        self._mover = mover or _mover(settings, self._edge)
+        self._mover = mover or machine.mover(settings, self._edge.is_down)
         self._centre = self._make_centre(public)
         self._desk = Desk(self._folder, self._answer)
         self._hand: Hand | None = None
@@ -85,7 +84,9 @@ class Agent:
         """... or before one that has ended, of which the log has to be told."""
         self._moves = Moves()
         self._timer: asyncio.TimerHandle | None = None
-        self._new_plan, self._news, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._new_plan, self._news, self._moved = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._fault: Exception | None = None
         self._unsaved: dict[str, bytes] = {}
         self._waiting: list[Order] = []
         self._noted = {each.state.group_id: (each.fence, each.generation) for each in memory.groups}
@@ -97,7 +98,16 @@ class Agent:
             return None
         from netmon.failover.agent.centre import Centre  # noqa: PLC0415 - a gateway without a broker needs no MQTT
 
-        return Centre(self._settings.mqtt, self._settings.gateway_id, public, self._take, self._reported)
+        try:
+            return Centre(self._settings.mqtt, self._settings.gateway_id, public, self._take, self._reported)
+        except ConfigError as error:
+            # A certificate that has run out of its file is no reason to leave traffic on dead lines.
+            log.error(
+                "agent.broker_unfit",
+                mistakes=error.mistakes,
+                cure="it works by the plan that it has until it is restarted",
+            )
+            return None
 
     def _recall(self) -> None:
         """Goes on with the plan and the desired state that were there before."""
@@ -125,6 +135,7 @@ class Agent:
                 tasks.create_task(self._desk.run(), name="desk")
                 if self._centre is not None:
                     tasks.create_task(self._centre.run(), name="centre")
+                    tasks.create_task(self._tell_moves(self._centre), name="moves")
                 tasks.create_task(self._await_stop(), name="stop")
         except* _StoppedError:
             pass
@@ -139,6 +150,8 @@ class Agent:
         """Ends everything by being raised, when it is time."""
         notify(os.environ, "READY=1")
         await self._stopping.wait()
+        if self._fault is not None:
+            raise self._fault
         notify(os.environ, "STOPPING=1")
         if self._centre is not None:
             await self._centre.leave()
@@ -157,6 +170,7 @@ class Agent:
                 asking = tasks.create_task(self._watch.run(), name="watch")
                 await self._new_plan.wait()
                 asking.cancel()
+            self._watch = None
 
     async def _fit(self, plan: Plan) -> None:
         """Has the kernel know the plan's classes; what it cannot is told, and tried again."""
@@ -213,7 +227,8 @@ class Agent:
         return self._clock.now_ns() + self._offset_ns
 
     def _follow_clock(self) -> None:
-        self._clock.adjust()
+        if self._watch is None:
+            self._clock.adjust()
         by_ns = self._clock.told(0) - self._offset_ns
         if abs(by_ns) > CLOCK_SET_NS:
             self._offset_ns += by_ns
@@ -257,7 +272,15 @@ class Agent:
         """Something has happened: all of it that comes at once is decided at once."""
         if not self._woken_ns:
             self._woken_ns = self._clock.now_ns()
-            asyncio.get_running_loop().call_soon(self._step)
+            asyncio.get_running_loop().call_soon(self._step_or_end)
+
+    def _step_or_end(self) -> None:
+        """A fault of ours in here must not leave a process that looks alive and decides nothing."""
+        try:
+            self._step()
+        except Exception as error:
+            self._fault = error
+            self._stopping.set()
 
     def _step(self) -> None:
         woken_ns, self._woken_ns = self._woken_ns, 0
@@ -304,6 +327,7 @@ class Agent:
             self._moves = Moves(verified=self._moves.verified, failed=self._moves.failed + 1)
             log.warning("agent.move_failed", group=result.group_id, on=result.on, detail=result.detail)
         self._edge.result(result, self._now_ns())
+        self._moved.set()
         self._wake()
 
     # -- what is told
@@ -330,6 +354,13 @@ class Agent:
             self._was_alone = is_alone
             tell = log.warning if is_alone else log.info
             tell("agent.centre_lost" if is_alone else "agent.centre_found", gateway=self._settings.gateway_id)
+
+    async def _tell_moves(self, centre: Centre) -> None:
+        """The broker may be reached by the line that was just left."""
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            await centre.tell_surely()
 
     def _reported(self) -> Reported:
         reported = self._edge.reported(self._now_ns())
@@ -448,34 +479,3 @@ def _tell_group(group: ReportedGroup, before: str) -> None:
         reason=group.reason,
         phases_s={name: round(spent_s, 4) for name, spent_s in group.phases_s.items()},
     )
-
-
-def _mover(settings: AgentSettings, edge: Edge) -> Mover:
-    """Imports what moves: netlink for routes, nothing for a dry run."""
-    if settings.dry_run:
-        from netmon.failover.actuators.dry_run import DryRun  # noqa: PLC0415 - one of two
-
-        return DryRun()
-    from netmon.failover.actuators.linux_routes import LinuxRoutes  # noqa: PLC0415 - the other
-
-    return LinuxRoutes(
-        protocol=settings.protocol, is_down=edge.is_down, secrets=settings.secrets, gateway_id=settings.gateway_id
-    )
-
-
-def _folder(directory: str) -> Path:
-    """Where everything is; nobody else may look into it. Raises ConfigError."""
-    folder = Path(directory)
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise ConfigError([f"data_dir: {directory}: {error.strerror}; {disk_cure(error)}"]) from None
-    return folder
-
-
-def _boot_id() -> str:
-    """Of the running kernel; empty: it does not tell, and its routes are taken for those that were left."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""

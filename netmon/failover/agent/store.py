@@ -7,6 +7,7 @@ agent starts without it, and the routes of the kernel stay as they are until the
 from __future__ import annotations
 
 import os
+import threading
 import zlib
 from pathlib import Path
 from typing import Final
@@ -45,6 +46,7 @@ class Store:
         self._gateway_id = gateway_id
         self._public = public
         self._written: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     # -- in
 
@@ -110,8 +112,11 @@ class Store:
     def _write(self, name: str, octets: bytes) -> None:
         """What is there already is not written again: flash wears out."""
         digest = zlib.crc32(octets)
-        if self._written.get(name) == digest:
-            return
+        with self._lock:
+            if self._written.get(name) != digest and self._put(name, octets):
+                self._written[name] = digest
+
+    def _put(self, name: str, octets: bytes) -> bool:
         fresh = self._folder / f"{name}.new"
         try:
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as stream:
@@ -123,5 +128,5 @@ class Store:
         except OSError as error:
             # Traffic goes before notes: what cannot be written down is done all the same.
             limited.error("agent.file_unwritten", reason=error.strerror, file=name, cure=disk_cure(error))
-            return
-        self._written[name] = digest
+            return False
+        return True
