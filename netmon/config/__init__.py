@@ -189,9 +189,9 @@ def embedded_memory_bytes_max(config: Config) -> int:
     """`maxmemory` for an embedded Valkey, so far above the streams' budgets that decode, not Valkey, says when to stop.
 
     A quarter more than the streams, for the consumer groups' lists of pending entries; 64 MiB for the rest: the
-    clients' buffers and one batch of appends in flight; and what the alarms, the lines and their changes may take at most.
+    clients' buffers and one batch of appends in flight; and what the alarms, the lines and failover may take at most.
     """
-    from netmon.config import probe  # noqa: PLC0415 - it asks this package for settings, and imports it
+    from netmon.config import failover, probe  # noqa: PLC0415 - they ask this package for settings, and import it
 
     lanes = len(config.receiver.listen) * config.receiver.lanes_per_listener
     alarms = config.alarms.alarms_max + config.alarms.stream_entries_max if config.alarms.enabled else 0
@@ -200,6 +200,7 @@ def embedded_memory_bytes_max(config: Config) -> int:
         + 64 * MIB
         + alarms * _ALARM_BYTES
         + probe.redis_bytes_max(config)
+        + failover.redis_bytes_max(config)
     )
 
 

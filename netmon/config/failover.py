@@ -31,6 +31,10 @@ from netmon.inventory.topology import Topology
 
 LEO_HOLD_OFF_S: Final = 2.0
 """Of a working line by LEO: a handover between satellites takes a second, and comes every 15 s."""
+_GROUP_BYTES: Final = 4_096
+"""Of a group in Redis: its state, its newest order, what operators want of it, its part of the plan and of what its gateway reports."""
+_ACTION_BYTES: Final = 2_048
+"""Of an entry of the audit, with its evidence."""
 _PROVEN_S: Final = LineFacts(line_id="").proven_s
 
 
@@ -301,6 +305,18 @@ def _line(file: Path) -> str:
 
 def _word(file: Path) -> str:
     return _line(file).strip()
+
+
+def redis_bytes_max(config: Config) -> int:
+    """Memory that failover may take in Redis; 0 where nothing is moved, and of a region that cannot be read."""
+    file = config.region.file
+    if not config.failover.enabled or file is None:
+        return 0
+    try:
+        count = sum(len(gateway.class_ids) for gateway in schema.read(file).gateways)
+    except ConfigError:
+        return 0
+    return count * _GROUP_BYTES + config.failover.stream_entries_max * _ACTION_BYTES if count else 0
 
 
 # --- What does not fit. ---

@@ -329,6 +329,17 @@ def test_a_gateway_with_an_agent_votes_on_no_line(folder: Path) -> None:
     ]
 
 
+def test_an_embedded_redis_has_room_for_it(folder: Path) -> None:
+    """The audit above all; nothing where nothing is moved."""
+    with_it, without = loaded(folder), loaded(folder, "{enabled: false}")
+
+    assert failover.redis_bytes_max(with_it) == 3 * 4_096 + 2_000 * 2_048
+    assert (
+        config.embedded_memory_bytes_max(with_it) - config.embedded_memory_bytes_max(without)
+        == 3 * 4_096 + 2_000 * 2_048
+    )
+
+
 # --- What does not fit. ---
 
 
