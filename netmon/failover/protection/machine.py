@@ -294,9 +294,7 @@ def _leave(case: Case) -> Outcome:
     """Leaves a line that it should not be on, if there is another."""
     state = _in_use(case)
     to = targets.way_out(case.group, state, case.seen, case.now_ns)
-    if to is None or state.due_unix_ns > case.now_ns:
-        return Outcome(state)
-    return Outcome(state, Move(to, "reconcile", urgent=state.on in case.seen.locked))
+    return Outcome(state, Move(to, "reconcile", urgent=state.on in case.seen.locked) if to is not None else None)
 
 
 def _admit(case: Case) -> Outcome:

@@ -23,7 +23,7 @@ class Move(NamedTuple):
     to: str
     reason: SwitchReason
     urgent: bool = False
-    """It waits for no guard, no turn and no other round."""
+    """It waits for no guard time and no turn."""
 
 
 class Orders(NamedTuple):
@@ -51,7 +51,7 @@ def ordered(
     """
     attempt = state.attempt
     if move is not None and not move.urgent and not (attempt is not None and attempt.to == move.to):
-        if now_ns < state.guard_until_unix_ns or now_ns < state.due_unix_ns:
+        if now_ns < state.guard_until_unix_ns:
             move = None
         elif not seen.may_return:
             held = _withdrawn(group, state, seen, used, stray)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netmon.failover.model import SHED, Damping, LineSight, Timers
+from netmon.failover.model import SHED, Candidate, Damping, LineSight, Timers
 from netmon.failover.protection import machine
 from tests.unit.failover.groups import HOUR, NOON, SECOND, Play, group, moves, told
 
@@ -271,6 +271,60 @@ def test_a_better_line_has_to_be_better_for_a_minute() -> None:
     assert moves(play.after(0.1)) == [("near", "better")]
 
 
+def test_an_equal_line_is_not_better() -> None:
+    """Nobody moves for nothing."""
+    play = Play()
+    play.see(near="down")
+    play.see(own="down")
+    play.see(near="up")
+    play.view["candidates"] = (Candidate("near", (0, 1)), Candidate("far", (0, 1)))
+    assert play.after(3_600) == ()
+
+
+def test_a_rival_is_not_overtaken_by_another() -> None:
+    """The one that has been better for a minute is gone to, even if a still better one has just come back."""
+    play = Play(protections=("near", "middle", "far"))
+    play.see(near="down", middle="down")
+    play.see(own="down")
+    play.view["candidates"] = (Candidate("middle", (1,)), Candidate("far", (2,)))
+    play.see(middle="up")
+    play.after(50)
+    play.view["candidates"] = (Candidate("near", (0,)), *play.view["candidates"])
+    play.see(near="up")
+    assert moves(play.after(10)) == [("middle", "better")]
+    assert moves(play.after(60.5)) == [("near", "better")]
+
+
+def test_candidates_are_not_believed_blindly() -> None:
+    """One that is down by what this step sees, or is no line of the group, is none."""
+    play = Play()
+    play.see(near="down", far="unknown")
+    play.view["candidates"] = tuple(Candidate(line, (0,)) for line in ("near", "far", "elsewhere"))
+    play.lines["elsewhere"] = LineSight(line_id="elsewhere", state="up")
+    play.see(own="down")
+    assert play.where() == ("NO_BACKUP", "own")
+
+
+def test_to_be_unknown_for_a_while_is_no_second_failure() -> None:
+    """A line that is lost sight of while it is down is punished once."""
+    play = Play()
+    for how in ("down", "unknown", "down"):
+        play.see(own=how)  # type: ignore[arg-type]
+    assert play.state.penalty == 1_000.0
+
+
+def test_the_wait_goes_on_when_the_gateway_moves_by_itself() -> None:
+    """Its working line has been good all the while."""
+    play = Play()
+    play.fail_over()
+    play.after(1)
+    play.see(own="up")
+    play.after(200)
+    play.step(reported="far")
+    assert play.where() == ("WTR", "far")
+    assert moves(play.after(100)) == [("own", "revert")]
+
+
 def test_degraded_is_left_only_by_who_asked_for_it() -> None:
     """And only for a line that is up, and better by 30 % at what fails."""
     lossy = LineSight(line_id="own", state="degraded", loss=0.10, reason="loss")
@@ -314,6 +368,16 @@ def test_degraded_lines_are_not_returned_to_from_good_ones() -> None:
     play.view["candidates"] = ()
     play.see(near="degraded")
     assert moves(play.after(300)) == [("own", "revert")]
+
+
+def test_a_class_that_minds_returns_to_no_degraded_line() -> None:
+    """Not even from one that is degraded as well."""
+    play = Play(moves_on_sd=True)
+    play.fail_over()
+    play.view["candidates"] = ()
+    play.see(own="degraded", near="degraded")
+    assert play.after(3_600) == ()
+    assert play.where() == ("DEGRADED", "near")
 
 
 def test_a_degraded_protection_line_is_left_after_a_minute() -> None:

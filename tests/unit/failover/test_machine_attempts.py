@@ -89,6 +89,22 @@ def test_a_target_that_fails_meanwhile_is_given_up(ordered: Play) -> None:
     assert ordered.state.attempt is None
 
 
+def test_a_target_that_is_locked_out_meanwhile_is_given_up(ordered: Play) -> None:
+    """An operator's lockout counts from the next step on."""
+    ordered.view["locked"] = frozenset({"near"})
+    assert moves(ordered.step()) == [("far", "signal_fail")]
+
+
+def test_a_working_line_that_fails_the_test_of_arrival() -> None:
+    """Home is tried first, and is left out like any other line when it did not carry the class."""
+    play = Play()
+    play.fail_over()
+    play.see(own="up")
+    play.obeys = False
+    assert moves(play.see(near="down")) == [("own", "signal_fail")]
+    assert moves(play.answer("failed", on="near")) == [("far", "verify_failed")]
+
+
 def test_a_working_line_that_comes_back_meanwhile(ordered: Play) -> None:
     """The order is let finish; then it returns as after any failure."""
     assert ordered.see(own="up") == ()
@@ -112,6 +128,18 @@ def test_who_cannot_be_reached_is_waited_for() -> None:
     assert play.due_ns == play.now_ns + 2 * SECOND
     play.answer("verified")
     assert play.where() == ("PROTECTING", "near")
+
+
+def test_who_cannot_be_reached_on_a_dead_line_keeps_its_order() -> None:
+    """Even when its line is no candidate any more: there is nothing better to be told."""
+    play = Play()
+    play.obeys = False
+    play.view["reachable"] = False
+    play.see(own="down")
+    play.view["candidates"] = ()
+    assert play.step() == ()
+    assert play.state.attempt is not None
+    assert play.where() == ("SF_PENDING", "own")
 
 
 def test_an_order_that_could_not_be_told_is_taken_back_when_its_reason_is_gone() -> None:
@@ -160,6 +188,13 @@ def test_a_refusal_is_not_the_candidates_fault(ordered: Play) -> None:
     assert ordered.due_ns == ordered.now_ns + 10 * SECOND
     assert moves(ordered.see(near="down")) == [("far", "signal_fail")]
     assert ordered.state.generation == 3
+
+
+def test_a_refused_escape_does_not_wait_where_there_is_another_way(ordered: Play) -> None:
+    """What was refused is not under way."""
+    ordered.answer("refused")
+    ordered.view["candidates"] = ordered.seen().candidates[1:]
+    assert moves(ordered.step()) == [("far", "signal_fail")]
 
 
 def test_who_has_refused_may_be_there_already(ordered: Play) -> None:

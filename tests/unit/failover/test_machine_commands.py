@@ -371,6 +371,7 @@ def test_frozen_or_locked_lets_an_order_finish() -> None:
         assert play.step() == ()
         assert told(play.answer("failed", on="own")) == [("page", "verify_failed", "near")]
         assert play.after(60) == ()
+        assert play.state.tried == ()
 
 
 def test_hold_off_is_not_begun_anew_by_the_posture() -> None:
