@@ -83,7 +83,9 @@ def hops_of(line: PlannedLine, family: Family) -> Hops | None:
     own, other = (line.next_hop, line.next_hop6) if family == 4 else (line.next_hop6, line.next_hop)
     if not own and other:
         return None
-    return Hops(next_hop=str(ipaddress.ip_address(own)) if own else "", is_sure=bool(own))
+    # As the kernel tells it: in its own way to write it, and without a zone, which is the interface.
+    next_hop = str(ipaddress.ip_address(own.partition("%")[0])) if own else ""
+    return Hops(next_hop=next_hop, is_sure=bool(own))
 
 
 def rules_of(group: PlannedGroup, families: Collection[Family] = FAMILIES) -> set[Rule]:

@@ -26,9 +26,10 @@ def line(line_id: str, interface: str, next_hop: str = "", next_hop6: str = "") 
 
 
 FIBRE: Final = line("fibre", "eth0", "192.0.2.1", "2001:DB8::1")
+COPPER: Final = line("copper", "eth2", "192.0.2.17", "fe80::1%eth2")
 RADIO: Final = line("radio", "eth1", "192.0.2.9")
 MODEM: Final = line("modem", "wwan0")
-LINES: Final = {each.line_id: each for each in (FIBRE, RADIO, MODEM)}
+LINES: Final = {each.line_id: each for each in (FIBRE, COPPER, RADIO, MODEM)}
 
 
 def test_marked_class_has_two_rules_in_each_family() -> None:
@@ -59,7 +60,12 @@ def test_line_without_a_family_refuses_its_packets() -> None:
     ]
 
 
-@pytest.mark.parametrize("line_id", ["fibre", "radio", "modem"])
+def test_next_hop_is_as_the_kernel_tells_it() -> None:
+    """Small letters, and no zone."""
+    assert [routes_of(7, line)[1].next_hop for line in (FIBRE, COPPER)] == ["2001:db8::1", "fe80::1"]
+
+
+@pytest.mark.parametrize("line_id", ["fibre", "copper", "radio", "modem"])
 def test_where_a_class_is_is_read_from_its_routes(line_id: str) -> None:
     """As the kernel writes addresses, not as the operator did."""
     assert where(routes_of(7, LINES[line_id]), LINES) == line_id
