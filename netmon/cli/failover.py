@@ -42,7 +42,8 @@ _COALESCE_S: Final = 0.2
 """Between two pictures: a disaster moves hundreds of groups in a second, and an eye sees none of them so fast."""
 _HEAD_LINES: Final = 3
 """Of the terminal, beside the table: the headline, which may fold, and where the cursor is."""
-_LOG_MAX: Final = 100_000
+_LOG_MAX: Final = 10_000
+"""Entries of the audit that are looked through."""
 
 _group = typer.Typer(
     name="failover", help="Where the region's traffic is and why; force, lock, freeze it.", add_completion=False
@@ -98,7 +99,9 @@ def status(
             console.print(_headline(rows, present, language, note), soft_wrap=True)
             for text in table(rows, width=console.width, language=language, now=_now()):
                 console.print(text, soft_wrap=True)
-        if not present.leads:
+        if not loaded.failover.enabled:
+            print("failover.enabled is false: nobody decides", file=sys.stderr)
+        elif not present.leads:
             print("no controller leads: what is shown does not change", file=sys.stderr)
         raise typer.Exit(0 if all(row.is_well for row in rows) else NOT_WELL)
 
@@ -130,7 +133,9 @@ _EXPLAINED_MAX: Final = 6
 
 @_group.command()
 def log(
-    group: Annotated[Filter, typer.Option("--group", help="Of this group only; may be repeated.")] = None,
+    group: Annotated[
+        Filter, typer.Option("--group", help="Of this group only, among the last 10,000 entries; may be repeated.")
+    ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=_LOG_MAX, help="How many of the newest.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is done.")] = False,
     config: ConfigFile = None,

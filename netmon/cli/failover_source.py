@@ -112,12 +112,15 @@ class Source:
     def rows(self, present: Present, wanted: Mapping[str, Sequence[str]]) -> list[Row]:
         """Groups that are asked for, those that are not well first."""
         sights = self._sights(present)
+        asked: dict[str, list[Request]] = {}
+        for request in present.requests:
+            asked.setdefault(request.group_id, []).append(request)
         rows = (
             Row(
                 group,
                 present.states.get(group.id),
                 {line: sights.of(group.gateway_id)[line] for line in (group.working, *group.protections)},
-                tuple(request for request in present.requests if request.group_id == group.id),
+                tuple(asked.get(group.id, ())),
                 group.gateway_id in present.silent,
             )
             for group in self.groups

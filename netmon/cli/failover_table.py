@@ -14,10 +14,22 @@ import msgspec
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from netmon.cli.failover_words import AUDITS, COMMANDS, PHASES, REASONS, REFUSALS, REQUESTS, SHED, TIMERS, of, until
+from netmon.cli.failover_words import (
+    AUDITS,
+    COMMANDS,
+    PHASES,
+    PROPOSED,
+    REASONS,
+    REFUSALS,
+    REQUESTS,
+    SHED,
+    TIMERS,
+    of,
+    until,
+)
 from netmon.cli.line_table import Language, since
 from netmon.failover.explain import Explanation, LineExplained
-from netmon.failover.model import Freeze, Group, GroupState, LineSight, Phase, Request
+from netmon.failover.model import Attempt, Freeze, Group, GroupState, LineSight, Phase, Request
 from netmon.failover.record import Audit, AuditKind, CommandKind
 from netmon.show import counted, printable
 
@@ -153,7 +165,7 @@ def _beneath(row: Row, language: Language, now: datetime) -> Iterator[str]:
     if state is not None:
         words = [of(PHASES[state.phase], language), of(REASONS[state.reason], language)]
         if state.attempt is not None:
-            words.append(f"→ {line_shown(state.attempt.to)} ({state.attempt.stage})")
+            words.append(f"→ {line_shown(state.attempt.to)} ({_stage(row.group, state.attempt, language)})")
         if state.due_unix_ns and state.phase in _TIMED:
             words.append(until(since(state.due_unix_ns, now), language))
         if row.is_silent:
@@ -162,6 +174,10 @@ def _beneath(row: Row, language: Language, now: datetime) -> Iterator[str]:
     yield ", ".join(_line(row, line_id) for line_id in (row.group.working, *row.group.protections))
     for request in row.requests:
         yield _request(request, language, now)
+
+
+def _stage(group: Group, attempt: Attempt, language: Language) -> str:
+    return of(PROPOSED[group.mode], language) if attempt.stage == "proposed" else attempt.stage
 
 
 def _line(row: Row, line_id: str) -> str:
@@ -200,7 +216,7 @@ def explained(found: Explanation, *, language: Language, now: datetime) -> Itera
     reason = of(REASONS[state.reason], language)
     yield Text(f"  on {line_shown(state.on)} since {since(state.since_unix_ns, now)}{f': {reason}' if reason else ''}")
     if state.attempt is not None:
-        to, stage = line_shown(state.attempt.to), state.attempt.stage
+        to, stage = line_shown(state.attempt.to), _stage(group, state.attempt, language)
         yield Text(f"  on its way to {to} ({stage}, generation {state.attempt.generation})")
     yield from _circumstances(found, language)
     for timer in found.timers:

@@ -12,13 +12,14 @@ from netmon.cli.line_table import Language
 from netmon.failover.explain import Refusal
 from netmon.failover.model import Phase, RequestKind, SwitchReason
 from netmon.failover.record import AuditKind, CommandKind
+from netmon.inventory.model import FailoverMode
 
 Words = tuple[str, str]
 """English, Japanese."""
 
 PHASES: Final[dict[Phase, Words]] = {
     "NR": ("on its working line", "現用回線で運用中"),
-    "SF_PENDING": ("its line has failed; hold-off runs", "回線障害、切替待ち（ホールドオフ）"),
+    "SF_PENDING": ("its line has failed; not moved yet", "回線障害、まだ切り替えていません"),
     "PROTECTING": ("on a protection line", "予備回線で運用中"),
     "DEGRADED": ("its working line is degraded", "現用回線の品質低下"),
     "WTR": ("its working line is back; waits to return", "現用回線が復旧、切戻し待ち"),
@@ -81,7 +82,7 @@ REQUESTS: Final[Mapping[RequestKind, Words]] = {
 }
 AUDITS: Final[dict[AuditKind, Words]] = {
     "lead": ("this controller leads from here on", "この制御装置が主系に"),
-    "proposed": ("waits for approval", "承認待ち"),
+    "proposed": ("would be moved, if it is approved", "承認されれば切替"),
     "intent": ("is going to be ordered", "指示"),
     "applied": ("has been done", "実施済み"),
     "verified": ("its traffic arrives", "疎通を確認"),
@@ -107,6 +108,12 @@ TIMERS: Final[dict[str, Words]] = {
     "damping": ("damping ends: it may return", "抑制の終わり"),
     "request": ("the operator's command ends", "操作の期限"),
 }
+PROPOSED: Final[Mapping[FailoverMode, Words]] = {
+    "observe": ("only observed, so it stays", "観測のみのため切り替えません"),
+    "advise": ("waits for approval", "承認待ち"),
+    "act": ("proposed", "提案"),
+}
+"""What a proposal waits for, by the mode of its group."""
 SHED: Final[Words] = ("nowhere (shed)", "送信停止")
 
 

@@ -121,7 +121,7 @@ def test_proposals_requests_and_silent_gateways_are_told() -> None:
     assert shown(row, width=120) == [
         "GROUP         P   PHASE      ON      SINCE     MODE",
         "gw-port/life  P0  NO_BACKUP  (shed)  11:59:00  advise",
-        "  it has to leave its line, and no other will do; → mobile (proposed); its gateway is silent",
+        "  it has to leave its line, and no other will do; → mobile (waits for approval); its gateway is silent",
         "  fibre one-way, mobile unknown, geo unknown",
         "  forced switch → geo: sato: works [C-1]; until 13:00:00",
     ]
