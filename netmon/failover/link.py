@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from netmon.errors import UnavailableError
+from netmon.failover.actuators.base import Way
 from netmon.failover.session import Filter, Heard, Sent, Session, Will, tls_of
 from netmon.failover.settings import MqttSettings
 
@@ -120,6 +121,11 @@ class Link:
     def pending(self) -> int:
         """Topics of which the broker has not acknowledged the newest."""
         return len(self._urgent) + len(self._other) + len(self._flights) + len(self._refused)
+
+    @property
+    def way(self) -> Way:
+        """How it is, for a report."""
+        return Way(up=self.state.connected, why=self.state.why, waiting=self.pending, counts=dict(self.counts))
 
     def publish(self, topic: str, payload: Payload, *, urgent: bool = True) -> None:
         """Publishes a state: retained, QoS 1, until the broker has it. A newer one of the same topic takes its place while it waits; what is not

@@ -14,6 +14,7 @@ import msgspec
 from prometheus_client.core import HistogramMetricFamily, Metric
 
 from netmon.alarms.posture.model import Posture
+from netmon.failover.actuators.base import Way
 from netmon.failover.controller.report import (
     BUCKETS_S,
     STEPS,
@@ -135,6 +136,18 @@ _OF_GATEWAY: Final = (
     _OfGateway("netmon_plan_reported_version", "Version of the plan that it has.", lambda x: x.plan_reported),
 )  # fmt: skip
 
+_WAY_UP: Final = Declared(
+    "netmon_failover_way_up",
+    "gauge",
+    "1 while orders get to gateways this way: a broker, or a carrier's controller.",
+    ("way",),
+)
+_WAY_WAITING: Final = Declared(
+    "netmon_failover_way_waiting", "gauge", "What is to be told this way and was not taken yet.", ("way",)
+)
+_WAY_EVENTS: Final = Declared(
+    "netmon_failover_way_events_total", "counter", "What happened on it since the leader began.", ("way", "event")
+)
 _UP: Final = Declared("netmon_failover_up", "gauge", "1 while the controller reports and reaches Redis.", ())
 _AGE: Final = Declared("netmon_failover_report_age_seconds", "gauge", "Age of its report.", ())
 _PHASE_S: Final = Declared(
@@ -175,6 +188,9 @@ DECLARED: Final = (
     _LINE_USABLE,
     _MODE,
     _FROZEN_FOR,
+    _WAY_UP,
+    _WAY_WAITING,
+    _WAY_EVENTS,
     *(Declared(m.name, m.kind, m.help, ("gateway",)) for m in _OF_GATEWAY),
 )
 
@@ -215,9 +231,17 @@ def _of_leader(report: ControllerReport | None, unix_ns: int) -> Iterator[Metric
     is_frozen = report is not None and report.frozen
     since_ns = unix_ns - report.frozen_since_unix_ns if report is not None else 0
     yield family(_FROZEN_FOR, (), [((), max(since_ns, 0) / 1e9)] if is_frozen else [])
+    yield from _of_ways({} if report is None else report.ways)
     gateways = [] if report is None else sorted(report.gateways.items())
     for of_gateway in _OF_GATEWAY:
         yield family(of_gateway, ("gateway",), [((name,), of_gateway.value(each)) for name, each in gateways])
+
+
+def _of_ways(ways: dict[str, Way]) -> Iterator[Metric]:
+    yield family(_WAY_UP, _WAY_UP.labels, [((name,), int(way.up)) for name, way in ways.items()])
+    yield family(_WAY_WAITING, _WAY_WAITING.labels, [((name,), way.waiting) for name, way in ways.items()])
+    events = [((name, event), count) for name, way in ways.items() for event, count in way.counts.items()]
+    yield family(_WAY_EVENTS, _WAY_EVENTS.labels, events)
 
 
 def _of_groups(report: ControllerReport | None) -> Iterator[Metric]:

@@ -312,3 +312,7 @@ def _failover_checks(snapshot: Snapshot) -> Iterator[Check]:
     why = "netmon failover status --gateway names them; look at the broker, and at netmon agent there"
     told = f"silent: {silent} of {report.gateways_total}"
     yield Check("failover.gateways", not silent, told, why if silent else None, True)
+    down = [f"{name}: {way.why or 'not tried yet'}" for name, way in report.ways.items() if not way.up]
+    cure = "orders wait; gateways with an agent leave dead lines by themselves. Look at the broker, or call the carrier"
+    if report.ways:
+        yield Check("failover.ways", not down, "; ".join(down) or ", ".join(report.ways), cure if down else None, True)

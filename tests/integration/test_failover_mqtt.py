@@ -77,6 +77,10 @@ async def test_order_is_obeyed_and_what_became_of_it_comes_back(mqtt: MqttSettin
             await until(lambda: there.results and there.results[-1].generation == generation)  # noqa: B023 - waited for
             took.append(time.monotonic() - began_s)
 
+        (way,) = there.agents.ways().values()
+
+    assert (way.up, way.why, way.waiting, way.counts["lost"]) == (True, "", 0, 0)
+    assert way.counts["told"] >= 11
     assert there.outcomes() == [("gw-1/life", generation, "verified") for generation in range(1, 12)]
     assert here.moves == [("gw-1/life", generation, "leo") for generation in range(1, 12)]
     assert min(took) < 0.035

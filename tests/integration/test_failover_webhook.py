@@ -330,13 +330,16 @@ async def test_newer_order_takes_the_place_of_what_is_tried() -> None:
     async with served(carrier) as url, asking(url) as asked:
         asked.actuator.order([order(1, on="geo")])
         await asked.until((1, "unreachable"))
+        ways = [asked.actuator.ways()["webhook carrier"]]
         asked.actuator.order([order(2)])
         await asked.until((2, "verified"))
         await asyncio.sleep(0)
+        ways.append(asked.actuator.ways()["webhook carrier"])
         under_way = [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("webhook")]
 
     assert carrier.moved == [("gw-0/life", "leo")]
     assert under_way == []
+    assert [(way.up, way.why, way.waiting) for way in ways] == [(False, "503 Service Unavailable", 1), (True, "", 0)]
 
 
 async def test_several_gateways_at_once_but_not_too_many() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from netmon.failover.actuators.base import Way
 from netmon.failover.controller.report import (
     ControllerReport,
     Counts,
@@ -60,6 +61,10 @@ def report(**changes: Any) -> ControllerReport:
         "gateways_total": 3,
         "gateways_silent": 1,
         "gateways_behind": 1,
+        "ways": {
+            "agents": Way(up=True, counts={"told": 9, "refused": 1}),
+            "webhook kdx": Way(up=False, why="503 Service Unavailable", waiting=2),
+        },
     }
     return ControllerReport(**{**values, **changes})
 
@@ -154,6 +159,19 @@ def test_what_is_carried_what_is_shed_and_who_is_silent() -> None:
     }  # fmt: skip
 
 
+def test_ways_by_which_orders_get_to_gateways() -> None:
+    """Whether they do, what waits, and what happened."""
+    found = samples(report())
+    assert {name: value for name, value in found.items() if name.startswith("netmon_failover_way")} == {
+        "netmon_failover_way_up{way=agents}": 1,
+        "netmon_failover_way_up{way=webhook kdx}": 0,
+        "netmon_failover_way_waiting{way=agents}": 0,
+        "netmon_failover_way_waiting{way=webhook kdx}": 2,
+        "netmon_failover_way_events_total{event=told,way=agents}": 9,
+        "netmon_failover_way_events_total{event=refused,way=agents}": 1,
+    }
+
+
 def test_counters_are_there_before_they_count() -> None:
     """What begins with 1 has no increase; a histogram counts everything below each end."""
     found = samples(report())
@@ -224,6 +242,7 @@ def test_what_is_not_well_is_told_and_keeps_no_trap_from_being_taken() -> None:
         "failover.frozen": (False, "frozen by netmon: nothing moves by itself"),
         "failover.backups": (False, "groups with nowhere to go: 1"),
         "failover.gateways": (False, "silent: 1 of 3"),
+        "failover.ways": (False, "webhook kdx: 503 Service Unavailable"),
     }
     assert all(check.advisory and (check.ok or check.cure) for check in checks(snapshot(bad)))
     assert not is_ready(snapshot(bad), checks(snapshot(bad)))
@@ -231,11 +250,12 @@ def test_what_is_not_well_is_told_and_keeps_no_trap_from_being_taken() -> None:
 
 def test_a_controller_that_is_well_waits_or_is_away() -> None:
     """A report of each kind."""
-    well = report(phases={"NR": (1, 0, 0, 0)}, gateways_silent=0)
+    well = report(phases={"NR": (1, 0, 0, 0)}, gateways_silent=0, ways={"agents": Way(up=True)})
     assert told(well) == {
         "failover.controller": (True, "leading"),
         "failover.backups": (True, "groups with nowhere to go: 0"),
         "failover.gateways": (True, "silent: 0 of 3"),
+        "failover.ways": (True, "agents"),
     }
     assert told(report(state="waiting", leader=0)) == {"failover.controller": (True, "waiting")}
     assert told(report(state="unreachable", leader=0)) == {"failover.controller": (False, "Redis is unreachable")}

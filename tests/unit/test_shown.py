@@ -168,6 +168,8 @@ def test_metric_names_follow_the_rules(declared: metrics.Declared) -> None:
         "phase",
         "priority",
         "step",
+        "way",
+        "event",
     }
 
 

@@ -10,7 +10,7 @@ centre, `local` makes an actuator of a mover: orders, stagger and fences are the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -42,6 +42,27 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Stagger: not before so much time has passed."""
     unix_ns: int
     """When it was decided."""
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How orders get to gateways: over a broker, or to a carrier's controller."""
+
+    up: bool
+    """Orders get through, as far as is known."""
+    why: str = ""
+    """Why not; in words, and nothing secret."""
+    waiting: int = 0
+    """What is to be told and was not taken yet."""
+    counts: dict[str, int] = {}
+    """Of a closed set of words, since the leader began."""
+
+
+@runtime_checkable
+class HasWays(Protocol):
+    """An actuator that depends on others."""
+
+    def ways(self) -> dict[str, Way]:
+        """Name to how each is. May be called in another thread than the actuator's own."""
 
 
 class Actuator(Protocol):

@@ -25,7 +25,7 @@ import msgspec
 from netmon.errors import ConfigError
 from netmon.failover.actuators import Site
 from netmon.failover.actuators.background import Background
-from netmon.failover.actuators.base import Order, Tell
+from netmon.failover.actuators.base import Order, Tell, Way
 from netmon.failover.actuators.ledger import Ledger
 from netmon.failover.link import Filter, Heard, Link, LinkState
 from netmon.failover.model import ActionResult
@@ -133,6 +133,11 @@ class Edges:
     async def actual(self) -> dict[str, str]:
         """As edges have answered since we began."""
         return {group_id: on for gateway_id in self._ledger for group_id, on in self._ledger.actual(gateway_id)}
+
+    def ways(self) -> dict[str, Way]:
+        """See `HasWays`."""
+        way = self.link.way
+        return {"iota_json": msgspec.structs.replace(way, counts=way.counts | self.counts)}
 
     async def close(self) -> None:
         """Takes leave of the broker; edges go on by what they have."""

@@ -29,7 +29,7 @@ from netmon.errors import ConfigError
 from netmon.failover import wire
 from netmon.failover.actuators import Site
 from netmon.failover.actuators.background import Background
-from netmon.failover.actuators.base import Order, Tell
+from netmon.failover.actuators.base import Order, Tell, Way
 from netmon.failover.actuators.ledger import Ledger
 from netmon.failover.link import Filter, Heard, Link, LinkState
 from netmon.failover.model import ActionResult
@@ -146,6 +146,11 @@ class Agents:
             if not self._why_silent(gateway_id)
             for group_id, on in self._ledger.actual(gateway_id)
         }
+
+    def ways(self) -> dict[str, Way]:
+        """See `HasWays`."""
+        way = self.link.way
+        return {"agents": msgspec.structs.replace(way, counts=way.counts | self.counts)}
 
     async def close(self) -> None:
         """Takes leave of the broker; gateways go on by what they have."""

@@ -29,7 +29,7 @@ from netmon.active_probe.probers.dial import tls_context
 from netmon.errors import ConfigError
 from netmon.failover.actuators import Site
 from netmon.failover.actuators.background import Background
-from netmon.failover.actuators.base import Order, Tell
+from netmon.failover.actuators.base import Order, Tell, Way
 from netmon.failover.actuators.ledger import Number
 from netmon.failover.model import ActionResult
 from netmon.failover.settings import WebhookSettings
@@ -120,6 +120,13 @@ class Webhook:
         self._tls = tls_context(settings.tls_ca_file, where)
         self._at_once = asyncio.Semaphore(PARALLEL_MAX)
         self._session: aiohttp.ClientSession | None = None
+        self._why = ""
+        self._under_way = 0
+
+    @property
+    def way(self) -> Way:
+        """How it is, for a report."""
+        return Way(up=not self._why, why=self._why, waiting=self._under_way, counts=dict(self.counts))
 
     def begin(self) -> None:
         """Makes ready; nothing is sent."""
@@ -134,6 +141,13 @@ class Webhook:
 
     async def carry_out(self, order: Order, tell: Tell) -> None:
         """Sends an order until it is known what becomes of it, and tells that."""
+        self._under_way += 1
+        try:
+            await self._carry_out(order, tell)
+        finally:
+            self._under_way -= 1
+
+    async def _carry_out(self, order: Order, tell: Tell) -> None:
         began_s = time.monotonic()
         body = msgspec.json.encode(_body(order))
         headers = {
@@ -181,6 +195,7 @@ class Webhook:
         while True:
             async with self._at_once:
                 said = await self._ask(method, url, body, headers)
+            self._why = said.detail if said.answer is None else ""
             if said.answer is not None:
                 return said
             self.counts["retries"] += 1
@@ -284,6 +299,10 @@ class Webhooks:
     async def actual(self) -> dict[str, str]:
         """As carriers have said since we began."""
         return dict(self._on)
+
+    def ways(self) -> dict[str, Way]:
+        """See `HasWays`."""
+        return {f"webhook {name}": webhook.way for name, webhook in self.webhooks.items()}
 
     async def close(self) -> None:
         """Ends what is under way; a carrier goes on with what it was told."""

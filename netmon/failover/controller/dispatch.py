@@ -18,7 +18,7 @@ import msgspec
 
 from netmon.errors import ConfigError
 from netmon.failover.actuators import AgentActuator, Site, make, make_agent
-from netmon.failover.actuators.base import Actuator, Order
+from netmon.failover.actuators.base import Actuator, HasWays, Order, Way
 from netmon.failover.model import ActionResult
 from netmon.failover.plan.model import Plan, Reported
 from netmon.failover.settings import ControllerSettings, GatewaySettings
@@ -116,12 +116,23 @@ class Dispatch:
             self._actual = []
         return events
 
+    def ways(self) -> dict[str, Way]:
+        """How orders get to gateways, as it is now."""
+        found: dict[str, Way] = {}
+        for actuator in list(self._actuators.values()):
+            if isinstance(actuator, HasWays):
+                found |= actuator.ways()
+        return found
+
     def close(self) -> None:
         """Ends; what waits is not sent. Returns when the actuators have ended, or do not."""
         if self._thread.is_alive():
             self._good_until_mono = 0.0
             self._loop.call_soon_threadsafe(self._end)
             self._thread.join(_CLOSE_S)
+        elif not self._loop.is_closed():
+            # It never began.
+            self._loop.close()
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         self._loop.call_soon_threadsafe(self._when_begun, partial(function, *arguments))

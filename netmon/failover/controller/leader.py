@@ -19,6 +19,7 @@ from netmon.buffer.failover_reader import AlarmsReader, CommandReader, PulseRead
 from netmon.buffer.failover_store import GROUPS, ORDERS, POSITION_FIELD
 from netmon.buffer.failover_writer import FailoverWriter, Flush
 from netmon.buffer.line_reader import LineReader
+from netmon.failover.actuators.base import Way
 from netmon.failover.controller import audit as audits
 from netmon.failover.controller import commands, standing
 from netmon.failover.controller.decisions import Decisions, Kept, parts
@@ -150,6 +151,10 @@ class Leader:
         self._writer.release()
 
     # -- what stood before
+
+    def ways(self) -> dict[str, Way]:
+        """How orders get to gateways, as it is now."""
+        return self._dispatch.ways()
 
     def _go_on(self, stands: Standing, now_unix_ns: int) -> Kept:
         """What the leader before has left."""

@@ -149,6 +149,7 @@ def _of_leader(report: ControllerReport, leader: Leader, fence: int) -> Controll
         gateways_total=len(intake.agents),
         gateways_silent=len(intake.silent),
         gateways_behind=behind,
+        ways=leader.ways(),
     )
 
 

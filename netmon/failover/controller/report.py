@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from netmon.alarms.posture.model import Posture
+from netmon.failover.actuators.base import Way
 from netmon.failover.model import Phase, Priority, SwitchReason
 from netmon.model import LeadState
 
@@ -167,3 +168,5 @@ class ControllerReport(msgspec.Struct, frozen=True, kw_only=True):
     gateways_silent: int = 0
     gateways_behind: int = 0
     """That have another plan than the newest."""
+    ways: dict[str, Way] = {}
+    """How orders get to gateways: `agents` and `iota_json`, over the broker; `webhook NAME`."""
