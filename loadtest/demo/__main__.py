@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +29,7 @@ def play(
 ) -> None:
     """An earthquake, a cut duct, and what becomes of the traffic of three gateways while nobody touches a thing."""
     errors = Console(stderr=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as Ctrl-C: nothing is left behind
     folder = keep or Path(tempfile.mkdtemp(prefix="netmon-demo-"))
     try:
         story = _played(folder, errors)
