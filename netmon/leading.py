@@ -195,3 +195,41 @@ class LeadingRole(ABC, Generic[_Leader]):
             fresh.replace(self._directory / self._report_file)
         except OSError as error:
             limited.warning(f"{self._name}.report_refused", reason=error.strerror, cure=disk_cure(error))
+
+
+class RememberingRole(LeadingRole[_Leader]):
+    """One of which whoever leads knows all that stands in Redis, and writes it again when Redis has forgotten it.
+
+    So after such a loss nobody else takes the lead at once: he would begin with nothing.
+    """
+
+    def __init__(self, name: str, directory: Path, report_file: str, writer: FencedWriter, *, lease_s: float) -> None:
+        """As `LeadingRole`; `lease_s`: for so long whoever led may come back."""
+        super().__init__(name, directory, report_file, writer)
+        self._lease_s = lease_s
+        self._follows = False
+        """Whether another one led when we last looked."""
+        self._forgotten_mono = 0.0
+        """Since when Redis has known of no leader, while we wait; 0: it does."""
+
+    @abstractmethod
+    def _forget(self) -> None:
+        """Another one leads: whatever we know, he knows better."""
+
+    def _may_take_lead(self) -> bool:
+        """Not at once where somebody led until Redis forgot everything: he knows it all, and gets the time of a lease to come back."""
+        if not self._follows or not self._writer.is_forgotten():
+            self._forgotten_mono = 0.0
+            return True
+        self._forgotten_mono = self._forgotten_mono or time.monotonic()
+        return time.monotonic() - self._forgotten_mono >= self._lease_s
+
+    def _follow(self) -> None:
+        self._follows = True
+        self._forget()
+
+    def _turn(self) -> float:
+        sleep_s = super()._turn()
+        if self._leader is not None:
+            self._follows = False
+        return sleep_s

@@ -1,6 +1,6 @@
 """The controller on a real Valkey, a judge of lines and a carrier that do what a test has them do, and gateways with real agents.
 
-with Valkey(tmp_path) as server, Judge(server, ["fibre", "radio"]) as judge, Controller(tmp_path, server, region) as controller:
+with Valkey(tmp_path) as server, Judge(server.client()) as judge, Controller(tmp_path, server, region) as controller:
     judge.say("fibre", "down")
 """
 
@@ -57,9 +57,9 @@ PATIENCE_S = 60.0
 class Judge:
     """Says how lines are, as vantages and the verdict process do. As a context manager it lives, and falls silent."""
 
-    def __init__(self, server: Valkey, lines: Sequence[str] = LINES) -> None:
-        """All lines are up."""
-        self._client = server.client()
+    def __init__(self, client: Any, lines: Sequence[str] = LINES) -> None:
+        """All lines are up. The client is closed at the end."""
+        self._client = client
         self._lock = threading.Lock()
         self._lines: dict[str, LineStatus] = {}
         self._beat = 0

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from redis.cluster import RedisCluster
 from redis.crc import key_slot
 
 from netmon.alarms.posture.model import AreaPosture
@@ -56,7 +57,7 @@ def server(valkey: Valkey) -> Valkey:
 @pytest.fixture
 def judge(server: Valkey) -> Iterator[Judge]:
     """All lines are up."""
-    with Judge(server) as judge:
+    with Judge(server.client()) as judge:
         yield judge
 
 
@@ -77,7 +78,6 @@ def test_a_cut_is_ordered_with_its_evidence_and_home_it_goes_when_the_line_is_ba
         people.wait_on(ID, "radio")
         judge.say("fibre", "up")
         people.wait_on(ID, "fibre")
-        wait_until(lambda: controller.counts().switches == {"signal_fail": 1, "revert": 1}, "they are counted")
         wait_until(lambda: people.view.loads() is not None, "loads are told")
         assert controller.stop() == 0
 
@@ -91,7 +91,8 @@ def test_a_cut_is_ordered_with_its_evidence_and_home_it_goes_when_the_line_is_ba
     assert verified[0].phases_s.keys() >= {"detect", "hold", "decide", "act"}
     report = controller.report()
     assert report is not None
-    assert (report.state, report.counts.phases["decide"].counts.count(0) > 0) == ("stopped", True)
+    assert (report.state, report.counts.switches) == ("stopped", {"signal_fail": 1, "revert": 1})
+    assert sum(report.counts.phases["decide"].counts) == 1
 
 
 def test_operators_commands(server: Valkey, judge: Judge, people: Centre, tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_operators_commands(server: Valkey, judge: Judge, people: Centre, tmp_pa
         people.ask("clear", ID)
         people.wait_on(ID, "fibre")
 
-        soon = time.time_ns() + 1_500_000_000
+        soon = time.time_ns() + 800_000_000
         assert people.ask("lockout", ID, until_unix_ns=soon).until_unix_ns == soon
         wait_until(lambda: people.phase(ID) == "LO", "it is locked out")
         judge.say("fibre", "down")
@@ -270,7 +271,7 @@ def test_redis_killed_in_the_middle_of_a_command(tmp_path: Path) -> None:
         carrier.answer = slowly
         settings = region("webhook", LIFE, other, webhooks=carriers(carrier.url))
         alive = Controller(tmp_path / "a", server, settings)
-        with server, Judge(server) as judge, alive as controller, centre(server) as people:
+        with server, Judge(server.client()) as judge, alive as controller, centre(server) as people:
             people.ask("lockout", other.id)
             judge.say("fibre", "down")
             assert told.wait(30)
@@ -359,13 +360,12 @@ def test_a_flood_of_spoofed_traps_moves_nothing(server: Valkey, judge: Judge, pe
     client.xadd(alarm_store.STREAM, {"flood": b"{}"})
     with Controller(tmp_path, server, region("dry_run", LIFE, trap_trust="v3_auth")) as controller:
         wait_until(lambda: people.on(ID) == "fibre", "it is at home")
-        for number in range(1_000):
+        for number in range(200):
             say(number, ("other", "allow_listed")[number % 2])
-        wait_until(lambda: controller.counts().traps_ignored == 1_000, "all were heard")
+        wait_until(lambda: controller.counts().traps_ignored == 200, "all were heard")
         assert people.kinds(ID) == []
         say(0, "v3_auth_priv")
         wait_until(lambda: "verified" in people.kinds(ID), "a trusted one is heeded")
-        wait_until(lambda: controller.counts().traps_heeded == 1, "it is counted")
     client.close()
 
 
@@ -413,6 +413,18 @@ def test_what_strangers_write_is_put_aside(server: Valkey, judge: Judge, people:
 def test_all_keys_are_in_one_slot_of_a_cluster(key: str) -> None:
     """Else no transaction could span them."""
     assert key_slot(key.encode()) == key_slot(failover_store.GROUPS.encode())
+
+
+def test_in_a_cluster(cluster: list[Valkey], tmp_path: Path) -> None:
+    """Lines, their changes, areas and groups are on different nodes."""
+    node = RedisCluster(host="127.0.0.1", port=cluster[0].port)
+    settings = region("dry_run", LIFE)
+    with Judge(node) as judge, Controller(tmp_path / "c", cluster[0], settings), centre(cluster[0]) as people:
+        wait_until(lambda: people.on(ID) == "fibre", "it is at home")
+        judge.say("fibre", "down")
+        people.wait_on(ID, "radio")
+        assert people.ask("forced", ID, "modem").outcome == "done"
+        people.wait_on(ID, "modem")
 
 
 def test_groups_that_are_no_more_leave_redis(server: Valkey, judge: Judge, people: Centre, tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from netmon.active_probe.verdict.report import REPORT_FILE, Counts, VantageRepor
 from netmon.buffer.fenced import holder_name
 from netmon.buffer.line_writer import LineWriter
 from netmon.errors import UnavailableError
-from netmon.leading import LeadingRole, name_file
+from netmon.leading import RememberingRole, name_file
 
 _NAME: Final = "lines"
 
 
-class VerdictProcess(LeadingRole[Leader]):
+class VerdictProcess(RememberingRole[Leader]):
     """One process."""
 
     def __init__(self, settings: VerdictSettings) -> None:
@@ -33,39 +33,24 @@ class VerdictProcess(LeadingRole[Leader]):
         """What we knew when we last led; in case that nobody else begins his time."""
         self._fence = 0
         """Our number then."""
-        self._follows = False
-        """Whether another one led when we last looked."""
-        self._forgotten_mono = 0.0
-        """Since when Redis has known of no leader, while we wait; 0: it does."""
         self._lines = LineWriter(
             settings.redis,
             holder_name(name_file(directory, _NAME)),
             lease_ms=int(settings.lease_s * 1_000),
             stream_entries_max=settings.stream_entries_max,
         )
-        super().__init__(_NAME, directory, REPORT_FILE, self._lines)
+        super().__init__(_NAME, directory, REPORT_FILE, self._lines, lease_s=settings.lease_s)
 
     def _begin_to_lead(self) -> Leader:
         if self._lines.fence > self._fence + 1:
             # Another one has led since. A smaller number than ours: Redis has lost what we wrote, and we know better.
             self._judge = None
         self._fence = self._lines.fence
-        self._follows = False
         leader = Leader(self._settings, self._lines, self._counts, self._judge)
         self._judge = leader.judge
         return leader
 
-    def _may_take_lead(self) -> bool:
-        """Not at once where somebody led until Redis forgot everything: he knows it all, and gets the time of a lease to come back."""
-        if not self._follows or not self._lines.is_forgotten():
-            self._forgotten_mono = 0.0
-            return True
-        self._forgotten_mono = self._forgotten_mono or time.monotonic()
-        return time.monotonic() - self._forgotten_mono >= self._settings.lease_s
-
-    def _follow(self) -> None:
-        self._follows = True
-        # Whatever we know, the other one knows better.
+    def _forget(self) -> None:
         self._judge = None
 
     def _count_lead_lost(self) -> None:

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from itertools import islice
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -39,6 +39,8 @@ PATIENCE_NS: Final = 2_000_000_000
 """For so long after the lead was taken, nothing is decided before the lines have been read."""
 SHARE_NS: Final = 1_000_000_000
 """Between two looks at what is not urgent: loads, reports of gateways, who is silent."""
+COMMAND_BYTES_MAX: Final = 64 << 10
+"""Of one command; a hundredth of it is what a person writes."""
 _LEASE_SHARE: Final = 3
 """Renewals in the time of a lease."""
 _GOOD_SHARE: Final = 2 / 3
@@ -48,6 +50,9 @@ _PART_MAX: Final = 2_000
 
 _PLANS_MAX: Final = 200
 """Plans of one transaction: each has some ten thousand octets."""
+
+News = Literal["", "pulse", "urgent"]
+"""What has come: nothing; that all is as it was; what may lead to orders."""
 
 _ID: Final = re.compile(rb"\d{1,20}-\d{1,20}")
 _command = msgspec.json.Decoder(Command).decode
@@ -77,7 +82,7 @@ class Leader:
         fence_known: int,
         ring: Callable[[], None],
     ) -> None:
-        """Reads everything from Redis, and gives again what is under way. Raises UnavailableError.
+        """Reads everything from Redis. Raises UnavailableError.
 
         Args:
             settings: Of the process.
@@ -101,6 +106,7 @@ class Leader:
         self.calm_until_unix_ns = 0
         if kept is None and stands.led != name:
             self.calm_until_unix_ns = now_unix_ns + int(settings.lock_delay_s * 1e9)
+        self._was_kept = kept is not None
         self.kept = kept or self._go_on(stands, now_unix_ns)
         self.kept.coordinator.fence = writer.fence
         self.kept.pending.under(writer.fence)
@@ -120,10 +126,19 @@ class Leader:
         self._read: set[str] = set()
         self._share_due = 0
         self._are_loads_due = True
-        self._bring_up(stands, name, now_unix_ns)
-        self._dispatch.start()
+        self._has_obeyed = False
+        self._lease_due = self._good_until_ns = 0
+        self._stands: Standing | None = stands
+        self._name = name
+
+    def begin(self) -> None:
+        """Brings Redis up to what we know, gives again what is under way, and begins to listen. Raises UnavailableError."""
+        now_unix_ns, stands = time.time_ns(), self._stands
+        assert stands is not None, "it has begun"
+        self._bring_up(stands, self._name, now_unix_ns)
         self._renew(time.monotonic_ns())
         self.decisions.give_again(now_unix_ns)
+        self._dispatch.start()
         self._dispatch.plan(list(self.plans.known.values()))
         self._flush()
         self.plans.start(time.time_ns)
@@ -131,12 +146,13 @@ class Leader:
             reader.start()
         log.info(
             "failover.lead_taken",
-            fence=writer.fence,
-            groups=len(settings.groups),
+            fence=self._writer.fence,
+            groups=len(self._settings.groups),
             stored=len(stands.states),
-            kept=kept is not None,
+            kept=self._was_kept,
             load_s=round((time.monotonic_ns() - self._began_ns) / 1e9, 3),
         )
+        self._stands = None
 
     def close(self) -> None:
         """Ends readers and actuators; nothing goes out any more."""
@@ -150,11 +166,11 @@ class Leader:
         self._flush()
         self._writer.release()
 
-    # -- what stood before
-
     def ways(self) -> dict[str, Way]:
         """How orders get to gateways, as it is now."""
         return self._dispatch.ways()
+
+    # -- what stood before
 
     def _go_on(self, stands: Standing, now_unix_ns: int) -> Kept:
         """What the leader before has left."""
@@ -209,12 +225,17 @@ class Leader:
             if was_away:
                 # We were stopped, or Redis was: who has not been heard meanwhile may have spoken.
                 self.intake.forgive(mono_ns)
-        has_news = self._take(mono_ns)
+        news = self._take(mono_ns)
         if not self._is_ready(mono_ns):
-            return _until(self._began_ns + PATIENCE_NS)
+            return 0.0 if news else _until(min(self._lease_due, self._began_ns + PATIENCE_NS))
         now_unix_ns = time.time_ns()
         decided = self.kept.coordinator.step(now_unix_ns)
         self._counts.steps += 1
+        is_share_due = mono_ns >= self._share_due
+        if decided.states or self._has_obeyed or is_share_due:
+            # Before anything is written: a command is done when what it asked for stands, not earlier.
+            self._has_obeyed = False
+            self.decisions.follow_up(now_unix_ns)
         for part in parts(decided):
             # When a region fails, sirens are on their way before what is decided for cameras is so much as written.
             self.decisions.note(part, now_unix_ns)
@@ -222,22 +243,26 @@ class Leader:
         if self._is_unknown:
             self._is_unknown = False
             self.decisions.state_all(now_unix_ns)
-        self.decisions.follow_up(now_unix_ns)
         self._are_loads_due = self._are_loads_due or bool(decided.states)
-        if mono_ns >= self._share_due:
+        if is_share_due:
             self._share_due = mono_ns + SHARE_NS
             self._share(mono_ns, now_unix_ns)
         self._flush()
-        if has_news:
+        if news == "urgent":
             self.lag_s = max(self.lag_s, (time.monotonic_ns() - mono_ns) / 1e9)
+        if news:
+            return 0.0
         sleep_s = _until(min(self._lease_due, self._share_due))
         if decided.due_unix_ns:
             sleep_s = min(sleep_s, max(decided.due_unix_ns - time.time_ns(), 0) / 1e9)
         return sleep_s
 
     def _is_ready(self, mono_ns: int) -> bool:
-        """Whether enough has been read to decide: what is unknown only for a moment must end no timer."""
-        return {"lines", "pulse"} <= self._read or mono_ns - self._began_ns > PATIENCE_NS
+        """Whether enough has been read to decide: what is unknown only for a moment must end no timer, and move nothing that is well."""
+        if mono_ns - self._began_ns > PATIENCE_NS:
+            return True
+        has_heard = not self._is_unknown or self.intake.told.issuperset(self.intake.agents)
+        return has_heard and {"lines", "pulse"} <= self._read
 
     def _renew(self, mono_ns: int) -> None:
         """Says that we live. Raises UnavailableError."""
@@ -249,12 +274,13 @@ class Leader:
 
     # -- what comes in
 
-    def _take(self, mono_ns: int) -> bool:
-        """Takes what the readers and the actuators have; whether there was anything that may lead to orders. Raises UnavailableError."""
-        now_unix_ns, has_news = time.time_ns(), False
+    def _take(self, mono_ns: int) -> News:
+        """Takes what the readers and the actuators have, one reply of each. Raises UnavailableError."""
+        now_unix_ns = time.time_ns()
+        news: News = ""
         for batch in [batch for reader in self._readers for batch in reader.take()]:
             self._read.add(batch.kind)
-            has_news = has_news or batch.kind != "pulse"
+            news = "urgent" if batch.kind != "pulse" else news or "pulse"
             if batch.kind == "lines":
                 self.intake.lines(batch, now_unix_ns)
             elif batch.kind == "pulse":
@@ -273,7 +299,7 @@ class Leader:
         self.kept.pending.plans |= self.plans.take(_PLANS_MAX)
         if self.intake.fence_heard > self._writer.fence:
             self._raise_fence(now_unix_ns)
-        return has_news or bool(events.reports or events.results)
+        return "urgent" if events.reports or events.results else news
 
     def _hear(self, reported: Reported, now_unix_ns: int, mono_ns: int) -> None:
         is_first = reported.gateway_id not in self.intake.gateways
@@ -297,8 +323,9 @@ class Leader:
         """Does what operators want, each command once. Raises UnavailableError."""
         wanted: dict[str, Command] = {}
         for entry_id, fields in batch.entries:
+            is_one = len(fields) == 2 and fields[0] == b"command" and len(fields[1]) <= COMMAND_BYTES_MAX
             try:
-                command = _command(fields[1] if len(fields) == 2 and fields[0] == b"command" else b"")
+                command = _command(fields[1] if is_one else b"")
             except (msgspec.DecodeError, RecursionError, ValueError) as error:
                 self._unreadable(entry_id, str(error))
                 continue
@@ -311,6 +338,7 @@ class Leader:
             if command.id not in done:
                 self.decisions.obey(command, now_unix_ns)
         self.kept.pending.meta[POSITION_FIELD] = batch.entries[-1][0]
+        self._has_obeyed = True
 
     def _unreadable(self, entry_id: bytes, detail: str) -> None:
         self._counts.commands_unreadable += 1

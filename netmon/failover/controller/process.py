@@ -23,7 +23,7 @@ from netmon.failover.controller.report import (
 )
 from netmon.failover.fences import Fences
 from netmon.failover.settings import ControllerSettings
-from netmon.leading import LeadingRole, name_file
+from netmon.leading import RememberingRole, name_file
 from netmon.log import limited, log
 
 _NAME: Final = "failover"
@@ -31,7 +31,7 @@ _FENCES_FILE: Final = "failover.leader"
 """The greatest number of a leader that was heard of, in case that Redis forgets it."""
 
 
-class ControllerProcess(LeadingRole[Leader]):
+class ControllerProcess(RememberingRole[Leader]):
     """One process."""
 
     def __init__(self, settings: ControllerSettings) -> None:
@@ -52,7 +52,7 @@ class ControllerProcess(LeadingRole[Leader]):
             lease_ms=int(settings.lease_s * 1_000),
             stream_entries_max=settings.stream_entries_max,
         )
-        super().__init__(_NAME, directory, REPORT_FILE, self._failover)
+        super().__init__(_NAME, directory, REPORT_FILE, self._failover, lease_s=settings.lease_s)
 
     def _begin_to_lead(self) -> Leader:
         if self._failover.fence > self._fence + 1:
@@ -68,13 +68,18 @@ class ControllerProcess(LeadingRole[Leader]):
             fence_known=known,
             ring=self._bell.ring,
         )
+        try:
+            leader.begin()
+        except UnavailableError:
+            leader.close()
+            raise
+        self._counts.reloads += self._kept is not None or self._counts.steps > 0
         self._kept = leader.kept
         self._fence = self._failover.fence
         self._note_fence()
         return leader
 
-    def _follow(self) -> None:
-        # Whatever we know, the other one knows better.
+    def _forget(self) -> None:
         self._kept = None
 
     def _note_fence(self) -> None:
