@@ -406,9 +406,9 @@ class Edge:
         # A line that is overbooked while nothing has failed is the centre's business.
         is_evicted = not free.fits(planned, on) and on in self._crowded()
         # While the centre is heard, nothing but these makes a class look for another line.
-        may_look = is_alone or is_evicted or on in self._view.failed or held.state.attempt is not None
+        may_look = is_alone or is_evicted or on in self._view.failed
         return Seen(
-            sights=self._view.shown(self._lines_of(held), with_quality=is_alone),
+            sights=self._view.of(self._lines_of(held)),
             candidates=self._view.candidates(planned, on, avoid, free, now_ns) if may_look else (),
             working_fits=free.fits(planned, group.working),
             evicted=is_evicted,

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
-import msgspec
-
 from netmon.failover.agent import room
 from netmon.failover.agent.room import Room
 from netmon.failover.model import Candidate, LineSight
@@ -55,15 +53,9 @@ class View:
         sight = self._sights.get(line_id)
         return sight if sight is not None and sight.state == "down" else None
 
-    def shown(self, line_ids: Iterable[str], *, with_quality: bool) -> dict[str, LineSight]:
-        """Lines as the state machine is to see them: without quality, one that is degraded is up."""
-        found = {line_id: self._sights.get(line_id) or LineSight(line_id=line_id) for line_id in line_ids}
-        if with_quality:
-            return found
-        return {
-            line_id: msgspec.structs.replace(sight, state="up") if sight.state == "degraded" else sight
-            for line_id, sight in found.items()
-        }
+    def of(self, line_ids: Iterable[str]) -> dict[str, LineSight]:
+        """These lines; of which nothing is known, that is unknown."""
+        return {line_id: self._sights.get(line_id) or LineSight(line_id=line_id) for line_id in line_ids}
 
     def candidates(
         self, planned: PlannedGroup, on: str, avoid: Collection[str], free: Room, now_ns: int
@@ -71,7 +63,7 @@ class View:
         """Protection lines that the class may use now, the best first.
 
         Those that have answered since its own line fell silent go before those that have not yet: a line in the same duct may be just as dead, and
-        what is asked more rarely has not been found so.
+        what is asked more rarely has not been found so. Next, those that are up go before those that are degraded.
 
         Args:
             planned: The class.
@@ -89,8 +81,12 @@ class View:
             and free.fits(planned, line_id)
         ]
         silent_ns = self._first_miss_ns.get(on, 0) if on in self.failed else 0
-        ranked = [(int(self._sights[line_id].good_unix_ns < silent_ns), place) for place, line_id in enumerate(order)]
-        return tuple(sorted((Candidate(line_id, rank) for line_id, rank in zip(order, ranked, strict=True)), key=_rank))
+        found = []
+        for place, line_id in enumerate(order):
+            sight = self._sights[line_id]
+            rank = (int(sight.good_unix_ns < silent_ns), int(sight.state == "degraded"), place)
+            found.append(Candidate(line_id, rank))
+        return tuple(sorted(found, key=_rank))
 
     def _is_proven(self, planned: PlannedGroup, line_id: str, now_ns: int) -> bool:
         proven_s = max(planned.timers.proven_s, self._proven_s.get(line_id, 0.0))

@@ -125,6 +125,32 @@ def test_a_line_that_has_answered_since_goes_before_one_that_has_not() -> None:
     assert [order.on for order in gateway.edge.step(T0 + 10 * S).orders] == [GEO]
 
 
+def test_a_line_that_is_up_goes_before_one_that_is_degraded() -> None:
+    """Whatever the plan prefers while all is well; but a bad line is better than a dead one."""
+    gateway = Driven()
+    gateway.passes(2)
+    gateway.see(FIVE_G, "degraded")
+    gateway.see(FIBRE, "down")
+    gateway.passes(2)
+    assert gateway.places() == {LIFE: GEO}
+    gateway.see(GEO, "down")
+    gateway.passes(2)
+    assert gateway.places() == {LIFE: FIVE_G}
+
+
+def test_an_escape_that_nobody_answers_is_taken_back_when_there_is_no_need_for_it_any_more() -> None:
+    """Nobody knows whether it was carried out, so the class is ordered to where it is thought to be."""
+    gateway = Driven()
+    gateway.passes(2)
+    gateway.see(FIBRE, "down")
+    for line_id, state in gateway.states.items():
+        gateway.edge.sight(LineSight(line_id=line_id, state=state, since_unix_ns=T0, good_unix_ns=gateway.now_ns))
+    assert [order.on for order in gateway.edge.step(gateway.now_ns).orders] == [FIVE_G]
+    gateway.see(FIBRE, "up")
+    gateway.passes(4)
+    assert [(order.on, order.reason) for order in gateway.orders] == [(FIBRE, "reconcile")]
+
+
 def test_a_line_that_the_centre_wants_avoided_is_passed_over() -> None:
     """Locked out, damped, or dead as the centre sees it."""
     gateway = Driven()

@@ -245,12 +245,12 @@ def test_after_the_machine_was_switched_off_every_class_is_put_back() -> None:
 
 
 def test_killed_while_it_carried_out_an_order_it_does_it_anew() -> None:
-    """The centre waits for what becomes of it."""
+    """The centre waits for what becomes of it; however often that happens."""
     gateway = Driven()
     gateway.step()
     gateway.edge.desired(desired(wanted(FIVE_G, 1)))
     gateway.edge.step(gateway.now_ns)
-    other = _again(gateway)
+    other = _again(_again(gateway))
     other.edge.actual({LIFE: FIBRE})
     other.edge.desired(desired(wanted(FIVE_G, 1)))
     other.passes(1)
@@ -294,6 +294,7 @@ def test_a_clock_that_is_set_moves_nothing() -> None:
     gateway.passes(2)
     gateway.edge.shift(3 * 3_600 * S)
     gateway.now_ns += 3 * 3_600 * S
+    assert gateway.edge.sights == ()
     assert not gateway.edge.is_alone(gateway.now_ns)
     gateway.is_centre_there = False
     gateway.passes(40)
