@@ -5,6 +5,7 @@ Pure. Each doubt is `path: text`. Where no gateway carries a class, there is non
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
@@ -54,6 +55,7 @@ def _about_gateway(topology: Topology, gateway: Gateway) -> Iterator[str]:
     for name in gateway.line_ids:
         if not topology.lines[name].probes:
             yield f"nobody asks over {name}, so it is never shown to be good, and nothing is moved to it"
+    yield from _about_families(topology, gateway)
     working, *others = gateway.line_ids
     if not others:
         yield f"{working} is its only line, so there is nowhere to go when that fails"
@@ -62,6 +64,18 @@ def _about_gateway(topology: Topology, gateway: Gateway) -> Iterator[str]:
     wanted = sum(topology.traffic_classes[name].bandwidth_bps for name in gateway.class_ids)
     if wanted > (usable := USABLE * topology.lines[working].capacity_bps):
         yield f"its classes need {_rate(wanted)}, and its working line {working} takes {_rate(usable)}; some are always shed"
+
+
+def _about_families(topology: Topology, gateway: Gateway) -> Iterator[str]:
+    """A port that has a next hop of one family does not take the other."""
+    for name in gateway.class_ids:
+        versions = {ipaddress.ip_network(prefix).version for prefix in topology.traffic_classes[name].prefixes}
+        for line, port in gateway.ports.items():
+            hops = {4: port.next_hop, 6: port.next_hop6}
+            missing = [version for version in sorted(versions) if any(hops.values()) and not hops[version]]
+            for version in missing:
+                key = {4: "next_hop", 6: "next_hop6"}[version]
+                yield f"{name} has prefixes of IPv{version}, and {line} no {key}, so they are refused there"
 
 
 def _about_risks(topology: Topology, gateway: Gateway) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from netmon.config.source import Path
+from netmon.failover.actuators.layout import MARKS
 from netmon.inventory.entries import GatewayEntry, TrafficClassEntry
 
 Found = Iterator[tuple[Path, str]]
@@ -42,6 +43,14 @@ def class_mistakes(written: Mapping[str, Any], classes: Mapping[str, TrafficClas
                 ("traffic_classes", name, "mark"),
                 f"found {each.mark}, which is the mark of {first}; expected another",
             )
+        if each.mark & ~0xFFFF == MARKS:
+            text = f"found {each.mark:#x}; netmon itself uses {MARKS:#x} to {MARKS | 0xFFFF:#x}; expected another"
+            yield ("traffic_classes", name, "mark"), text
+        if each.mark and each.prefixes:
+            text = (
+                "found a mark and prefixes; expected one of them: where packets carry a mark, nobody asks where they go"
+            )
+            yield ("traffic_classes", name, "prefixes"), text
         for index, prefix in enumerate(each.prefixes):
             if (first := prefixes.setdefault(prefix, name)) != name:
                 text = f"found {prefix!r}, which is {first}'s; expected that only one class is told by it"

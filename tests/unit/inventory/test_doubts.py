@@ -142,13 +142,15 @@ gateways:
 def test_backups_that_are_none_are_told() -> None:
     """What fails with what it backs, takes too little, or is asked by nobody; a site that is lost is lost with all of its lines."""
     backed = BACKED.replace("classes: [life], actuator: agent", "classes: [life], mode: act, actuator: agent").replace(
-        "life: {priority: P0", "life: {priority: P0, mark: 1"
+        "life: {priority: P0", 'life: {priority: P0, prefixes: [192.0.2.0/24, "2001:db8::/32"]'
     )
+    backed = backed.replace("{interface: f}", "{interface: f, next_hop: 192.0.2.8}")
 
     assert doubts_about(backed) == [
         "lines.geo: 900 kbps of P0 may come to it, and it takes 800 kbps; some of it would have nowhere to go",
         "traffic_classes.hasty: has no bandwidth_bps, so it is taken to need no room, and may fill a line that others need",
         "traffic_classes.hasty: wtr_s is 10 s, and a line that has just come back goes again more often than others; expected 60 s or more",
+        "gateways.a: life has prefixes of IPv6, and twin no next_hop6, so they are refused there",
         "gateways.a: all of its lines share duct: when that fails, nothing is left",
         "gateways.b: life is P0, and every other line shares a risk with fibre: duct, poles",
         "gateways.c: its classes need 9.3 Mbps, and its working line fibre takes 8 Mbps; some are always shed",
