@@ -41,6 +41,10 @@ SHARE_NS: Final = 1_000_000_000
 """Between two looks at what is not urgent: loads, reports of gateways, who is silent."""
 COMMAND_BYTES_MAX: Final = 64 << 10
 """Of one command; a hundredth of it is what a person writes."""
+LOADS_SHARE: Final = 100
+"""What all lines carry is written again after so many times as long as it takes: a large region has better to do in a disaster."""
+_SLEEP_MIN_S: Final = 0.001
+"""Until a timer, so that one that is due for ever keeps no processor busy."""
 _LEASE_SHARE: Final = 3
 """Renewals in the time of a lease."""
 _GOOD_SHARE: Final = 2 / 3
@@ -124,7 +128,7 @@ class Leader:
         )
         self.usable_bps: dict[str, int] = {}
         self._read: set[str] = set()
-        self._share_due = 0
+        self._share_due = self._loads_due = 0
         self._are_loads_due = True
         self._has_obeyed = False
         self._lease_due = self._good_until_ns = 0
@@ -162,7 +166,8 @@ class Leader:
         self._dispatch.close()
 
     def leave(self) -> None:
-        """Writes what is left to write, and hands over. Raises UnavailableError."""
+        """Writes what is left to write, and hands over: what waits for its turn is ordered by whoever leads next. Raises UnavailableError."""
+        self._dispatch.good_until(0.0)
         self._flush()
         self._writer.release()
 
@@ -254,7 +259,7 @@ class Leader:
             return 0.0
         sleep_s = _until(min(self._lease_due, self._share_due))
         if decided.due_unix_ns:
-            sleep_s = min(sleep_s, max(decided.due_unix_ns - time.time_ns(), 0) / 1e9)
+            sleep_s = min(sleep_s, max((decided.due_unix_ns - time.time_ns()) / 1e9, _SLEEP_MIN_S))
         return sleep_s
 
     def _is_ready(self, mono_ns: int) -> bool:
@@ -353,15 +358,18 @@ class Leader:
         for gateway_id in list(islice(intake.told, _PART_MAX)):
             intake.told.discard(gateway_id)
             pending.gateways[gateway_id] = intake.gateways[gateway_id]
-        if self._are_loads_due:
+        if self._are_loads_due and mono_ns >= self._loads_due:
             self._are_loads_due = False
-            loads = self.kept.coordinator.loads
-            self.usable_bps = {line_id: load.usable_bps for line_id, load in loads.items()}
-            _, shed_bps = self.decisions.tally.shed()
-            pending.loads = Loads(
-                unix_ns=now_unix_ns, lines=tuple(loads[line_id] for line_id in sorted(loads)), shed_bps=shed_bps
-            )
+            pending.loads = self._loads(now_unix_ns)
+            took_ns = time.monotonic_ns() - mono_ns
+            self._loads_due = mono_ns + LOADS_SHARE * took_ns
         self.plans.see(self._view())
+
+    def _loads(self, now_unix_ns: int) -> Loads:
+        loads = self.kept.coordinator.loads
+        self.usable_bps = {line_id: load.usable_bps for line_id, load in loads.items()}
+        _, shed_bps = self.decisions.tally.shed()
+        return Loads(unix_ns=now_unix_ns, lines=tuple(loads[line_id] for line_id in sorted(loads)), shed_bps=shed_bps)
 
     def _view(self) -> View:
         coordinator = self.kept.coordinator

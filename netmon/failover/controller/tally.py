@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Final
 
 from netmon.failover.controller.report import (
@@ -36,8 +37,8 @@ class Tally:
         self._on: Counter[tuple[str, Priority]] = Counter()
         self._bps: Counter[tuple[str, Priority]] = Counter()
         self._states: dict[str, GroupState] = {}
-        self._away: dict[str, None] = {}
-        """Groups that are not at rest where they belong."""
+        self._away: tuple[dict[str, None], ...] = ({}, {}, {}, {})
+        """Groups that are not at rest where they belong: P0, P1, P2, P3."""
         for state in states:
             self.put(state)
 
@@ -52,9 +53,9 @@ class Tally:
         self._states[group.id] = state
         self._count(group, state, 1)
         if state.phase == "NR" and state.on == group.working and state.attempt is None:
-            self._away.pop(group.id, None)
+            self._away[group.priority].pop(group.id, None)
         else:
-            self._away[group.id] = None
+            self._away[group.priority][group.id] = None
 
     def _count(self, group: Group, state: GroupState, by: int) -> None:
         self._phases[state.phase, group.priority] += by
@@ -98,10 +99,13 @@ class Tally:
         return found[0], found[1], found[2], found[3]
 
     def away(self, now_unix_ns: int) -> tuple[dict[str, GroupReport], int]:
-        """Groups that are not at rest where they belong, P0 first, no more than GROUPS_SHOWN_MAX; and how many more there are."""
-        ranked = sorted(self._away, key=lambda group_id: (self._groups[group_id].priority, group_id))
-        shown = ranked[:GROUPS_SHOWN_MAX]
-        return {group_id: self._report(group_id, now_unix_ns) for group_id in shown}, len(ranked) - len(shown)
+        """Groups that are not at rest where they belong, P0 and who has been away longest first, no more than GROUPS_SHOWN_MAX; and how many more."""
+        ranked = (group_id for away in self._away for group_id in away)
+        shown = sorted(
+            islice(ranked, GROUPS_SHOWN_MAX), key=lambda group_id: (self._groups[group_id].priority, group_id)
+        )
+        named = {group_id: self._report(group_id, now_unix_ns) for group_id in shown}
+        return named, sum(map(len, self._away)) - len(named)
 
     def _report(self, group_id: str, now_unix_ns: int) -> GroupReport:
         group, state = self._groups[group_id], self._states[group_id]
