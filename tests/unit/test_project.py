@@ -32,6 +32,7 @@ IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "da
 ROLE_MODULES = [
     "netmon.role", "netmon.buffer.stream", "netmon.mib.catalogue", "netmon.canary.__main__", "netmon.alarms.worker.worker",
     "netmon.active_probe.vantage.__main__", "netmon.active_probe.verdict.__main__", "netmon.active_probe.stamp.__main__",
+    "netmon.failover.controller.__main__",
     "netmon.failover.agent.__main__", "netmon.failover.agent.centre",
 ]  # fmt: skip
 HEAVY = {"aiohttp", "prometheus_client", "pydantic", "pyroute2", "pysmi", "pysnmp", "rich", "typer", "yaml"}
