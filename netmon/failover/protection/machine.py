@@ -369,7 +369,8 @@ def _return(case: Case, wait_ns: int) -> Outcome:
     sight = case.seen.sights.get(group.working)
     if sight is not None and state.since_unix_ns < sight.since_unix_ns <= now_ns:
         # It failed, and came back, while nobody stepped the group: the leader was away.
-        state = replace(state, due_unix_ns=sight.since_unix_ns + timers.ns(group.timers.wtr_s), since_unix_ns=now_ns)
+        good_at_ns = sight.since_unix_ns + timers.ns(group.timers.wtr_s)
+        state = replace(state, due_unix_ns=good_at_ns if good_at_ns > now_ns else 0, since_unix_ns=now_ns)
     if state.due_unix_ns > now_ns:
         return Outcome(state)
     if timers.is_damped(group.damping, state, now_ns):

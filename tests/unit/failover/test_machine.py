@@ -128,6 +128,24 @@ def test_a_switch_is_followed_by_a_guard_time() -> None:
     assert play.due_ns == NOON + SECOND // 2 + 300 * SECOND
 
 
+@pytest.mark.parametrize(
+    ("good_s", "where", "left_s"), [(100, ("WTR", "near"), 200), (299, ("WTR", "near"), 1), (300, ("NR", "own"), None)]
+)
+def test_failure_while_nobody_looked_begins_the_wait_anew(
+    good_s: int, where: tuple[str, str], left_s: int | None
+) -> None:
+    """A leader that was away for an hour sees that the line has been good for less than that."""
+    play = Play()
+    play.fail_over()
+    play.after(1)
+    play.see(own="up")
+    play.now_ns += HOUR
+    play.lines["own"] = LineSight(line_id="own", state="up", since_unix_ns=play.now_ns - good_s * SECOND)
+    play.step()
+    assert play.where() == where
+    assert play.due_ns == (0 if left_s is None else play.now_ns + left_s * SECOND)
+
+
 def test_return_waits_for_its_turn() -> None:
     """And says that it would go; the turn may come long after."""
     play = Play()

@@ -197,7 +197,13 @@ groups = st.builds(
 line_sights = st.fixed_dictionaries(
     {},
     optional={
-        line: st.builds(LineSight, line_id=st.just(line), state=st.sampled_from(STATES), one_way=st.booleans())
+        line: st.builds(
+            LineSight,
+            line_id=st.just(line),
+            state=st.sampled_from(STATES),
+            one_way=st.booleans(),
+            since_unix_ns=st.sampled_from([0, NOON - HOUR, NOON - SECOND, NOON - 1, NOON]),
+        )
         for line in LINES
     },
 )
@@ -311,7 +317,8 @@ class Life(RuleBasedStateMachine):
     @rule(line=st.sampled_from(LINES), state=st.sampled_from(STATES))
     def line_changes(self, line: str, state: Any) -> None:
         """A line fails, comes back, is lost sight of."""
-        self.play.lines = {**self.play.lines, line: sights(**{line: state})[line]}
+        sight = LineSight(line_id=line, state=state, since_unix_ns=self.play.now_ns)
+        self.play.lines = {**self.play.lines, line: sight}
         self.look()
 
     @rule(
