@@ -107,6 +107,7 @@ TIMERS: Final[dict[str, Words]] = {
     "approval": ("the proposal is void", "承認の期限"),
     "damping": ("damping ends: it may return", "抑制の終わり"),
     "request": ("the operator's command ends", "操作の期限"),
+    "lockout_age": ("people are told that it is still locked out", "切替禁止が続いていることを知らせる"),
 }
 PROPOSED: Final[Mapping[FailoverMode, Words]] = {
     "observe": ("only observed, so it stays", "観測のみのため切り替えません"),

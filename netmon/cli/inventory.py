@@ -17,7 +17,7 @@ from netmon.cli.common import USAGE, AsJson, ConfigFile, LineConsole, config_in_
 from netmon.errors import ConfigError
 from netmon.inventory import geojson, schema
 from netmon.inventory.doubts import doubts
-from netmon.inventory.model import Area, Device, Gateway, Inventory, Line, Named, Site
+from netmon.inventory.model import Area, Device, Gateway, Inventory, Line, Named, Port, Site
 from netmon.inventory.probes import AnyProbe, label
 from netmon.inventory.references import SINGULAR
 from netmon.inventory.related import related, things
@@ -256,7 +256,7 @@ def _print_thing(topology: Topology, kind: str, thing: Named) -> None:
     facts = {
         field.removesuffix("_ids").removesuffix("_id").replace("_", " "): _fact(field, value)
         for field, value in msgspec.structs.asdict(thing).items()
-        if field not in {"id", "name", "name_en"} and value not in ((), "", None)
+        if field not in {"id", "name", "name_en"} and value not in ((), "", None, {}) and (field, value) != ("mark", 0)
     }
     facts |= {word: ", ".join(ids) for word, ids in related(topology, thing).items() if word not in facts}
     names = " / ".join(filter(None, (thing.name, thing.name_en)))
@@ -271,13 +271,22 @@ def _fact(field: str, value: Any) -> str:
         return _rate(value)
     if field == "geometry":
         return f"{len(value)} points"
-    if field in {"probes", "anchors"}:
+    if field in {"probes", "anchors", "verify"}:
         return "; ".join(map(_probe, value))
+    if field == "ports":
+        return "; ".join(f"{line} by {_port(port)}" for line, port in value.items())
+    if field == "mark":
+        return f"{value:#x}"
     if field == "interfaces":
         return ", ".join(f"{port.index}{f' ({port.name})' if port.name else ''} {port.line_id}" for port in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _port(port: Port) -> str:
+    hops = " and ".join(filter(None, (port.next_hop, port.next_hop6)))
+    return f"{port.interface} via {hops}" if hops else port.interface
 
 
 def _probe(probe: AnyProbe) -> str:

@@ -78,6 +78,18 @@ def test_one_line_is_shown_with_all_that_hangs_on_it() -> None:
     assert [json.loads(row)["type"] for row in both.splitlines()] == ["line", "device"]
 
 
+def test_a_gateway_and_a_class_are_shown_with_how_traffic_is_told_and_moved() -> None:
+    """Ports, marks and what is asked, as a person would say them."""
+    gateway, traffic = (
+        command("inventory", "show", "gw-port", "-c", SAMPLE),
+        command("inventory", "show", "life", "-c", SAMPLE),
+    )
+
+    assert "  ports     fibre-port by eth1 via 192.0.2.62 and 2001:db8:1::3e; 5g-port by wwan0\n" in gateway.stdout
+    assert "  mark           0x10\n" in traffic.stdout
+    assert "  verify         stamp 192.0.2.1:862\n" in traffic.stdout
+
+
 def test_a_name_that_nothing_has_is_told_with_what_may_be_meant() -> None:
     """Exit code 2."""
     found = command("inventory", "show", "fibre-shcool", "-c", SAMPLE)
