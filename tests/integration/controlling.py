@@ -139,6 +139,11 @@ def _status(line_id: str, state: LineState) -> LineStatus:
     return LineStatus(line_id=line_id, state=state, since_unix_ns=now, unix_ns=now, votes=(vote,), vantages_live=1)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """Whoever asked has been killed."""
+
+
 class Carrier:
     """A carrier's controller, over HTTP: it obeys no smaller number than the greatest that it knows of.
 
@@ -176,7 +181,7 @@ class Carrier:
             def log_message(self, *_: Any) -> None:
                 """Nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/move"
 
     def __enter__(self) -> Self:

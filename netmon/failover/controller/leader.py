@@ -52,8 +52,10 @@ _GOOD_SHARE: Final = 2 / 3
 _PART_MAX: Final = 2_000
 """Groups, gateways or plans of one transaction, where all are written."""
 
-_PLANS_MAX: Final = 200
-"""Plans of one transaction: each has some ten thousand octets."""
+_PLANS_MAX: Final = 50
+"""Plans of one transaction, or that are told again in one pass: each has some thousand octets."""
+_PLANS_S: Final = 0.01
+"""Between two such passes."""
 
 News = Literal["", "pulse", "urgent"]
 """What has come: nothing; that all is as it was; what may lead to orders."""
@@ -127,6 +129,8 @@ class Leader:
             CommandReader(settings.redis, stands.position if _ID.fullmatch(stands.position) else b"0-0", ring),
         )
         self.usable_bps: dict[str, int] = {}
+        self._plans_again = list(self.plans.known.values())
+        """That are still to be told again, some with each pass: orders do not wait behind ten thousand plans."""
         self._read: set[str] = set()
         self._share_due = self._loads_due = 0
         self._are_loads_due = True
@@ -143,7 +147,6 @@ class Leader:
         self._renew(time.monotonic_ns())
         self.decisions.give_again(now_unix_ns)
         self._dispatch.start()
-        self._dispatch.plan(list(self.plans.known.values()))
         self._flush()
         self.plans.start(time.time_ns)
         for reader in self._readers:
@@ -255,8 +258,11 @@ class Leader:
         self._flush()
         if news == "urgent":
             self.lag_s = max(self.lag_s, (time.monotonic_ns() - mono_ns) / 1e9)
-        if news:
-            return 0.0
+        if self._plans_again:
+            some, self._plans_again = self._plans_again[:_PLANS_MAX], self._plans_again[_PLANS_MAX:]
+            self._dispatch.plan([self.plans.known[plan.gateway_id] for plan in some])
+        if news or self._plans_again:
+            return 0.0 if news else _PLANS_S
         sleep_s = _until(min(self._lease_due, self._share_due))
         if decided.due_unix_ns:
             sleep_s = min(sleep_s, max((decided.due_unix_ns - time.time_ns()) / 1e9, _SLEEP_MIN_S))
