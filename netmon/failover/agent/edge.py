@@ -377,7 +377,8 @@ class Edge:
         if on == held.group.working:
             return "NR"
         phase = held.desired.phase if held.desired is not None and held.desired.on == on else "PROTECTING"
-        return phase if phase in RESTING and phase != "NR" else "PROTECTING"
+        # A wait of the centre's is not ours: alone, we would take it for one that is over.
+        return phase if phase in RESTING and phase not in {"NR", "WTR"} else "PROTECTING"
 
     def _protect(self, held: Held, free: Room, now_ns: int) -> Order | None:
         """One step of the state machine, with what this gateway sees."""

@@ -126,7 +126,7 @@ def test_a_line_that_has_answered_since_goes_before_one_that_has_not() -> None:
 
 
 def test_a_line_that_is_up_goes_before_one_that_is_degraded() -> None:
-    """Whatever the plan prefers while all is well; but a bad line is better than a dead one."""
+    """Whatever the plan prefers while all is well; but a bad line is better than a dead one, and of bad ones that at home is the best."""
     gateway = Driven()
     gateway.passes(2)
     gateway.see(FIVE_G, "degraded")
@@ -136,6 +136,11 @@ def test_a_line_that_is_up_goes_before_one_that_is_degraded() -> None:
     gateway.see(GEO, "down")
     gateway.passes(2)
     assert gateway.places() == {LIFE: FIVE_G}
+    gateway.see(FIBRE, "degraded")
+    gateway.see(FIVE_G, "down")
+    gateway.see(GEO, "degraded")
+    gateway.passes(2)
+    assert gateway.places() == {LIFE: FIBRE}
 
 
 def test_an_escape_that_nobody_answers_is_taken_back_when_there_is_no_need_for_it_any_more() -> None:
@@ -258,6 +263,18 @@ def test_alone_it_returns_when_its_line_has_been_well_for_long_enough() -> None:
     gateway.passes(59)
     assert gateway.places() == {LIFE: FIVE_G}
     gateway.passes(3)
+    assert gateway.places() == {LIFE: FIBRE}
+
+
+def test_alone_it_takes_a_wait_of_the_centres_for_none_that_is_over() -> None:
+    """An order that came while the centre waited to restore, just before it was heard no more: its own wait begins then."""
+    gateway = Driven()
+    gateway.is_centre_there = False
+    gateway.passes(40)
+    gateway.edge.desired(desired(wanted(FIVE_G, 1, phase="WTR", reason="signal_fail")))
+    gateway.passes(55)
+    assert gateway.places() == {LIFE: FIVE_G}
+    gateway.passes(10)
     assert gateway.places() == {LIFE: FIBRE}
 
 
