@@ -106,6 +106,8 @@ def _banner(supervisor: Supervisor, path: Path) -> None:
     console.print(f"  watch      {_own_command()} traps --follow{_config_option(path)}", markup=False)
     if probe.lines_asked(config):
         console.print(f"  lines      {_own_command()} lines{_config_option(path)}", markup=False)
+    if failover.groups_wanted(config):
+        console.print(f"  traffic    {_own_command()} failover status{_config_option(path)}", markup=False)
 
 
 def _own_command() -> str:

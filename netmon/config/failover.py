@@ -307,15 +307,20 @@ def _word(file: Path) -> str:
     return _line(file).strip()
 
 
-def redis_bytes_max(config: Config) -> int:
-    """Memory that failover may take in Redis; 0 where nothing is moved, and of a region that cannot be read."""
+def groups_wanted(config: Config) -> int:
+    """How many protection groups there are; 0 of a region that cannot be read."""
     file = config.region.file
     if not config.failover.enabled or file is None:
         return 0
     try:
-        count = sum(len(gateway.class_ids) for gateway in schema.read(file).gateways)
+        return sum(len(gateway.class_ids) for gateway in schema.read(file).gateways)
     except ConfigError:
         return 0
+
+
+def redis_bytes_max(config: Config) -> int:
+    """Memory that failover may take in Redis: the groups, and the audit."""
+    count = groups_wanted(config)
     return count * _GROUP_BYTES + config.failover.stream_entries_max * _ACTION_BYTES if count else 0
 
 
