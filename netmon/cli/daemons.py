@@ -25,7 +25,7 @@ from netmon.cli.common import (
     numbered,
     redis_url,
 )
-from netmon.config import EMBEDDED, Config, probe
+from netmon.config import EMBEDDED, Config, failover, probe
 from netmon.config.alarm_service import alarm_settings
 from netmon.errors import ConfigError
 from netmon.log import log, set_up
