@@ -63,7 +63,8 @@ class View:
         """Protection lines that the class may use now, the best first.
 
         Those that have answered since its own line fell silent go before those that have not yet: a line in the same duct may be just as dead, and
-        what is asked more rarely has not been found so. Next, those that are up go before those that are degraded.
+        what is asked more rarely has not been found so. Next, those that are up go before those that are degraded; of these there is none while the
+        class may as well go home.
 
         Args:
             planned: The class.
@@ -80,6 +81,9 @@ class View:
             and self._is_proven(planned, line_id, now_ns)
             and free.fits(planned, line_id)
         ]
+        home = self._sights.get(planned.working)
+        if on != planned.working and home is not None and home.state in room.GOOD:
+            order = [line_id for line_id in order if self._sights[line_id].state == "up"]
         silent_ns = self._first_miss_ns.get(on, 0) if on in self.failed else 0
         found = []
         for place, line_id in enumerate(order):
