@@ -36,6 +36,8 @@ nothing but this tells."""
 IN_FLIGHT_MAX: Final = 20
 """Messages that are sent and not acknowledged; fewer if the broker says so. Mosquitto takes no more from one client, unless told."""
 FILTERS_A_PACKET: Final = 100
+_UNSPECIFIED: Final = 0x80
+"""Reason code (MQTT 5 section 2.4)."""
 _PACKET_BYTES_MORE: Final = 2_048
 """Of a packet beside the message: topic and properties."""
 _SILENT: Final = logging.getLogger("netmon.failover.session")
@@ -277,7 +279,9 @@ class Session(aiomqtt.Client):
     ) -> None:
         if not self._why:
             by_broker = flags.is_disconnect_packet_from_server
-            self._why = f"{'the broker has ended it' if by_broker else 'the connection broke'}: {reason_code}"
+            who = "the broker has ended the connection" if by_broker else "the connection broke"
+            # What paho calls unspecified is that there is nothing more to be read.
+            self._why = who if reason_code.value == _UNSPECIFIED else f"{who}: {reason_code}"
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _on_message(self, *_: Any) -> None:

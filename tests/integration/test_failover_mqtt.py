@@ -324,6 +324,21 @@ async def test_gateway_that_is_silent_is_unreachable(mqtt: MqttSettings, monkeyp
     assert there.results[1].detail == "the gateway has told nothing for 0.4 s"
 
 
+async def test_connection_that_died_unnoticed_ends_before_the_next_one_speaks(
+    mqtt: MqttSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way of a gateway has changed: the broker publishes the old connection's will first, and the new report after it."""
+    monkeypatch.setattr(link_module, "BACK_OFF_FIRST_S", 1_000.0)
+    monkeypatch.setattr(link_module, "BACK_OFF_MAX_S", 1_000.0)
+    before, after = Gateway(mqtt), Gateway(mqtt)
+    async with centre(mqtt) as there, running(before.link):
+        await until(lambda: there.reports)
+        async with running(after.link):
+            await until(lambda: before.link.state.why and len(there.reports) >= 3)
+
+    assert [reported.stopped for reported in there.reports] == [False, True, False]
+
+
 async def test_edge_that_speaks_iota_json(mqtt: MqttSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """It needs nothing of netmon: one retained command, one answer; what it does not answer it is asked again, and what makes no sense is counted."""
     monkeypatch.setattr(iota_module, "AGAIN_S", 0.1)
