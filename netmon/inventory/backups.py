@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
-from netmon.failover.agent.room import USABLE
+from netmon.failover.protection.admission import usable_bps
 from netmon.inventory.model import Gateway, TrafficClass
 from netmon.inventory.topology import Topology
 
@@ -23,7 +23,7 @@ def doubts(topology: Topology) -> Iterator[str]:
     carried = {name for gateway in carrying for name in gateway.class_ids}
     vital = _vital(topology, carrying)
     for line in topology.inventory.lines:
-        if (wanted := vital.get(line.id, 0)) > (usable := USABLE * line.capacity_bps):
+        if (wanted := vital.get(line.id, 0)) > (usable := usable_bps(line.capacity_bps)):
             text = f"{_rate(wanted)} of P0 may come to it, and it takes {_rate(usable)}"
             yield f"lines.{line.id}: {text}; some of it would have nowhere to go"
     for each in topology.inventory.traffic_classes:
@@ -62,7 +62,7 @@ def _about_gateway(topology: Topology, gateway: Gateway) -> Iterator[str]:
         return
     yield from _about_risks(topology, gateway)
     wanted = sum(topology.traffic_classes[name].bandwidth_bps for name in gateway.class_ids)
-    if wanted > (usable := USABLE * topology.lines[working].capacity_bps):
+    if wanted > (usable := usable_bps(topology.lines[working].capacity_bps)):
         yield f"its classes need {_rate(wanted)}, and its working line {working} takes {_rate(usable)}; some are always shed"
 
 
