@@ -102,8 +102,10 @@ class Planner:
         plans = Plans(self._settings.lines, self._settings.groups)
         seen = self._view
         plans.see(failed=seen.failed, failing=seen.failing, locked=seen.locked)
-        # All together at the start: P0 of all gateways goes before P3 of any.
-        self._put(plans, plans.advance(), now_unix_ns)
+        # All together at the start: P0 of all gateways goes before P3 of any. And all are told: one with a single line has nothing to choose, and
+        # needs a plan all the same; of another one the region may say something new.
+        plans.advance()
+        self._put(plans, self._gateways, now_unix_ns)
         log.info("failover.plans_made", gateways=len(self._gateways))
         while not self._over.is_set():
             if self._view is not seen:
