@@ -371,6 +371,11 @@ class Life(RuleBasedStateMachine):
     def time_passes(self, jump_s: float) -> None:
         """Or the clock is set back."""
         self.play.now_ns += round(jump_s * SECOND)
+        # Whoever tells of lines lives by the same clock: nothing came to be in the future.
+        self.play.lines = {
+            line: msgspec.structs.replace(sight, since_unix_ns=min(sight.since_unix_ns, self.play.now_ns))
+            for line, sight in self.play.lines.items()
+        }
         self.look()
 
     @rule()
