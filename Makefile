@@ -32,7 +32,7 @@ format: venv ## let ruff format the code and sort the imports
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-demo: venv ## play an earthquake and a cut duct over three gateways in network namespaces; a minute, with or without root
+demo: venv ## play an earthquake and a cut duct over four gateways in network namespaces; a minute, with or without root
 	$(BIN)/python -m loadtest.demo $(ARGS)
 
 bench: $(VENV)/installed-bench ## measure the figures, then compare with the peers; a quarter of an hour, see docs/benchmarks.md

@@ -13,9 +13,10 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from loadtest.demo import show
-from loadtest.demo.stage import Stage
+from loadtest.demo.stage import Stage, StageError
 from loadtest.demo.story import Story, tell
 from loadtest.lab.namespaces import LabError
 
@@ -27,7 +28,7 @@ def play(
     as_json: Annotated[bool, typer.Option("--json", help="What was measured, as JSON.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Where configuration and logs shall stay; else they go.")] = None,
 ) -> None:
-    """An earthquake, a cut duct, and what becomes of the traffic of three gateways while nobody touches a thing."""
+    """An earthquake, a cut duct, and what becomes of the traffic of four gateways while nobody touches a thing."""
     errors = Console(stderr=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as Ctrl-C: nothing is left behind
     folder = keep or Path(tempfile.mkdtemp(prefix="netmon-demo-"))
@@ -37,8 +38,8 @@ def play(
         errors.print(f"The demo cannot be played here: {error}", style="red")
         errors.print(f"It needs network namespaces and a broker; on Debian: {INSTALL}")
         raise typer.Exit(IMPOSSIBLE) from None
-    except TimeoutError as error:
-        errors.print(str(error), style="red")
+    except StageError as error:
+        errors.print(Text(str(error), style="red"))
         raise typer.Exit(NOT_AS_PROMISED) from None
     finally:
         if keep is None:

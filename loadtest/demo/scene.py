@@ -1,4 +1,6 @@
-"""The region of the demo: three gateways, seven lines, one duct in which four of them lie, and who sends notifications.
+"""The region of the demo: four gateways, seven lines, one duct in which four of them lie, and who sends notifications.
+
+The pier has nothing but its cameras, in the cell of 5G that the harbour falls back on: when the sirens come, cameras have to go.
 
 Pure.
 """
@@ -22,6 +24,7 @@ SCENE: Final = Scene(
             "harbour-fibre-2": Drawn(carrier="akebono", duct=DUCT, profile="quick"),
             "harbour-5g": Drawn(carrier="shiokaze", medium="5g", capacity_bps=25 * MBPS, cost_tier=4),
         },
+        "pier": {"pier-5g": Drawn(carrier="shiokaze", shares="harbour-5g")},
         "townhall": {
             "townhall-fibre": Drawn(carrier="michishio", duct=DUCT, profile="quick"),
             "townhall-radio": Drawn(carrier="akebono", medium="radio", capacity_bps=100 * MBPS, profile="quick"),
@@ -31,7 +34,8 @@ SCENE: Final = Scene(
             "ridge-leo": Drawn(carrier="soramichi", medium="leo", capacity_bps=25 * MBPS, cost_tier=6),
         },
     },
-    areas={"harbour": COAST, "townhall": COAST, "ridge": HILLS},
+    areas={"harbour": COAST, "pier": COAST, "townhall": COAST, "ridge": HILLS},
+    carries={"harbour": ("sirens", "pumps", "gauges"), "pier": ("cameras",)},
     sites={"clinic": COAST, "school": COAST, "lighthouse": COAST, "dam": HILLS},
     classes={
         "sirens": Carried(priority=0, bandwidth_bps=1 * MBPS, mark=0x10, to=(SERVICE, FLOW_PORT), interval_s=0.001),
@@ -72,8 +76,10 @@ SCENE: Final = Scene(
 
 CUT: Final = tuple(name for name, line in SCENE.lines().items() if line.duct == DUCT)
 """Lines that die with the duct."""
-UNFIT: Final = frozenset({"harbour/cameras", "ridge/cameras"})
+UNFIT: Final = frozenset({"ridge/cameras"})
 """For whom no line that is left has room."""
+SHED: Final = frozenset({"pier/cameras"})
+"""Who has to make room, and has nowhere to go."""
 RETURNING: Final = frozenset(f"ridge/{name}" for name in SCENE.classes)
 """Groups of the area that is in no disaster: they return after the wait to restore. Those of the coast wait 12 minutes."""
 

@@ -63,10 +63,10 @@ def _row(suffered: Suffered) -> list[str]:
     return [
         f"P{suffered.priority}",
         suffered.group,
-        suffered.line or "no room",
+        "shed" if suffered.shed else suffered.line or "no room",
         _mover(suffered),
         f"{suffered.outage_ms:,.0f}",
-        f"{suffered.lost:,}",
+        "refused" if suffered.shed else f"{suffered.lost:,}",
         *phases,
         back,
     ]

@@ -20,6 +20,7 @@ from loadtest.demo.storm import Storm
 from loadtest.lab.deployment import BROKER_PORT, Deployment, is_open, region_of
 from loadtest.lab.gateways import CENTRE, Region, Traffic
 from loadtest.lab.namespaces import require
+from loadtest.lab.prober import Role
 from netmon.buffer import embedded
 from netmon.buffer.alarm_store import AlarmView
 from netmon.buffer.failover_store import FailoverView
@@ -39,9 +40,14 @@ CUT_S: Final = 5.0
 CALM_S: Final = 2.0
 """With all flows, before the earth quakes; and at the end."""
 _LOOK_S: Final = 0.05
+_TAIL_CHARS: Final = 1_000
 
 Step = Callable[[str], None]
 """Told what is done now."""
+
+
+class StageError(Exception):
+    """Something has not come by itself, or has ended; says what."""
 
 
 class Stage:
@@ -51,6 +57,7 @@ class Stage:
         self._folder = folder
         self._step = step
         self._stack = contextlib.ExitStack()
+        self._roles: list[Role] = []
         self._phases: dict[tuple[str, str, int], record.Phase] = {}
         self.region: Region
         self.netmon: Deployment
@@ -67,9 +74,7 @@ class Stage:
             self.netmon.reflect()
             self.netmon.serve_broker()
             self._until(lambda: is_open(self.region[CENTRE], BROKER_PORT), "the broker listens", READY_S)
-            self.netmon.run_netmon()
-            for gateway in self.region.gateways:
-                self.netmon.run_agent(gateway)
+            self._roles = [self.netmon.run_netmon(), *map(self.netmon.run_agent, self.region.gateways)]
             settings = RedisSettings(url=embedded.url(self._folder / "data"))
             self._failover = stack.enter_context(contextlib.closing(FailoverView(settings)))
             self._alarms = stack.enter_context(contextlib.closing(AlarmView(settings)))
@@ -98,11 +103,11 @@ class Stage:
         except UnavailableError:
             return False
         is_asked = all(self._asks(gateway) for gateway in SCENE.gateways)
-        all_groups = len(SCENE.gateways) * len(SCENE.classes)
+        lines = {SCENE.line_id(name) for name in SCENE.lines()}
         return (
             is_asked
-            and len(groups) == all_groups
-            and up == set(SCENE.lines())
+            and groups == set(SCENE.groups())
+            and up == lines
             and len(heard) == len(SCENE.gateways)
             and known > 0
         )
@@ -114,13 +119,13 @@ class Stage:
         except FileNotFoundError:
             return False
         up = {sight.line_id for sight in report.reported.lines if sight.state == "up"}
-        return up == set(SCENE.gateways[gateway]) and report.centre == "heard"
+        return up == set(SCENE.lines_of(gateway)) and report.centre == "heard"
 
     def play(self) -> record.Record:
         """The earthquake, the cut, the mending, the return; returns what happened.
 
         Raises:
-            TimeoutError: Something has not come by itself.
+            StageError: Something has not come by itself, or has ended.
         """
         after_actions, after_alarms = self._failover.last_id(), self._alarms.last_id()
         self._pass(CALM_S)
@@ -135,7 +140,7 @@ class Stage:
         self._step("the duct is mended; traffic waits to return")
         mended_ns = time.time_ns()
         self.region.mend(*CUT)
-        with contextlib.suppress(TimeoutError):  # what has not returned is told as a fault
+        with contextlib.suppress(StageError):  # what has not returned is told as a fault
             self._until(self._has_returned, "ridge has returned", PLAYED_S)
         self._pass(CALM_S)
         sent, _ = storm.communicate()
@@ -147,7 +152,7 @@ class Stage:
             ended_unix_ns=time.time_ns(),
             notifications=int(sent or 0),
             flows={SCENE.group_of(number): report[number] for number in sorted(report)},
-            interfaces={line.far_interface: line.line_id for line in self.region.lines.values()},
+            interfaces={line.far_interface: SCENE.line_id(line.line_id) for line in self.region.lines.values()},
             told=tuple(self._told()),
             postures=tuple(self._postures(after_alarms)),
             phases=tuple(sorted(self._phases.values(), key=lambda phase: phase.unix_ns)),
@@ -181,8 +186,13 @@ class Stage:
     def _until(self, holds: Callable[[], bool], what: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while not holds():
+            for role in self._roles:
+                if not role.is_alive():
+                    raise StageError(
+                        f"{role.folder.name} has ended: {role.log.read_text('utf-8', 'replace')[-_TAIL_CHARS:]}"
+                    )
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not within {timeout_s:.0f} s: {what}")
+                raise StageError(f"not within {timeout_s:.0f} s: {what}")
             self._look()
             time.sleep(_LOOK_S)
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from loadtest.demo.record import Record
-from loadtest.demo.scene import CUT, DUCT, RETURNING, SCENE, UNFIT
+from loadtest.demo.scene import CUT, DUCT, RETURNING, SCENE, SHED, UNFIT
 from loadtest.lab.flows import Came, Gap
 from netmon.failover.record import Audit
 
@@ -39,6 +39,8 @@ class Suffered(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     line: str
     """Where it was moved; empty: nowhere, for want of room."""
+    shed: bool
+    """It had to make room: its packets are refused at the gateway."""
     outage_ms: float
     lost: int
     phases_ms: dict[str, float]
@@ -129,6 +131,13 @@ def _centre(record: Record) -> Iterator[Moment]:
     settled: dict[str, list[int]] = {}
     for group, entry in _settled(record).items():
         settled.setdefault(group.partition("/")[0], []).append(entry.unix_ns)
+    for group in sorted(_shed(record)):
+        yield Moment(
+            ms=_ms(record, _shed(record)[group]),
+            kind="centre",
+            what=f"centre: {group} make room",
+            detail="refused at the gateway, so that they take none",
+        )
     for gateway, moments in settled.items():
         yield Moment(
             ms=_ms(record, max(moments)),
@@ -150,9 +159,19 @@ def _settled(record: Record) -> dict[str, Audit]:
     """Group ID to the entry by which the centre knows that it was moved and arrives: by its own order, or by the gateway's plan."""
     found: dict[str, Audit] = {}
     for entry in record.audit:
-        if entry.kind in {"verified", "adopted"} and record.cut_unix_ns <= entry.unix_ns < record.mended_unix_ns:
+        is_known = entry.kind in {"verified", "adopted"} and bool(entry.to)
+        if is_known and record.cut_unix_ns <= entry.unix_ns < record.mended_unix_ns:
             found[entry.group] = entry
     return found
+
+
+def _shed(record: Record) -> dict[str, int]:
+    """Group ID to when its packets were refused, as its gateway told."""
+    return {
+        entry.group: entry.unix_ns
+        for entry in record.audit
+        if entry.kind == "verified" and not entry.to and entry.unix_ns >= record.cut_unix_ns
+    }
 
 
 def _returns(record: Record) -> Iterator[Moment]:
@@ -174,13 +193,17 @@ def _returns(record: Record) -> Iterator[Moment]:
 def _suffered(record: Record, group: str) -> Suffered:
     came = record.flows[group]
     moved = _first_move(record, group)
+    is_shed = group in _shed(record)
     gap = _gap_at_cut(record, came)
+    if is_shed and gap is None:
+        gap = Gap(last_unix_ns=came.newest_unix_ns, next_unix_ns=record.ended_unix_ns, lost=0)
     gateway, _, name = group.partition("/")
-    working = next(iter(SCENE.gateways[gateway]))
+    working, *_ = SCENE.lines_of(gateway)
     return Suffered(
         group=group,
         priority=SCENE.classes[name].priority,
         line=moved[1] if moved is not None else "",
+        shed=is_shed,
         outage_ms=gap.outage_ms if gap is not None else 0.0,
         lost=gap.lost if gap is not None else 0,
         phases_ms=_phases_ms(record, group),
@@ -217,6 +240,10 @@ def _faults(record: Record, classes: tuple[Suffered, ...]) -> Iterator[str]:
     settled = _settled(record)
     for suffered in classes:
         group, limit_ms = suffered.group, LIFE_MAX_MS if suffered.priority == 0 else OTHERS_MAX_MS
+        if suffered.shed != (group in SHED):
+            yield f"{group} was {'' if suffered.shed else 'not '}shed"
+        if group in SHED:
+            continue
         if group in UNFIT:
             if suffered.line:
                 yield f"{group} was moved to {suffered.line}, where there is no room for it"

@@ -17,7 +17,7 @@ import msgspec
 import redis
 
 from loadtest.lab.flows import Flow
-from loadtest.lab.gateways import CENTRE, Region, RegionLine
+from loadtest.lab.gateways import CENTRE, Region
 from loadtest.lab.namespaces import Namespace
 from loadtest.lab.prober import REFLECTOR, VANTAGE, VERDICT, Role
 from netmon.buffer import embedded
@@ -53,6 +53,8 @@ class Drawn(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: its medium's."""
     is_standby: bool = False
     cost_tier: int = 1
+    shares: str = ""
+    """Line of another gateway that this is a way onto, too, such as the cell that two modems are in; empty: none."""
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +76,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     areas: dict[str, str]
     """Gateway to its area."""
     classes: dict[str, Carried]
+    carries: dict[str, tuple[str, ...]] = {}
+    """Gateway to its classes; one that is missing carries all."""
     sites: dict[str, str] = {}
     """More sites than the gateways', each with its area."""
     devices: dict[str, Any] = {}
@@ -85,12 +89,29 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
         """All of them."""
         return {name: line for lines in self.gateways.values() for name, line in lines.items()}
 
+    def line_id(self, name: str) -> str:
+        """What the region calls a line of the lab."""
+        return self.lines()[name].shares or name
+
+    def lines_of(self, gateway: str) -> list[str]:
+        """Its lines, as the region calls them."""
+        return [self.line_id(name) for name in self.gateways[gateway]]
+
+    def classes_of(self, gateway: str) -> tuple[str, ...]:
+        """What it carries."""
+        return self.carries.get(gateway, tuple(self.classes))
+
+    def groups(self) -> list[str]:
+        """All of them."""
+        return [f"{gateway}/{name}" for gateway in self.gateways for name in self.classes_of(gateway)]
+
     def flows(self, gateway: str) -> list[Flow]:
         """What a gateway sends; a flow's number tells gateway and class."""
         first = list(self.gateways).index(gateway) * len(self.classes)
         return [
             Flow(number=first + place, to=carried.to, interval_s=carried.interval_s, mark=carried.mark)
-            for place, carried in enumerate(self.classes.values())
+            for place, (name, carried) in enumerate(self.classes.items())
+            if name in self.classes_of(gateway)
         ]
 
     def group_of(self, number: int) -> str:
@@ -291,7 +312,9 @@ def _region(scene: Scene, region: Region, *, is_blind: bool) -> dict[str, Any]:
             name: {"name": name, "area": area, "latitude": 38.3 + place / 50, "longitude": 141.0}
             for place, (name, area) in enumerate({**scene.areas, **scene.sites}.items())
         },
-        "lines": {name: _line(region.lines[name], line, is_blind=is_blind) for name, line in drawn.items()},
+        "lines": {
+            name: _line(scene, region, name, is_blind=is_blind) for name, line in drawn.items() if not line.shares
+        },
         "profiles": scene.profiles,
         "devices": scene.devices,
         "vantages": {
@@ -309,22 +332,28 @@ def _region(scene: Scene, region: Region, *, is_blind: bool) -> dict[str, Any]:
     }
 
 
-def _line(line: RegionLine, drawn: Drawn, *, is_blind: bool) -> dict[str, Any]:
-    """Asked from both ends, each by its own interface."""
+def _line(scene: Scene, region: Region, name: str, *, is_blind: bool) -> dict[str, Any]:
+    """Asked from both ends, each by its own interface, and so is every other way onto it."""
+    drawn = scene.lines()[name]
+    ways = [region.lines[way] for way in scene.lines() if scene.line_id(way) == name]
     asked = [
-        {
-            "stamp": f"{line.next_hop if is_blind else line.target}:{STAMP_PORT}",
-            "interface": line.interface,
-            "from": [line.gateway],
-        },
-        {"stamp": f"{line.source}:{STAMP_PORT}", "interface": line.far_interface, "from": [CENTRE]},
+        probe
+        for way in ways
+        for probe in (
+            {
+                "stamp": f"{way.next_hop if is_blind else way.target}:{STAMP_PORT}",
+                "interface": way.interface,
+                "from": [way.gateway],
+            },
+            {"stamp": f"{way.source}:{STAMP_PORT}", "interface": way.far_interface, "from": [CENTRE]},
+        )
     ]
     optional = {"profile": drawn.profile} if drawn.profile else {}
     return {
-        "name": line.line_id,
+        "name": name,
         "medium": drawn.medium,
         "carrier": drawn.carrier,
-        "ends": [line.gateway],
+        "ends": [way.gateway for way in ways],
         "capacity_bps": drawn.capacity_bps,
         "cost_tier": drawn.cost_tier,
         "standby": drawn.is_standby,
@@ -348,11 +377,15 @@ def _gateway(scene: Scene, region: Region, gateway: str) -> dict[str, Any]:
     return {
         "name": gateway,
         "site": gateway,
-        "lines": list(scene.gateways[gateway]),
-        "classes": list(scene.classes),
+        "lines": scene.lines_of(gateway),
+        "classes": list(scene.classes_of(gateway)),
         "actuator": "agent",
         "ports": {
-            line.line_id: {"interface": line.interface, "next_hop": line.next_hop, "next_hop6": line.next_hop6}
+            scene.line_id(line.line_id): {
+                "interface": line.interface,
+                "next_hop": line.next_hop,
+                "next_hop6": line.next_hop6,
+            }
             for line in region.of(gateway)
         },
     }

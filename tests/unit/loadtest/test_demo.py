@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from loadtest.demo.record import Phase, Posture, Record, Told
-from loadtest.demo.scene import CUT, RETURNING, SCENE, UNFIT
+from loadtest.demo.scene import CUT, RETURNING, SCENE, SHED, UNFIT
 from loadtest.demo.story import tell
 from loadtest.lab.flows import Came, Gap
 from netmon.failover.record import Audit
@@ -16,11 +16,11 @@ from netmon.failover.record import Audit
 MS: Final = 1_000_000
 CUT_NS: Final = 1_700_000_000_000_000_000
 MENDED_NS, RETURNED_NS, ENDED_NS = CUT_NS + 5_000 * MS, CUT_NS + 20_000 * MS, CUT_NS + 30_000 * MS
-LINES: Final = list(SCENE.lines())
+LINES: Final = [SCENE.line_id(name) for name in SCENE.lines()]
 INTERFACES: Final = {f"e{number}": line for number, line in enumerate(LINES)}
 BACKUPS: Final = {"harbour": "harbour-5g", "townhall": "townhall-radio", "ridge": "ridge-leo"}
-GROUPS: Final = [f"{gateway}/{name}" for gateway in SCENE.gateways for name in SCENE.classes]
-MOVED: Final = [group for group in GROUPS if group not in UNFIT]
+GROUPS: Final = SCENE.groups()
+MOVED: Final = [group for group in GROUPS if group not in UNFIT | SHED]
 
 
 def interface(line: str) -> str:
@@ -31,11 +31,13 @@ def interface(line: str) -> str:
 def came(group: str) -> Came:
     """A flow as it should be: P0 flows again after 130 ms, each other class 10 ms later."""
     gateway, _, name = group.partition("/")
-    working, *_ = SCENE.gateways[gateway]
+    working, *_ = SCENE.lines_of(gateway)
     moves = [(CUT_NS - 9_000 * MS, interface(working))]
     if group in UNFIT:
         gap = Gap(last_unix_ns=CUT_NS, next_unix_ns=MENDED_NS + 9 * MS, lost=500)
         return Came(newest_unix_ns=ENDED_NS, interface=interface(working), moves=moves, gaps=[gap])
+    if group in SHED:
+        return Came(newest_unix_ns=CUT_NS + 150 * MS, interface=interface(working), moves=moves)
     back_ns = CUT_NS + (130 + 10 * SCENE.classes[name].priority) * MS
     moves.append((back_ns, interface(BACKUPS[gateway])))
     if group in RETURNING:
@@ -47,9 +49,17 @@ def came(group: str) -> Came:
 def record(**changes: Any) -> Record:
     """A demo that went as promised, but for these changes."""
     audit = tuple(
-        Audit(kind="verified", unix_ns=CUT_NS + 200 * MS, fence=1, group=group, phases_s={"detect": 0.1, "act": 0.002})
+        Audit(
+            kind="verified",
+            unix_ns=CUT_NS + 200 * MS,
+            fence=1,
+            group=group,
+            to="backup",
+            phases_s={"detect": 0.1, "act": 0.002},
+        )
         for group in MOVED
     )
+    audit += tuple(Audit(kind="verified", unix_ns=CUT_NS + 200 * MS, fence=1, group=group) for group in SHED)
     told = Told(
         unix_ns=CUT_NS + 120 * MS,
         gateway="harbour",
@@ -99,6 +109,7 @@ def test_what_each_class_suffered() -> None:
     sirens = tell(record()).classes[0]
 
     assert (sirens.group, sirens.line, sirens.outage_ms, sirens.lost) == ("harbour/sirens", "harbour-5g", 131.0, 12)
+    assert [one.group for one in tell(record()).classes if one.shed] == sorted(SHED)
     assert sirens.phases_ms == {"detect": 100.0, "act": 2.0}
 
 
@@ -115,6 +126,7 @@ def test_what_each_class_suffered() -> None:
             "ridge/cameras was moved to ridge-leo, where there is no room for it",
         ),
         ({"flows": flows("ridge/cameras", newest_unix_ns=CUT_NS)}, "ridge/cameras does not flow although the duct is mended"),
+        ({"audit": record().audit[:-1]}, "pier/cameras was not shed"),
         ({"audit": record().audit[1:]}, "the centre does not know that harbour/sirens was moved"),
         ({"flows": flows("ridge/gauges", interface=interface("ridge-leo"))}, "ridge/gauges has not returned"),
         (
