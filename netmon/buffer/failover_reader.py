@@ -29,6 +29,7 @@ _PORT_MARK: Final = f'"alarm_type":"{LINK_DOWN}"'.encode()
 
 _ENTRIES_MAX: Final = 500
 _BLOCK_MS: Final = 500
+_STATUSES_MAX: Final = 50
 _PULSE_S: Final = 1.0
 _PULSES: Final = 5
 """After so many, all lines are read again: what is told as a change is no news of a line that stays as it is."""
@@ -100,8 +101,14 @@ class PulseReader(Reader):
         for reply in (judged, *hashes):
             if isinstance(reply, hiredis.ReplyError):
                 raise connection.refusal(reply)
-        kinds = (b"health", b"status")
-        found = [[kind, body] for kind, bodies in zip(kinds, hashes, strict=False) for body in bodies]
-        found.append([b"judged", judged or b""])
-        self._put([Batch(PULSE, line_store.META, "", [(b"", fields) for fields in found])])
+        health, *statuses = hashes
+        found = [[b"health", body] for body in health] + [[b"judged", judged or b""]]
+        self._tell(found)
+        for bodies in statuses:
+            # In small parts: there is something else to be done between them.
+            for at in range(0, len(bodies), _STATUSES_MAX):
+                self._tell([[b"status", body] for body in bodies[at : at + _STATUSES_MAX]])
         self._stopping.wait(_PULSE_S)
+
+    def _tell(self, found: list[list[bytes]]) -> None:
+        self._put([Batch(PULSE, line_store.META, "", [(b"", fields) for fields in found])])

@@ -165,6 +165,7 @@ class Dispatch:
             await self._ended
         finally:
             looking.cancel()
+            await asyncio.wait([looking])
             for waiting in self._waiting.values():
                 waiting.cancel()
             for actuator in self._actuators.values():

@@ -33,6 +33,7 @@ PORTS_MAX: Final = 100_000
 """Ports that are down of which traps are trusted; of more, the later ones do not count."""
 
 _TRUSTS: Final[tuple[Trust, ...]] = ("v3_auth_priv", "v3_auth", "allow_listed", "other")
+_DIGITS_MAX: Final = 20
 _GOOD: Final = ("up", "degraded")
 
 _Value = TypeVar("_Value")
@@ -217,16 +218,16 @@ class Intake:
                     if known is None or known.unix_ns <= status.unix_ns:
                         self._status(status)
             elif kind == b"judged":
-                self._judge(int(body) if body.isdigit() else 0, now_unix_ns, mono_ns)
-        self._is_judged = mono_ns - self._judged_mono_ns < JUDGE_SILENT_NS
-        for line_id in self._statuses:
-            self._see_line(line_id)
+                self._judge(int(body) if body.isdigit() and len(body) < _DIGITS_MAX else 0, now_unix_ns, mono_ns)
 
     def _judge(self, judged_unix_ns: int, now_unix_ns: int, mono_ns: int) -> None:
         is_first, self._judged, before = self._judged == 0, judged_unix_ns, self._judged
         lives = abs(now_unix_ns - judged_unix_ns) < JUDGE_FRESH_NS if is_first else judged_unix_ns != before
         if lives:
             self._judged_mono_ns, self._proof_unix_ns = mono_ns, now_unix_ns
+        self._is_judged = mono_ns - self._judged_mono_ns < JUDGE_SILENT_NS
+        for line_id in self._statuses:
+            self._see_line(line_id)
 
     def _beat(self, health: VantageHealth, now_unix_ns: int) -> None:
         number = (health.started_unix_ns, health.beat)
