@@ -369,6 +369,29 @@ def test_a_flood_of_spoofed_traps_moves_nothing(server: Valkey, judge: Judge, pe
     client.close()
 
 
+def test_blind_observers_freeze_the_region(server: Valkey, judge: Judge, people: Centre, tmp_path: Path) -> None:
+    """All lines fail, and nobody is left who could see: nothing moves, also after a restart, until somebody says so."""
+    with Controller(tmp_path, server, region("dry_run", LIFE)) as controller:
+        wait_until(lambda: people.on(ID) == "fibre", "it is at home")
+        judge.vantage("stale")
+        for line_id in ("modem", "radio", "fibre"):
+            judge.say(line_id, "down")
+        wait_until(lambda: people.phase(ID) == "FROZEN", "it is frozen")
+        controller.kill()
+        judge.say("modem", "up")
+        controller.start()
+        wait_until(lambda: len([each for each in people.audit() if each.kind == "lead"]) == 2, "it leads again")
+        assert people.ask("forced", ID, "modem").outcome == "done"
+        people.wait_on(ID, "modem")  # an operator's word counts all the same
+        freeze = people.view.meta().freeze
+        assert people.ask("unfreeze").outcome == "done"
+
+    assert freeze is not None
+    assert (freeze.by, "1 vantages" in freeze.why) == ("netmon", True)
+    assert [(each.to, each.reason) for each in people.audit(ID) if each.kind == "intent"] == [("modem", "forced")]
+    assert [each.by for each in people.audit() if each.kind in ("freeze", "unfreeze")] == ["netmon", "sato"]
+
+
 def test_the_posture_of_an_area_is_heard(server: Valkey, judge: Judge, people: Centre, tmp_path: Path) -> None:
     """As it stands when the controller begins; then nothing is exercised."""
     client: Any = server.client()
