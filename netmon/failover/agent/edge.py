@@ -101,24 +101,28 @@ class Edge:
         self._take_desired()
         return ""
 
-    def desired(self, desired: Desired) -> str:
+    def desired(self, desired: Desired, *, is_known: bool = False) -> str:
         """Takes what the centre wants, whose signature is good. Orders of it are carried out by `step`.
+
+        Args:
+            desired: For this gateway.
+            is_known: It was taken before, and a newer leader has not said anything else since: it is what was on the disk.
 
         Returns:
             Empty, or why it is refused.
         """
+        if desired == self._desired:
+            return ""
         if desired.gateway_id != self._gateway_id:
             return self._refuse("it is for another gateway")
         if len(desired.groups) > PLAN_GROUPS_MAX:
             return self._refuse(f"more than {PLAN_GROUPS_MAX} classes")
-        if desired.fence < self.fence:
+        if desired.fence < self.fence and not is_known:
             return self._refuse("a newer leader has spoken")
-        if self._desired is not None and (desired.fence, desired.version) < (
-            self._desired.fence,
-            self._desired.version,
-        ):
+        former = self._desired
+        if former is not None and (desired.fence, desired.version) < (former.fence, former.version):
             return self._refuse("there was a newer one")
-        self.fence = desired.fence
+        self.fence = max(self.fence, desired.fence)
         self._desired = desired
         self._take_desired()
         return ""

@@ -115,7 +115,7 @@ class Agent:
         if plan is not None:
             self._take_plan(plan)
         if desired is not None:
-            self._edge.desired(desired)
+            self._edge.desired(desired, is_known=True)
 
     # -- run
 

@@ -7,7 +7,7 @@ import pytest
 
 from netmon.failover.agent.edge import PLAN_GROUPS_MAX, Edge
 from netmon.failover.model import SHED, LineSight, Request
-from netmon.failover.plan.model import Plan
+from netmon.failover.plan.model import Beat, Plan
 from tests.unit.failover.gateways import (
     CONTROL,
     FIBRE,
@@ -216,6 +216,22 @@ def test_after_a_restart_it_goes_on_where_it_stood() -> None:
     other.passes(2)
     assert (other.places(), other.orders) == ({LIFE: FIVE_G}, [])
     assert (other.group().generation, other.group().by) == (4, "edge")
+
+
+def test_what_a_former_leader_had_wanted_stands_until_the_new_one_says_otherwise() -> None:
+    """Also for a process that begins after the new one was heard; whoever tells it again then tells nothing new."""
+    gateway = Driven()
+    old = desired(wanted(FIBRE, 1, locked=True, phase="LO"))
+    gateway.edge.desired(old)
+    gateway.passes(1)
+    gateway.edge.beat(Beat(fence=2, beat=1, unix_ns=T0), gateway.now_ns)
+    other = _again(gateway)
+    assert other.edge.desired(old, is_known=True) == ""
+    assert (other.edge.desired(old), other.edge.refused, other.edge.fence) == ("", 0, 2)
+    other.passes(1)
+    other.see(FIBRE, "down")
+    other.passes(5)
+    assert (other.places(), other.group().phase) == ({LIFE: FIBRE}, "LO")
 
 
 def test_killed_between_a_switch_and_its_note_it_believes_the_kernel() -> None:
