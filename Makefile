@@ -22,6 +22,9 @@ test: venv ## run all tests; ARGS='-k name' goes to pytest
 	tests/tools.sh
 	PYTHON=$(BIN)/python tests/run.sh $(ARGS)
 
+sim: venv ## simulate disasters against the core of failover; ARGS='--seeds 1000 --from 0'
+	$(BIN)/python -m tests.sim $(ARGS)
+
 check: venv ## lint, format, types, purity
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,0 +1,58 @@
+"""Two hundred simulated days, each with its own region and its own faults: nothing that must never happen happens, and in the end all is well.
+
+A seed that fails is named in the message; `python -m tests.sim --seeds 1 --from SEED` plays the same day again, to the event.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import pytest
+
+from tests.sim.day import Played, Wanted, play
+from tests.sim.faults import KINDS
+
+SEEDS: Final = 200
+PARTS: Final = 8
+
+HAPPENED: Final = (
+    *(f"fault {kind}" for kind in sorted(KINDS)),
+    "moved by centre", "moved by edge", "moved alone", "shed", "frozen steps", "went on", "fences raised", "messages lost",
+    "orders refused at gateways", "writes refused by Redis", "abandon", "propose signal_fail",
+    *(f"asked {kind}" for kind in ("lockout", "forced", "manual", "exercise")),
+    *(
+        f"switch {reason}"
+        for reason in (
+            "signal_fail", "signal_degrade", "preempted", "admitted", "better", "revert", "forced", "manual", "cleared", "verify_failed",
+        )
+    ),
+    *(f"page {text}" for text in ("no_backup", "verify_failed", "exercise_well")),
+    *(f"verdict {state}" for state in ("up", "degraded", "down", "unknown")),
+)  # fmt: skip
+"""What these days have to bring about, each at least once; else they put nothing to the test."""
+
+_played: dict[int, Played] = {}
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_day_breaks_an_invariant(part: int) -> None:
+    """Seeds of one part."""
+    for seed in range(part, SEEDS, PARTS):
+        _played[seed] = play(Wanted(seed, 0, 0))
+
+    assert {seed: played.fault for seed, played in _played.items() if played.fault} == {}
+
+
+def test_these_days_put_everything_to_the_test() -> None:
+    """Each kind of fault, of switch and of refusal occurs."""
+    if len(_played) < SEEDS:
+        pytest.skip("only some of the days were played")
+    counts = sum((played.counts for played in _played.values()), Counter())
+
+    assert [name for name in HAPPENED if not counts[name]] == []
+
+
+def test_a_seed_plays_the_same_day_again() -> None:
+    """To the event, and to what happened how often."""
+    assert play(Wanted(7, 0, 0)) == play(Wanted(7, 0, 0))
