@@ -8,7 +8,6 @@ file: another client takes its place here.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import ssl
@@ -36,6 +35,8 @@ nothing but this tells."""
 IN_FLIGHT_MAX: Final = 20
 """Messages that are sent and not acknowledged; fewer if the broker says so. Mosquitto takes no more from one client, unless told."""
 FILTERS_A_PACKET: Final = 100
+_NOWHERE: Final = "nowhere"
+"""A host that paho is given when it shall connect to none."""
 _UNSPECIFIED: Final = 0x80
 """Reason code (MQTT 5 section 2.4)."""
 _PACKET_BYTES_MORE: Final = 2_048
@@ -141,6 +142,7 @@ class Session(aiomqtt.Client):
         self._why = ""
         self._waiting: dict[int, float] = {}
         self._is_dropped = False
+        self._opening: asyncio.Task[Any] | None = None
 
     async def open(self) -> None:
         """Connects; messages may be sent then. Names are looked up, and TLS is set up, in a thread.
@@ -172,16 +174,15 @@ class Session(aiomqtt.Client):
             raise
 
     async def _connect(self) -> None:
-        opening = asyncio.get_running_loop().create_task(self.__aenter__(), name="mqtt connect")
+        self._opening = asyncio.get_running_loop().create_task(self.__aenter__(), name="mqtt connect")
         try:
-            await asyncio.shield(opening)
+            await asyncio.shield(self._opening)
         except asyncio.CancelledError:
-            opening.add_done_callback(self._abandon)  # its thread cannot be stopped: it closes what it opens
+            self._opening.add_done_callback(self._abandon)  # its thread cannot be stopped: what it opens is closed then
             raise
 
     def _abandon(self, opening: asyncio.Task[Any]) -> None:
-        if not opening.cancelled():
-            opening.exception()  # nobody waits for it
+        _seen(opening)
         self.drop()
 
     async def _subscribe(self, filters: Sequence[Filter]) -> None:
@@ -201,6 +202,7 @@ class Session(aiomqtt.Client):
             return task.result()
         finally:
             task.cancel()
+            task.add_done_callback(_seen)
 
     def send(self, topic: str, payload: bytes, *, qos: Literal[0, 1], retain: bool) -> int | None:
         """Sends a message; returns its number, by which `sent` tells of QoS 1; None: the connection has just broken."""
@@ -235,18 +237,25 @@ class Session(aiomqtt.Client):
     def drop(self) -> None:
         """Closes the socket at once; nothing is done if there is none."""
         self._is_dropped = True
+        if self._opening is not None and not self._opening.done():
+            return  # paho is busy in its thread; `_abandon` calls again
         if not self._disconnected.done():
             self._disconnected.set_result(None)
-        self._disconnected.exception()  # seen
+        _seen(self._disconnected)
+        _seen(self._connected)
         # The documented way to have paho close its socket now; it connects to nothing.
-        self._client.connect_async("closed")
+        self._client.connect_async(_NOWHERE)
 
-    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
+    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002 - paho's
+        """In the thread that connects. aiomqtt would have the number of the socket watched later, and watch whoever has it then."""
+        self._loop.call_soon_threadsafe(self._begin, sock)
+
+    def _begin(self, sock: Any) -> None:
         if self._is_dropped:
-            sock.close()
-            raise OSError(errno.ECANCELED, "nobody waits for this connection any more")
-        super()._on_socket_open(client, userdata, sock)
-        self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), self._read)
+            self._client.connect_async(_NOWHERE)
+        elif sock.fileno() >= 0:
+            self._loop.add_reader(sock.fileno(), self._read)
+            self._misc_task = self._loop.create_task(self._misc_loop(), name="mqtt keepalive")
 
     def _read(self) -> None:
         """In the place of aiomqtt's: paho takes packets of up to 256 MiB, whatever the broker was told."""
@@ -282,7 +291,10 @@ class Session(aiomqtt.Client):
             who = "the broker has ended the connection" if by_broker else "the connection broke"
             # What paho calls unspecified is that there is nothing more to be read.
             self._why = who if reason_code.value == _UNSPECIFIED else f"{who}: {reason_code}"
-        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        if (
+            not self._connected.cancelled()
+        ):  # else nobody waits any more; aiomqtt would raise CancelledError into the loop
+            super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _on_message(self, *_: Any) -> None:
         message: MQTTMessage = _[-1]
@@ -302,13 +314,16 @@ class Session(aiomqtt.Client):
             self.fault = error
             raise
 
-    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
-        """aiomqtt registers with a delay. If the socket is closed meanwhile, it would watch whoever has the number next."""
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002 - paho's
         try:
             asyncio.get_running_loop()
         except RuntimeError:  # in the thread that connects
-            super()._on_socket_register_write(client, userdata, sock)
+            self._loop.call_soon_threadsafe(self._want_to_write, sock)
         else:
+            self._want_to_write(sock)
+
+    def _want_to_write(self, sock: Any) -> None:
+        if not self._is_dropped and sock.fileno() >= 0:
             self._loop.add_writer(sock.fileno(), self._write)
 
     def _write(self) -> None:
@@ -348,3 +363,9 @@ def tls_of(settings: MqttSettings) -> ssl.SSLContext | None:
 
 def _unavailable(why: str) -> UnavailableError:
     return UnavailableError("connection", why)
+
+
+def _seen(future: asyncio.Future[Any]) -> None:
+    """What went wrong there is known already: asyncio need not tell of it, which would end a role."""
+    if future.done() and not future.cancelled():
+        future.exception()
