@@ -400,13 +400,8 @@ class Agent:
             case "clear":
                 refused = self._edge.clear(group_id)
         if not refused and question.kind != "status":
-            log.warning(
-                f"agent.switch_{'forced' if question.kind == 'force' else 'cleared'}",
-                group=group_id,
-                line=question.line_id,
-                by=question.by,
-                why=question.why,
-            )
+            event = "agent.switch_forced" if question.kind == "force" else "agent.switch_cleared"
+            log.warning(event, group=group_id, line=question.line_id, by=question.by, why=question.why)
             self._news.set()
             self._wake()
         return Answer(refused=refused, report=self._report())
