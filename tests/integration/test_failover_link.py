@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import signal
 import socket
 import subprocess
@@ -282,3 +283,33 @@ async def test_access_list_of_the_documentation_is_enough_and_no_more(
 
     assert there.counts["reports_refused"] == there.counts["desired_refused"] == 0
     assert there.link.counts["refused"] == here.link.counts["refused"] == 0
+
+
+async def test_link_that_is_given_up_at_any_moment_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In mid-connect, in mid-subscribe, just when a time-out ends: no socket, no task, and no exception for the loop's handler."""
+    monkeypatch.setattr(session, "ANSWER_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(link_module, "BACK_OFF_FIRST_S", 0.001)
+    chance = random.Random(6)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            for answer in (CONNACK[:3] + chance.choice([b"\x00", b"\x87"]) + b"\x00", SUBACK, b""):
+                await asyncio.wait_for(reader.read(1_000), 0.1)
+                await asyncio.sleep(chance.random() * 0.02)
+                writer.write(answer)
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    tasks = len(asyncio.all_tasks())
+    async with server:
+        for _ in range(40):
+            link = Link(MqttSettings(url=url), "a", [Filter("x")], print, message_bytes_max=1_000)
+            async with running(link):
+                await asyncio.sleep(chance.random() * 0.02)
+                link.renew()
+                await asyncio.sleep(chance.random() * 0.02)
+    await until(lambda: len(asyncio.all_tasks()) <= tasks)
