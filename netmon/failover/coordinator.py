@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from netmon.failover import evidence
 from netmon.failover.evidence import Look
 from netmon.failover.explain import Explanation, LineLoad
@@ -185,8 +187,12 @@ class Coordinator(Watched):
         return bool(self._todo)
 
     def _step_one(self, member: Member, made: _Pass) -> None:
-        now_ns, place = made.now_ns, self._place(member)
-        step = machine.step(member.effective, member.counted(), self._seen(member, now_ns), now_ns)
+        now_ns = made.now_ns
+        if self._is_calm(member, now_ns):
+            self._tell_terms(member, made)
+            return
+        place = self._place(member)
+        step = self._staggered(machine.step(member.effective, member.counted(), self._seen(member, now_ns), now_ns))
         member.news, member.approved, member.clear, member.has_turn = None, 0, False, False
         if step.state is not member.state:
             member.state = self.states[member.group.id] = made.changed[member.group.id] = step.state
@@ -199,6 +205,16 @@ class Coordinator(Watched):
         if self._place(member) != place:
             self._move(member, place)
         self._settle(member, step, made)
+
+    def _staggered(self, step: Step) -> Step:
+        """The step with an attempt that is waited for as much longer as its order waits."""
+        attempt = step.state.attempt
+        waiting = [action for action in step.actions if action.kind == "switch" and not action.urgent]
+        if attempt is None or not waiting or not (delay_s := self.delay_s(waiting[-1])):
+            return step
+        due_ns = attempt.due_unix_ns and attempt.due_unix_ns + round(delay_s * 1e9)
+        attempt = replace(attempt, delay_s=delay_s, due_unix_ns=due_ns)
+        return step._replace(state=replace(step.state, attempt=attempt))
 
     def _note(self, member: Member, action: Action, made: _Pass) -> None:
         """Takes an action: who makes room goes first, P3 before the others, since they may go where these were."""
@@ -244,6 +260,28 @@ class Coordinator(Watched):
             look_ns = made.now_ns + LOOK_NS + order % LOOKS * LOOK_NS // LOOKS
             due_ns = min(due_ns, look_ns) if due_ns else look_ns
         self._sleep(member, max(due_ns, made.now_ns + 1) if due_ns else 0)
+        self._tell_terms(member, made)
+
+    def _is_calm(self, member: Member, now_ns: int) -> bool:
+        """Whether a step would find nothing: it is at home and well. So it is with most of those that a dead line would have been a backup for."""
+        state, reported = member.state, member.reported
+        if state.phase != "NR" or state.on != member.group.working or state.attempt is not None or state.tried:
+            return False
+        if (
+            state.working_failed
+            or state.due_unix_ns
+            or state.since_unix_ns > now_ns
+            or member.group.id in self._asked.by_group
+        ):
+            return False
+        if self._was_frozen or member.clear or member.evicted_from or member.order in self._restless:
+            return False
+        if reported is not None and (reported.on != state.on or reported.generation > state.generation):
+            return False
+        sight = self._sights.of(member.group.gateway_id)[state.on]
+        return sight.state == "up" and not sight.one_way
+
+    def _tell_terms(self, member: Member, made: _Pass) -> None:
         terms = self.locked(member.group.id), self.avoid(member.group.id)
         if terms != member.terms:
             member.terms = terms
@@ -391,11 +429,11 @@ class Coordinator(Watched):
         """Lines of the group to which its gateway must not go by itself: locked out, damped, or dead as the centre sees it; sorted."""
         member = self._by_id[group_id]
         group, region = member.group, self._sights.region
-        lines = {line_id for line_id in member.lines if has_failed(region[line_id], both_ways=group.both_ways)}
-        lines |= self._asked.in_force(group_id, self._now_ns).locked
+        lines = [line_id for line_id in member.lines if has_failed(region[line_id], both_ways=group.both_ways)]
+        lines += self._asked.in_force(group_id, self._now_ns).locked
         if member.state.suppressed_unix_ns:
-            lines.add(group.working)
-        return tuple(sorted(lines))
+            lines.append(group.working)
+        return tuple(sorted(set(lines))) if len(lines) > 1 else tuple(lines)
 
     def explain(self, group_id: str, now_ns: int) -> Explanation:
         """Why the group is where it is. Raises KeyError: there is no such group."""

@@ -196,6 +196,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     says that it has done it, verification runs; refused: the actuator has seen a newer order, it is told again when this is due."""
     due_unix_ns: int
     """When it is given up; 0: it waits, because nobody can be told (`Seen.reachable`), or nobody can approve it."""
+    delay_s: float = 0.0
+    """The order is given only after so much time, so that not all of a region move at once; until then nobody can answer it."""
 
 
 class GroupState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

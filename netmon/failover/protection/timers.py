@@ -146,4 +146,4 @@ def _patience_ns(timers: Timers, attempt: Attempt) -> int:
         case "refused":
             return retry_max_ns(timers)
         case _:
-            return ns(timers.verify_s)
+            return ns(timers.verify_s + attempt.delay_s)
