@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from loadtest.figures import alarms, decoding, earthquakes, failovers, icmp, lines, probing, receiver
+from loadtest.figures import alarms, deciding, decoding, earthquakes, failovers, icmp, lines, probing, receiver
 from loadtest.figures.outcome import Outcome
 
 
@@ -106,6 +106,11 @@ FIGURES: Final[dict[str, Figure]] = {
         "switches of a class whose line is cut and mended every 20 s for 10 minutes",
         "≤ 2",
         failovers.flap,
+    ),
+    "failover-decide": Figure(
+        "decision over 1,000 lines, 10,000 gateways and 40,000 groups after a regional cut of a tenth of the lines",
+        "≤ 200 ms from the last verdict to all orders",
+        deciding.decide,
     ),
 }
 """Every figure by its name in `--only`, in the order in which they run."""
