@@ -17,7 +17,7 @@ from netmon.failover.controller.intake import _by_our_clock
 from netmon.failover.coordinator import Coordinator, Decided
 from netmon.failover.model import Action, Freeze, Request
 from netmon.failover.plan.model import Beat, Desired, Reported
-from netmon.failover.record import Audit
+from netmon.failover.record import Audit, AuditKind
 from tests.sim.broker import FakeBroker
 from tests.sim.engine import MS, Engine, Event, S
 from tests.sim.gateway import DESIRED, REPORTED
@@ -314,28 +314,27 @@ class SimController:
 
     def ask(self, request: Request) -> str:
         """A request, of which the same is in Redis."""
-        if self.core is None or self.is_stopped:
+        if self.core is None or not self._can_be_asked():
             return "nobody leads"
-        try:
-            self._reach()
-        except AwayError:
-            return "no Redis"
         why = self.core.ask(request, self.now_ns)
         if not why:
             self._redis.put_request(request, self._engine.now_ns)
             self._ring()
         return why
 
+    def _can_be_asked(self) -> bool:
+        return not self.is_stopped and not self.is_cut_off and not self._redis.is_away
+
     def clear(self, group_id: str) -> None:
         """Takes back what was asked of a group."""
-        if self.core is not None and not self.is_stopped and not self.is_cut_off and not self._redis.is_away:
+        if self.core is not None and self._can_be_asked():
             self.core.clear(group_id, self.now_ns)
             self._redis.drop_requests(group_id, self._engine.now_ns)
             self._ring()
 
     def freeze(self, freeze: Freeze | None) -> None:
         """Freezes the region, or lifts that."""
-        if self.core is not None and not self.is_stopped and not self.is_cut_off and not self._redis.is_away:
+        if self.core is not None and self._can_be_asked():
             self.core.freeze(freeze, self.now_ns)
             self._redis.freeze = freeze
             self._ring()
@@ -372,20 +371,8 @@ class SimController:
 
     def _note(self, core: Coordinator, action: Action) -> None:
         state, group = core.states[action.group_id], self._region.groups[action.group_id]
-        self._audits.append(
-            Audit(
-                kind="page" if action.kind == "page" else "proposed" if action.kind == "propose" else "intent",
-                unix_ns=self.now_ns,
-                fence=self.fence,
-                group=action.group_id,
-                generation=action.generation,
-                before=action.before,
-                to=action.to,
-                phase=state.phase,
-                reason=action.reason,
-                evidence=core.evidence(action),
-            )
-        )
+        kind: AuditKind = "page" if action.kind == "page" else "proposed" if action.kind == "propose" else "intent"
+        self._write(kind, action.group_id, action.generation, action.before, action.to, core.evidence(action))
         if action.kind not in {"switch", "abandon"}:
             return
         order = Order(
@@ -406,6 +393,17 @@ class SimController:
         )
         self._orders[group.id] = order
         self._open.append(order)
+
+    def _write(
+        self, kind: AuditKind, group_id: str, generation: int, before: str, to: str, evidence: tuple[str, ...]
+    ) -> None:
+        """What goes into the audit with the next flush."""
+        self._audits.append(
+            Audit(
+                kind=kind, unix_ns=self.now_ns, fence=self.fence, group=group_id, generation=generation, before=before,
+                to=to, evidence=evidence,
+            )
+        )  # fmt: skip
 
     def _flush(self) -> None:
         """Writes what was decided; then hands it out."""
@@ -494,13 +492,8 @@ class SimController:
                 again = msgspec.structs.replace(order, fence=self.fence, delay_s=0.0, unix_ns=self.now_ns)
                 self._orders[order.group_id] = again
                 self._open.append(again)
-                self._audits.append(
-                    Audit(
-                        kind="intent", unix_ns=self.now_ns, fence=self.fence, group=again.group_id,
-                        generation=again.generation, before=again.before, to=again.on, phase=again.phase,
-                        reason=again.reason, evidence=("given again by a new leader",),
-                    )
-                )  # fmt: skip
+                why = ("given again by a new leader",)
+                self._write("intent", again.group_id, again.generation, again.before, again.on, why)
             else:
                 self._ledger.order(self._as_now(order))
         for gateway_id in {order.gateway_id for order in self._orders.values()}:

@@ -137,3 +137,19 @@ class Bench:
 def told(action: Action) -> str:
     """A move as a text."""
     return f"{'' if action.kind == 'switch' else action.kind + ' '}{action.group_id}>{action.to or 'nowhere'}"
+
+
+def crowd() -> Bench:
+    """f1 and its twin are about to die; all classes of a gateway then want what is left: 8 Mbit/s of m1."""
+    lines = tuple(line for line in LINES if line.line_id != "f3")
+    rates = {0: 3 * MBIT, 1: 3 * MBIT, 2: 2 * MBIT, 3: 5 * MBIT}
+    groups = [group(1, priority, protections=("f2", "m1"), bandwidth_bps=rate) for priority, rate in rates.items()]
+    bench = Bench(groups, lines=lines)
+    bench.step()
+    return bench
+
+
+def cut_both(bench: Bench) -> None:
+    """The duct is cut."""
+    bench.line("f1", "down")
+    bench.line("f2", "down")
