@@ -181,16 +181,11 @@ class SimController:
         core.fence = self.fence
         for request in redis.requests():
             core.ask(request, self.now_ns)
-        core.freeze(redis.freeze, self.now_ns) if redis.freeze else None
+        core.freeze(redis.freeze, self.now_ns)
         for area_id, posture in self.postures.items():
             core.see_posture(area_id, posture)
-        self._ledger = Ledger(
-            {
-                name: list(plan.groups) and [group.group_id for group in plan.groups]
-                for name, plan in self._region.settings.items()
-            },
-            self.fence,
-        )
+        groups = {name: [group.group_id for group in gateway.groups] for name, gateway in self._region.settings.items()}
+        self._ledger = Ledger(groups, self.fence)
         self._orders = {order.group_id: order for order in redis.orders()}
         self._states: dict[str, Any] = {}
         self._audits: list[Audit] = []
@@ -448,9 +443,9 @@ class SimController:
         """Tells a gateway what it may do by itself now, with what was ordered before."""
         unwritten = {order.group_id for order in self._open}
         for group in self._region.groups_of(gateway_id):
-            order = self._orders.get(group.id)
             if group.id in unwritten:
                 continue
+            order = self._orders.get(group.id)
             if order is not None:
                 self._ledger.order(self._as_now(order))
             elif self.core is not None and (self.core.locked(group.id) or self.core.avoid(group.id)):
