@@ -303,6 +303,21 @@ def test_restart_adopts_what_stands(region: Region, mover: Mover) -> None:
     assert {rule["table"] for rule in rules(region, "78")} == {"main", "1001"}
 
 
+def test_what_is_only_observed_is_left_alone(region: Region, mover: Mover) -> None:
+    """The kernel gets nothing of a class in mode observe, until somebody at the gateway moves it; what stands is kept when netmon may only observe."""
+    observed = msgspec.structs.replace(SIREN, mode="observe")
+    assert mover.plan(observed) == ()
+
+    before = (mover.actual(), rules(region, "78"), shown(region, "route", "show", "table", str(SIREN.table)))
+    moved = mover.move(observed, RADIO)
+    mover.plan(observed)
+
+    assert before == ({}, [], [])
+    assert moved.outcome == "verified"
+    assert mover.actual() == {SIREN.group_id: RADIO}
+    assert way(region, SERVICE, "mark", "0x10") == region.lines[RADIO].interface
+
+
 def test_what_others_have_put_there_stays(region: Region, mover: Mover) -> None:
     """Routes and rules of other daemons are neither changed nor removed; a table of theirs is not taken."""
     others = ["route add 198.51.100.0/24 dev mgmt proto 186", "rule add pref 77 fwmark 0x77 lookup 77 proto 186"]

@@ -76,6 +76,8 @@ class LinuxRoutes:
         self._secrets = secrets or {}
         self._gateway_id = gateway_id
         self._groups: dict[str, PlannedGroup] = {}
+        self._left: dict[str, PlannedGroup] = {}
+        """Groups that are only observed, and of which the kernel has nothing."""
         self._lines: dict[str, PlannedLine] = {}
         self._wanted: dict[str, str] = {}
         """Group ID to where it shall be."""
@@ -100,7 +102,7 @@ class LinuxRoutes:
         self._warn_of_strict_filters(lines)
         async with self._lock:
             self._lines = {line.line_id: line for line in lines}
-            self._groups = {group.group_id: group for group in groups}
+            self._groups, self._left = {group.group_id: group for group in groups}, {}
             try:
                 await self._adopt()
                 await self._repair()
@@ -111,15 +113,18 @@ class LinuxRoutes:
         self._keep()
 
     async def _adopt(self) -> None:
-        """What stands is wanted; what stands nowhere is wanted on its working line."""
+        """What stands is wanted; what stands nowhere is wanted on its working line, or left alone where netmon only observes."""
         mistakes, wanted = [], {}
-        for group in self._groups.values():
+        for group in list(self._groups.values()):
             ours, others = await self._kernel.table(group.table)
             if others:
                 mistakes.append(
                     f"group {group.group_id}: table {group.table} has routes of somebody else: "
                     f"`ip route show table {group.table}`; remove them, or give the class another table"
                 )
+            if group.mode == "observe" and not ours:
+                self._left[group.group_id] = self._groups.pop(group.group_id)
+                continue
             known = self._wanted.get(group.group_id)
             stands = layout.where(ours, self._lines, known)
             shall = known if known in {SHED, *self._lines} else stands
@@ -152,6 +157,7 @@ class LinuxRoutes:
         applied: Callable[[Moved], None] | None = None,
     ) -> Moved:
         """See `Mover`."""
+        await self._take_up(group_id)
         group = self._groups.get(group_id)
         line = self._lines.get(to)
         if group is None or (line is None and to != SHED):
@@ -174,6 +180,16 @@ class LinuxRoutes:
         if shown.arrived:
             return Moved(group_id=group_id, outcome="verified", on=to, detail=shown.detail, phases_s=phases)
         return await self._not_arrived(group, former, to, shown.detail, phases, forced=forced)
+
+    async def _take_up(self, group_id: str) -> None:
+        """A class that was left alone is moved all the same, by the word of somebody at the gateway: its rules are made now."""
+        async with self._lock:
+            if (group := self._left.pop(group_id, None)) is None:
+                return
+            self._groups[group_id] = group
+            self._wanted[group_id] = group.working
+            with contextlib.suppress(KernelError):  # which the move tells of, and the keeper goes on to put right
+                await self._repair()
 
     async def _not_arrived(
         self, group: PlannedGroup, former: str, to: str, why: str, phases: dict[str, float], *, forced: bool

@@ -181,7 +181,7 @@ class Edge:
         """
         for group_id, held in self._held.items():
             held.actual = places.get(group_id)
-            held.is_lost = is_anew and held.actual != held.state.on
+            held.is_lost = is_anew and held.actual != held.state.on and held.group.mode != "observe"
 
     def shift(self, by_ns: int) -> None:
         """The clock was set by so much: all moments move along, so that no timer runs out by it. Sights have to be told anew.
