@@ -66,7 +66,9 @@ class Day:
         world.broker.weather = Weather()
         for name in VANTAGES:
             world.judges.lie(name, {})
-            world.judges.set_presence(name, "live")
+        world.judges.set_presence(VANTAGES, "live")
+        # Whoever wanted to lift it while nobody led says so again.
+        world.redis.freeze = None
         for gateway in world.gateways.values():
             gateway.breaks = 0
             if not gateway.is_running:

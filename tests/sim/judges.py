@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from netmon.active_probe.model import LineState, Vote
@@ -81,9 +81,10 @@ class Judges:
             worse = self._look(line_id) == "down"
             self._engine.within(*(FALL_NS if worse else RISE_NS), lambda seen=vantage: self._see(seen, line_id))  # type: ignore[misc]
 
-    def set_presence(self, name: str, presence: Presence, dark: Collection[str] = ()) -> None:
-        """A vantage is cut off, from these lines, or silent, or back."""
-        self._vantages[name].presence, self._vantages[name].dark = presence, frozenset(dark)
+    def set_presence(self, names: Iterable[str], presence: Presence, dark: Collection[str] = ()) -> None:
+        """Vantages are cut off, from these lines, or silent, or back."""
+        for name in names:
+            self._vantages[name].presence, self._vantages[name].dark = presence, frozenset(dark)
         self.judge_all()
 
     def lie(self, name: str, lies: dict[str, LineState]) -> None:

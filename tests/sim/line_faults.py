@@ -147,8 +147,7 @@ def blind(world: World, fault: Fault) -> Callable[[], None]:
     dark = world.engine.rng.sample(sorted(world.lines), len(world.lines) // 3)
 
     def turn(presence: Presence) -> None:
-        for name in VANTAGES:
-            world.judges.set_presence(name, presence, dark if presence == "isolated" else ())
+        world.judges.set_presence(VANTAGES, presence, dark if presence == "isolated" else ())
         for controller in world.controllers:
             controller.see_vantages()
 
@@ -160,16 +159,14 @@ def half_blind(world: World, fault: Fault) -> Callable[[], None]:
     """Two vantages are silent, and the third says that nearly everything is down: the region must freeze."""
     rng = world.engine.rng
     lines = rng.sample(sorted(world.lines), 3 * len(world.lines) // 4)
-    for name in VANTAGES[:2]:
-        world.judges.set_presence(name, "stale")
+    world.judges.set_presence(VANTAGES[:2], "stale")
     for controller in world.controllers:
         controller.see_vantages()
     end = _lie(world, [VANTAGES[2]], dict.fromkeys(lines, "down"))
 
     def over() -> None:
         end()
-        for name in VANTAGES[:2]:
-            world.judges.set_presence(name, "live")
+        world.judges.set_presence(VANTAGES[:2], "live")
         for controller in world.controllers:
             controller.see_vantages()
 
