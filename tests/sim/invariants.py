@@ -137,6 +137,10 @@ class Invariants:
         if group.priority or (attempt is not None and attempt.to != SHED):
             return
         explained = core.explain(group_id, self._now_ns)
+        on = explained.state.on
+        if on != SHED and not any(line.line_id == on and is_failed(group, line.sight) for line in explained.lines):
+            # What is unknown moves nothing.
+            return
         for line in explained.lines:
             if is_failed(group, line.sight) or line.sight.state == "unknown":
                 continue
