@@ -135,8 +135,8 @@ def test_a_broken_rule_is_found(mutation: Callable[[Patch], None], monkeypatch: 
     """Within a few days."""
     mutation(monkeypatch)
 
-    # For pre-emption it has to be crowded.
-    size = (12, 40) if mutation is no_preemption else (20, 20)
+    # For these two it has to be crowded.
+    size = (12, 40) if mutation in {no_preemption, no_admission} else (20, 20)
 
     with pytest.raises(ViolationError):
         _play_days(MUTATIONS[mutation], *size)
