@@ -137,6 +137,7 @@ def _group(topology: Topology, gateway: Gateway, carried: TrafficClass, section:
         moves_on_sd=carried.moves_on_sd,
         revertive=carried.revertive,
         mode=gateway.mode or section.mode,
+        leaves_by_itself=gateway.actuator == "agent",
         timers=_timers(topology.lines[working], carried, section),
     )
 

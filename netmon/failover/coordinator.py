@@ -235,7 +235,11 @@ class Coordinator(Watched):
         place, group = self._place(member), member.group
         member.evicted_from = ""
         if place != SHED:
-            for group_id in self._leavers(member, place, before) or ():
+            leavers = self._leavers(member, place, before)
+            if leavers is None and group.priority and group.id not in self._stays:
+                # Its gateway has put it there, where others have been put as well: it does not fit, and shall not crowd them.
+                leavers = (group.id,)
+            for group_id in leavers or ():
                 victim = self._by_id[group_id]
                 victim.evicted_from = place
                 self._mark(victim)

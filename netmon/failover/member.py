@@ -33,6 +33,7 @@ class Member:
         evicted_from: Line on which it has to make room; empty: none.
         ordered: (fence, generation) of the newest order given; reports of gateways that have not dealt with it tell nothing new.
         reachable: Whether its gateway can be told anything.
+        is_led: Whether its gateway was heard and will leave a dead line by itself: it is given the time to.
         has_turn: Whether it is its turn to return, in its next step.
         waits: Whether it waits for room, or for its turn.
         due_unix_ns: When its timer is due; 0: none runs.
@@ -40,7 +41,7 @@ class Member:
     """
 
     __slots__ = (
-        "approved", "clear", "due_unix_ns", "effective", "evicted_from", "group", "has_turn", "lines", "news", "order", "ordered", "posture",
+        "approved", "clear", "due_unix_ns", "effective", "evicted_from", "group", "has_turn", "is_led", "lines", "news", "order", "ordered", "posture",
         "reachable", "reported", "state", "terms", "waits",
     )  # fmt: skip
 
@@ -59,6 +60,7 @@ class Member:
         self.evicted_from = ""
         self.ordered = (0, 0)
         self.reachable = True
+        self.is_led = False
         self.has_turn = False
         self.waits = False
         self.due_unix_ns = 0

@@ -118,6 +118,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Also leaves a line that is only degraded."""
     revertive: bool = True
     mode: Mode = "act"
+    leaves_by_itself: bool = False
+    """Its gateway has an agent, which leaves a dead line by its plan without being told."""
     timers: Timers = Timers()
     damping: Damping = Damping()
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
 
 from netmon.alarms.posture.model import Posture
 from netmon.failover.asked import NOTHING, Asked
@@ -19,6 +22,10 @@ from netmon.failover.protection.freeze import BY as GUARD
 from netmon.failover.protection.freeze import Guard
 from netmon.failover.protection.posture import EFFECTS, effective
 from netmon.failover.sights import Sights
+
+GATEWAY_FIRST_S: Final = 0.5
+"""A gateway that leaves a dead line by itself is given so long to tell of it, before it is ordered to: both would choose in the same moment, and
+where two lines are equally good, not always the same one."""
 
 
 class Watched:
@@ -106,6 +113,10 @@ class Watched:
         told = {each.group_id: each for each in reported.groups}
         for member in members:
             was_lost, member.reachable = not member.reachable, True
+            is_led = member.group.leaves_by_itself and member.group.mode == "act" and reported.plan_version > 0
+            if is_led != member.is_led:
+                member.is_led = is_led
+                self._fit(member)
             news = told.get(member.group.id)
             if was_lost:
                 self._fix(member, now_ns)
@@ -116,7 +127,8 @@ class Watched:
         """A gateway is silent: what it saw counts no more, and it cannot be told anything until it speaks."""
         self._sights.lose_gateway(gateway_id)
         for member in self._of_gateway.get(gateway_id, ()):
-            member.reachable = False
+            member.reachable = member.is_led = False
+            self._fit(member)
             self._stays.add(member.group.id)
             self._mark(member)
 
@@ -126,7 +138,7 @@ class Watched:
         for member in self._of_area.get(area_id, ()):
             if member.posture != posture:
                 member.posture = posture
-                member.effective = effective(member.group, posture)
+                self._fit(member)
                 self._mark(member)
 
     def see_vantages(self, live: int, total: int, now_ns: int) -> None:
@@ -234,6 +246,14 @@ class Watched:
         if member.order not in self._marked:
             self._marked.add(member.order)
             heapq.heappush(self._todo, member.order)
+
+    def _fit(self, member: Member) -> None:
+        """Makes its timers what they are now: by the posture of its area, and by whether its gateway goes first."""
+        group = effective(member.group, member.posture)
+        if member.is_led:
+            hold_off_s = group.timers.hold_off_s + GATEWAY_FIRST_S
+            group = msgspec.structs.replace(group, timers=msgspec.structs.replace(group.timers, hold_off_s=hold_off_s))
+        member.effective = group
 
     def _fix(self, member: Member, now_ns: int) -> None:
         """Notes whether it can be made to leave its line, and marks it."""

@@ -106,6 +106,8 @@ class Invariants:
         ports = world.port_ns.get((group.gateway_id, action.before), 0)
         newest_ns = max(line.bad_ns, lied, ports, world.trap_ns.get(action.before, 0))
         is_bad = not line.is_answering or not world.believed(group.gateway_id, action.before)
+        # One observer who is left alone is believed, whatever it says.
+        is_bad = is_bad or (world.judges.live == 1 and world.judges.is_lied_about(action.before))
         if not is_bad and world.engine.now_ns - newest_ns > CAUSE_NS:
             self.fail(f"{controller.name} moves {action.group_id} off {action.before}, which was never bad")
 

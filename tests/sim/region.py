@@ -151,6 +151,8 @@ def _groups(
                 moves_on_sd=rng.random() < 0.3,
                 revertive=rng.random() < 0.95,
                 mode="act" if priority == 0 else mode,
+                # Every other gateway is waited for; the others race the centre.
+                leaves_by_itself=gateway_id[-1] in "02468",
                 timers=timers,
                 damping=Damping(half_life_s=20.0, suppress_max_s=80.0) if timers.wtr_s < 300 else Damping(),
             )

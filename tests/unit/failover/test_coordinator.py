@@ -48,6 +48,34 @@ def test_where_a_group_is_changes_only_when_it_was_shown_to_arrive() -> None:
     assert [state.group_id for state in after.states] == ["g1/p0"]
 
 
+def test_a_gateway_that_leaves_a_dead_line_by_itself_goes_first() -> None:
+    """What it tells is adopted; one that tells nothing in time is ordered, one that is silent at once."""
+    bench = Bench([group(number, 0, leaves_by_itself=True) for number in (1, 2, 3)])
+    for number in (1, 2, 3):
+        bench.report(f"g{number}", reported(f"g{number}/p0", "f1"), plan_version=1)
+    bench.core.lose_gateway("g3")
+    bench.step()
+
+    bench.line("f1", "down", reason="no_answer")
+    assert bench.moves() == ["g3/p0>f3"]
+    bench.report("g1", reported("g1/p0", "m1"), plan_version=1)
+
+    assert bench.moves(0.4) == []
+    assert (bench.on("g1/p0"), bench.phase("g1/p0")) == ("m1", "PROTECTING")
+    assert bench.moves(0.1) == ["g2/p0>f3"]
+
+
+def test_who_is_put_where_there_is_no_room_by_its_gateway_does_not_crowd_the_others() -> None:
+    """m1 has room for one of them: the other is refused at its gateway; a siren is let in all the same."""
+    bench = Bench([group(number, 3, bandwidth_bps=5 * MBIT, protections=("m1",)) for number in (1, 2)] + [group(3, 0)])
+    bench.line("f1", "down", reason="no_answer")
+    for number, priority in ((1, 3), (2, 3), (3, 0)):
+        bench.report(f"g{number}", reported(f"g{number}/p{priority}", "m1"))
+
+    assert bench.moves() == ["g2/p3>nowhere"]
+    assert [bench.on(name) for name in ("g1/p3", "g3/p0")] == ["m1", "m1"]
+
+
 def test_a_candidate_that_fails_is_followed_by_the_next() -> None:
     """With a generation of its own."""
     bench = Bench([group(1, 1)])
