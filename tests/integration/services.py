@@ -132,7 +132,11 @@ class Mosquitto(Program):
     ) -> None:
         """`settings`: further lines of its configuration."""
         folder.mkdir(parents=True, exist_ok=True)
-        lines = [*settings, f"listener {port} {address}", "allow_anonymous false" if password else "allow_anonymous true"]
+        lines = [
+            *settings,
+            f"listener {port} {address}",
+            "allow_anonymous false" if password else "allow_anonymous true",
+        ]
         if os.geteuid() == 0:
             lines.append("user root")
         if password:

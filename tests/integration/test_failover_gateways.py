@@ -54,7 +54,10 @@ def stage(tmp_path: Path, valkey: Valkey, require_tool: Callable[[str], str]) ->
     client.flushall()
     client.close()
     number = port()
-    with Mosquitto(tmp_path / "mosquitto", number, settings=["set_tcp_nodelay true"]) as broker, Judge(valkey.client()) as judge:
+    with (
+        Mosquitto(tmp_path / "mosquitto", number, settings=["set_tcp_nodelay true"]) as broker,
+        Judge(valkey.client()) as judge,
+    ):
         yield Stage(tmp_path, valkey, broker, number, judge)
 
 
