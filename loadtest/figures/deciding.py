@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from loadtest.figures.outcome import Outcome
-from netmon.failover.coordinator import Coordinator, Decided
 from netmon.failover.model import Group, LineFacts, LineSight, Priority
+from netmon.failover.region.coordinator import Coordinator, Decided
 
 DECIDE_BAR_MS: Final = 200.0
 _RUNS: Final = 7

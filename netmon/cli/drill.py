@@ -19,9 +19,9 @@ from netmon.cli.failover_words import REASONS, of
 from netmon.cli.line_table import name_of
 from netmon.config import failover
 from netmon.errors import ConfigError
-from netmon.failover import drill as drills
-from netmon.failover.drill import Drill, Failure, Move
 from netmon.failover.model import SHED, Group
+from netmon.failover.region import drill as drills
+from netmon.failover.region.drill import Drill, Failure, Move
 from netmon.inventory.topology import Topology
 from netmon.show import counted, printable
 

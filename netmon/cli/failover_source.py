@@ -14,11 +14,11 @@ from netmon.cli.failover_table import Row, sorted_rows
 from netmon.config import Config, failover
 from netmon.errors import ConfigError
 from netmon.failover.controller.intake import sight_of
-from netmon.failover.coordinator import Coordinator
-from netmon.failover.explain import Explanation
 from netmon.failover.model import PHASES, Freeze, Group, GroupState, LineSight, Request
 from netmon.failover.plan.model import Reported
-from netmon.failover.sights import Sights
+from netmon.failover.region.coordinator import Coordinator
+from netmon.failover.region.explain import Explanation
+from netmon.failover.region.sights import Sights
 from netmon.inventory import schema
 from netmon.inventory.topology import Topology
 from netmon.show import printable

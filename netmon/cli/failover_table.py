@@ -28,9 +28,9 @@ from netmon.cli.failover_words import (
     until,
 )
 from netmon.cli.line_table import Language, since
-from netmon.failover.explain import Explanation, LineExplained
 from netmon.failover.model import Attempt, Freeze, Group, GroupState, LineSight, Phase, Request
 from netmon.failover.record import Audit, AuditKind, CommandKind
+from netmon.failover.region.explain import Explanation, LineExplained
 from netmon.show import counted, printable
 
 AT_REST: Final[frozenset[Phase]] = frozenset({"NR", "EXER"})

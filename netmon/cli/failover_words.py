@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from netmon.cli.line_table import Language
-from netmon.failover.explain import Refusal
 from netmon.failover.model import Phase, RequestKind, SwitchReason
 from netmon.failover.record import AuditKind, CommandKind
+from netmon.failover.region.explain import Refusal
 from netmon.inventory.model import FailoverMode
 
 Words = tuple[str, str]

@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from netmon.failover.explain import LineLoad
 from netmon.failover.model import Phase, RequestKind, SwitchReason
+from netmon.failover.region.explain import LineLoad
 
 CommandKind = Literal["lockout", "forced", "manual", "exercise", "clear", "freeze", "unfreeze", "approve"]
 COMMAND_KINDS: Final[tuple[CommandKind, ...]] = (

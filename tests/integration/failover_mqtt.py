@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from netmon.failover import wire
 from netmon.failover.actuators import Site, make_agent
 from netmon.failover.actuators.base import Order
 from netmon.failover.actuators.mqtt import Agents
-from netmon.failover.link import Filter, Heard, Link, Will
 from netmon.failover.model import ActionResult
+from netmon.failover.mqtt import wire
+from netmon.failover.mqtt.link import Filter, Heard, Link, Will
 from netmon.failover.plan import sign
 from netmon.failover.plan.model import Beat, Desired, Plan, PlannedGroup, Reported, ReportedGroup
 from netmon.failover.settings import ControllerSettings, GatewaySettings, MqttSettings

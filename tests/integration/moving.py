@@ -17,9 +17,9 @@ import msgspec
 
 from netmon.errors import ConfigError
 from netmon.failover.actuators.base import Moved, Order
+from netmon.failover.actuators.fences import Fences
 from netmon.failover.actuators.linux_routes import LinuxRoutes
 from netmon.failover.actuators.local import LocalActuator
-from netmon.failover.fences import Fences
 from netmon.failover.model import ActionResult
 from netmon.failover.plan.model import PlannedGroup, PlannedLine
 

@@ -29,6 +29,7 @@ from netmon.errors import UnavailableError
 from netmon.failover.agent.local import Question, ask
 from netmon.failover.agent.report import AgentReport
 from netmon.failover.model import Timers
+from netmon.failover.mqtt.wire import Topics, decode_reported
 from netmon.failover.plan import sign
 from netmon.failover.plan.model import (
     Beat,
@@ -42,7 +43,6 @@ from netmon.failover.plan.model import (
     ReportedGroup,
 )
 from netmon.failover.settings import AgentSettings, MqttSettings
-from netmon.failover.wire import Topics, decode_reported
 from netmon.inventory.probes import Pin, StampProbe
 from tests.integration.lab import FAST, LIMIT_S
 from tests.integration.services import Mosquitto

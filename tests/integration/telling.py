@@ -13,7 +13,7 @@ import sys
 
 import msgspec
 
-from netmon.failover.link import Filter, Heard, Link
+from netmon.failover.mqtt.link import Filter, Heard, Link
 from netmon.failover.settings import MqttSettings
 
 

@@ -17,9 +17,9 @@ import msgspec
 import pytest
 
 from netmon.errors import ConfigError
-from netmon.failover import link as link_module
-from netmon.failover import session, wire
-from netmon.failover.link import Filter, Link, LinkState
+from netmon.failover.mqtt import link as link_module
+from netmon.failover.mqtt import session, wire
+from netmon.failover.mqtt.link import Filter, Link, LinkState
 from netmon.failover.settings import MqttSettings
 from netmon.sockets import has_ipv6
 from tests.integration.failover_mqtt import VERIFIED, WAIT_S, Gateway, centre, running, until

@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from netmon.failover import link as link_module
-from netmon.failover import wire
 from netmon.failover.actuators import Site, make
 from netmon.failover.actuators import iota_json as iota_module
 from netmon.failover.actuators import mqtt as mqtt_module
-from netmon.failover.link import Filter, Heard, Link, LinkState
 from netmon.failover.model import ActionResult
+from netmon.failover.mqtt import link as link_module
+from netmon.failover.mqtt import wire
+from netmon.failover.mqtt.link import Filter, Heard, Link, LinkState
 from netmon.failover.plan import sign
 from netmon.failover.plan.model import Desired, Plan
 from netmon.failover.settings import MqttSettings

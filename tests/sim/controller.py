@@ -14,10 +14,10 @@ import msgspec
 from netmon.failover.actuators.base import Order
 from netmon.failover.actuators.ledger import Ledger
 from netmon.failover.controller.intake import _by_our_clock
-from netmon.failover.coordinator import Coordinator, Decided
 from netmon.failover.model import Action, Freeze, Request
 from netmon.failover.plan.model import Beat, Desired, Reported
 from netmon.failover.record import Audit, AuditKind
+from netmon.failover.region.coordinator import Coordinator, Decided
 from tests.sim.broker import FakeBroker
 from tests.sim.engine import MS, Engine, Event, S
 from tests.sim.gateway import DESIRED, REPORTED

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from netmon.failover.actuators.base import Order
 from netmon.failover.agent.held import Kept
-from netmon.failover.coordinator import Coordinator, Decided
 from netmon.failover.model import SHED, Action, Group, LineSight
+from netmon.failover.region.coordinator import Coordinator, Decided
 from tests.sim.engine import MS, S
 
 if TYPE_CHECKING:

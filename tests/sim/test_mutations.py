@@ -10,8 +10,6 @@ import pytest
 from netmon.active_probe.verdict import quorum
 from netmon.failover.agent.edge import Edge
 from netmon.failover.agent.held import Held
-from netmon.failover.coordinator import Coordinator
-from netmon.failover.member import Member
 from netmon.failover.plan.model import Desired, DesiredGroup
 from netmon.failover.protection import machine
 from netmon.failover.protection.admission import Loads
@@ -19,6 +17,8 @@ from netmon.failover.protection.choice import Chooser
 from netmon.failover.protection.machine import Outcome
 from netmon.failover.protection.orders import Move
 from netmon.failover.protection.stepped import Turns
+from netmon.failover.region.coordinator import Coordinator
+from netmon.failover.region.member import Member
 from tests.sim import judges
 from tests.sim.day import Day
 from tests.sim.invariants import ViolationError

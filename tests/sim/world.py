@@ -8,9 +8,9 @@ from typing import Final
 from netmon.active_probe.model import LineState
 from netmon.failover.actuators.base import Order
 from netmon.failover.agent.held import Kept
-from netmon.failover.coordinator import Decided
 from netmon.failover.model import SHED
 from netmon.failover.plan.compute import Plans, plan_of
+from netmon.failover.region.coordinator import Decided
 from tests.sim.broker import FakeBroker
 from tests.sim.controller import SimController
 from tests.sim.engine import MS, START_NS, Engine, S

@@ -27,10 +27,10 @@ from netmon.failover.actuators import Site
 from netmon.failover.actuators.background import Background
 from netmon.failover.actuators.base import Order, Tell, Way
 from netmon.failover.actuators.ledger import Ledger
-from netmon.failover.link import Filter, Heard, Link, LinkState
 from netmon.failover.model import ActionResult
+from netmon.failover.mqtt.link import Filter, Heard, Link, LinkState
+from netmon.failover.mqtt.wire import REPORTED_BYTES_MAX, is_bounded, is_level
 from netmon.failover.plan.model import DesiredGroup, ReportedGroup
-from netmon.failover.wire import REPORTED_BYTES_MAX, is_bounded, is_level
 from netmon.log import limited, log
 
 AGAIN_S: Final = 10.0

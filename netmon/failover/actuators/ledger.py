@@ -1,7 +1,7 @@
 """What was ordered of gateways, and what they told of it: the same for each way of telling them.
 
 Pure. A gateway is told all its groups at once, each time, because what is retained at a broker is one message. So what a former leader has ordered
-is kept and told on under its own number, until it is ordered anew. Fences and generations are compared as pairs; see `netmon.failover.fences`.
+is kept and told on under its own number, until it is ordered anew. Fences and generations are compared as pairs; see `netmon.failover.actuators.fences`.
 """
 
 from __future__ import annotations

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from netmon.errors import ConfigError, UnavailableError
-from netmon.failover import arrival
-from netmon.failover.actuators import Site, layout
+from netmon.failover.actuators import Site, arrival, layout
 from netmon.failover.actuators.base import Moved
+from netmon.failover.actuators.fences import Fences
 from netmon.failover.actuators.kernel import Kernel, KernelError, News
 from netmon.failover.actuators.layout import Route
 from netmon.failover.actuators.local import LocalActuator
-from netmon.failover.fences import Fences
 from netmon.failover.model import SHED
 from netmon.failover.plan.model import PlannedGroup, PlannedLine
 from netmon.log import log

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from netmon.errors import UnavailableError, disk_cure
 from netmon.failover.actuators.base import Moved, Mover, Order, Tell
-from netmon.failover.fences import Fences
+from netmon.failover.actuators.fences import Fences
 from netmon.failover.model import ActionResult
 from netmon.failover.plan.model import PlannedGroup, PlannedLine
 from netmon.log import limited

@@ -26,13 +26,13 @@ from typing import Final
 import msgspec
 
 from netmon.errors import ConfigError
-from netmon.failover import wire
 from netmon.failover.actuators import Site
 from netmon.failover.actuators.background import Background
 from netmon.failover.actuators.base import Order, Tell, Way
 from netmon.failover.actuators.ledger import Ledger
-from netmon.failover.link import Filter, Heard, Link, LinkState
 from netmon.failover.model import ActionResult
+from netmon.failover.mqtt import wire
+from netmon.failover.mqtt.link import Filter, Heard, Link, LinkState
 from netmon.failover.plan import sign
 from netmon.failover.plan.model import Beat, Desired, Plan, Reported
 from netmon.log import limited, log

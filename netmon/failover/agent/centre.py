@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from netmon.failover.link import Filter, Heard, Link, LinkState, Will
+from netmon.failover.mqtt.link import Filter, Heard, Link, LinkState, Will
+from netmon.failover.mqtt.wire import BYTES_MAX, PLAN_BYTES_MAX, Topics, encode_reported
 from netmon.failover.plan.model import Beat, Desired, Plan, Reported
 from netmon.failover.plan.sign import Public, SignatureError, Told, verify
 from netmon.failover.settings import MqttSettings
-from netmon.failover.wire import BYTES_MAX, PLAN_BYTES_MAX, Topics, encode_reported
 from netmon.log import limited, log
 
 ACKNOWLEDGED_S: Final = 2.0

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from netmon.failover.coordinator import Coordinator
 from netmon.failover.model import Freeze, Request, RequestKind
 from netmon.failover.protection.freeze import BY as GUARD
 from netmon.failover.record import Command, CommandResult
+from netmon.failover.region.coordinator import Coordinator
 
 DEFAULT_NS: Final = 8 * 3_600 * 1_000_000_000
 """How long a request holds of which nobody has said when it ends: a shift, so that it is handed over on purpose."""

@@ -18,10 +18,10 @@ from netmon.failover.controller.intake import Intake
 from netmon.failover.controller.pending import Pending
 from netmon.failover.controller.report import Counts
 from netmon.failover.controller.tally import Tally, count_audit, refuse
-from netmon.failover.coordinator import Coordinator, Decided
 from netmon.failover.model import Action, ActionResult, Freeze, Group, GroupState, Request
 from netmon.failover.plan.model import Reported, ReportedGroup
 from netmon.failover.record import Audit, Command, CommandResult
+from netmon.failover.region.coordinator import Coordinator, Decided
 from netmon.failover.settings import ControllerSettings
 from netmon.log import limited, log
 

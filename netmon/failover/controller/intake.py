@@ -16,9 +16,9 @@ from netmon.alarms.model import Trust
 from netmon.alarms.posture.model import AreaPosture, Posture, PostureChange
 from netmon.buffer.alarm_reader import Batch
 from netmon.failover.controller.report import Counts
-from netmon.failover.coordinator import Coordinator
 from netmon.failover.model import LineSight
 from netmon.failover.plan.model import Reported, ReportedGroup
+from netmon.failover.region.coordinator import Coordinator
 from netmon.failover.settings import ControllerSettings
 
 JUDGE_SILENT_NS: Final = 30_000_000_000

@@ -29,9 +29,9 @@ from netmon.failover.controller.pending import Pending
 from netmon.failover.controller.plans import Planner, View
 from netmon.failover.controller.report import Counts
 from netmon.failover.controller.standing import LED_FIELD, Standing
-from netmon.failover.coordinator import Coordinator
 from netmon.failover.plan.model import Reported
 from netmon.failover.record import Audit, Command, Loads
+from netmon.failover.region.coordinator import Coordinator
 from netmon.failover.settings import ControllerSettings
 from netmon.log import limited, log
 

@@ -11,6 +11,7 @@ import msgspec
 from netmon.buffer.failover_writer import FailoverWriter
 from netmon.buffer.fenced import holder_name
 from netmon.errors import ConfigError, UnavailableError, disk_cure
+from netmon.failover.actuators.fences import Fences
 from netmon.failover.controller.decisions import Kept
 from netmon.failover.controller.leader import Leader
 from netmon.failover.controller.report import (
@@ -21,7 +22,6 @@ from netmon.failover.controller.report import (
     Counts,
     GatewayReport,
 )
-from netmon.failover.fences import Fences
 from netmon.failover.settings import ControllerSettings
 from netmon.leading import RememberingRole, name_file
 from netmon.log import limited, log

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from netmon.alarms.posture.model import Posture
-from netmon.failover.explain import Refusal
 from netmon.failover.model import Candidate, Group, LineFacts, LineSight
 from netmon.failover.protection.posture import EFFECTS
+from netmon.failover.region.explain import Refusal
 from netmon.inventory.model import Medium
 
 CHANCE_SHARE: Final = 0.1

@@ -11,7 +11,6 @@ from rich.cells import cell_len
 
 from netmon.cli import failover_words
 from netmon.cli.failover_table import WORST_FIRST, Row, audit_lines, explained, headline, rate, sorted_rows, table
-from netmon.failover.explain import REFUSALS, Explanation, LineExplained, Timer
 from netmon.failover.model import (
     PHASES,
     Attempt,
@@ -24,6 +23,7 @@ from netmon.failover.model import (
     SwitchReason,
 )
 from netmon.failover.record import COMMAND_KINDS, Audit, AuditKind
+from netmon.failover.region.explain import REFUSALS, Explanation, LineExplained, Timer
 
 S = 1_000_000_000
 NOON = 1_795_000_000 * S // 86_400 // S * 86_400 * S + 43_200 * S

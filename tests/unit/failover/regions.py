@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from netmon.active_probe.model import LineState
-from netmon.failover.coordinator import Coordinator, Decided
 from netmon.failover.model import Action, ActionResult, Group, GroupState, LineFacts, LineSight, Request, Timers
 from netmon.failover.plan.model import Reported, ReportedGroup
+from netmon.failover.region.coordinator import Coordinator, Decided
 
 S: Final = 1_000_000_000
 START: Final = 1_795_000_000 * S

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netmon.failover.explain import Refusal
 from netmon.failover.model import Candidate, Group, LineFacts, LineSight, Timers
 from netmon.failover.protection.choice import Chooser, Risks, failing_risks
+from netmon.failover.region.explain import Refusal
 from tests.unit.failover.samples import MBPS, at, down, group, line, names, sight
 
 TWINS = [line("own", "duct"), line("twin", "duct"), line("apart", "pole", cost_tier=3, medium="5g")]

@@ -12,9 +12,9 @@ from netmon.alarms.model import Trust
 from netmon.buffer.alarm_reader import Batch
 from netmon.failover.controller.intake import FENCE_STEP_MAX, Intake
 from netmon.failover.controller.report import Counts
-from netmon.failover.coordinator import Coordinator
 from netmon.failover.model import Group, LineFacts, LineSight
 from netmon.failover.plan.model import Reported, ReportedGroup
+from netmon.failover.region.coordinator import Coordinator
 from netmon.failover.settings import ControllerSettings, GatewaySettings
 from netmon.model import RedisSettings
 

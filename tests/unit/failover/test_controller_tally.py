@@ -10,8 +10,8 @@ import pytest
 from netmon.failover.controller.decisions import GROUPS_MAX, parts
 from netmon.failover.controller.report import GROUPS_SHOWN_MAX
 from netmon.failover.controller.tally import Tally
-from netmon.failover.coordinator import Decided
 from netmon.failover.model import PHASES, SHED, Action, Group, GroupState, Priority
+from netmon.failover.region.coordinator import Decided
 
 LINES = ("fibre", "radio", SHED)
 PRIORITIES: tuple[Priority, ...] = (0, 1, 2, 3)

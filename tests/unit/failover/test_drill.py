@@ -6,8 +6,8 @@ import pytest
 
 from netmon.config import failover
 from netmon.config.failover_section import Failover
-from netmon.failover import drill
-from netmon.failover.drill import Drill, Failure, Move
+from netmon.failover.region import drill
+from netmon.failover.region.drill import Drill, Failure, Move
 from netmon.inventory import schema
 from netmon.inventory.topology import Topology
 

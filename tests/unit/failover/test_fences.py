@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netmon.errors import ConfigError
-from netmon.failover.fences import NUMBER_MAX, Fences
+from netmon.failover.actuators.fences import NUMBER_MAX, Fences
 
 NUMBERS = st.tuples(st.integers(0, 5), st.integers(0, 5))
 

@@ -8,7 +8,7 @@ import pytest
 
 from netmon.active_probe.model import LineState
 from netmon.failover.model import LineSight
-from netmon.failover.sights import Sights, merged
+from netmon.failover.region.sights import Sights, merged
 
 S: Final = 1_000_000_000
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from netmon.active_probe.model import LineState
-from netmon.failover.coordinator import Coordinator
 from netmon.failover.model import ActionResult, Group, LineFacts, LineSight, Timers
+from netmon.failover.region.coordinator import Coordinator
 
 S = 1_000_000_000
 NOON = 1_767_268_800 * S

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netmon.errors import ConfigError
-from netmon.failover import wire
 from netmon.failover.model import LineSight
+from netmon.failover.mqtt import wire
 from netmon.failover.plan.model import Reported, ReportedGroup
 
 GROUP = ReportedGroup(

@@ -1,6 +1,6 @@
 """What is seen and asked in a region, and whom it concerns: all protection groups, their lines, gateways, areas, and what operators want.
 
-Pure. Taking something in is cheap: it is kept, and the groups that it concerns are marked. `netmon.failover.coordinator` decides for them.
+Pure. Taking something in is cheap: it is kept, and the groups that it concerns are marked. `netmon.failover.region.coordinator` decides for them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from typing import Final
 import msgspec
 
 from netmon.alarms.posture.model import Posture
-from netmon.failover.asked import NOTHING, Asked
-from netmon.failover.member import Member
 from netmon.failover.model import ActionResult, Freeze, Group, GroupState, LineFacts, LineSight, Request
 from netmon.failover.plan.model import Reported
 from netmon.failover.protection import machine
@@ -21,7 +19,9 @@ from netmon.failover.protection.choice import Chooser, has_failed
 from netmon.failover.protection.freeze import BY as GUARD
 from netmon.failover.protection.freeze import Guard
 from netmon.failover.protection.posture import EFFECTS, effective
-from netmon.failover.sights import Sights
+from netmon.failover.region.asked import NOTHING, Asked
+from netmon.failover.region.member import Member
+from netmon.failover.region.sights import Sights
 
 GATEWAY_FIRST_S: Final = 0.5
 """A gateway that leaves a dead line by itself is given so long to tell of it, before it is ordered to: both would choose in the same moment, and

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from netmon.errors import UnavailableError
 from netmon.failover.actuators.base import Way
-from netmon.failover.session import Filter, Heard, Sent, Session, Will, tls_of
+from netmon.failover.mqtt.session import Filter, Heard, Sent, Session, Will, tls_of
 from netmon.failover.settings import MqttSettings
 
 __all__ = ["COUNTS", "Filter", "Heard", "Link", "LinkState", "Will"]

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from netmon.failover.asked import Asked
-from netmon.failover.explain import Explanation, LineExplained, Refusal, Timer
-from netmon.failover.member import Member
 from netmon.failover.model import SHED, Action, Freeze, GroupState, LineSight, Request
 from netmon.failover.protection.admission import Loads
 from netmon.failover.protection.choice import Chooser
-from netmon.failover.sights import Sights
+from netmon.failover.region.asked import Asked
+from netmon.failover.region.explain import Explanation, LineExplained, Refusal, Timer
+from netmon.failover.region.member import Member
+from netmon.failover.region.sights import Sights
 
 TEXTS_MAX: Final = 12
 """Of one action; a group may have dozens of lines."""

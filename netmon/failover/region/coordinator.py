@@ -14,10 +14,6 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from netmon.failover import evidence
-from netmon.failover.evidence import Look
-from netmon.failover.explain import Explanation, LineLoad
-from netmon.failover.member import Member
 from netmon.failover.model import (
     SHED,
     Action,
@@ -35,7 +31,11 @@ from netmon.failover.protection.admission import Loads
 from netmon.failover.protection.choice import has_failed
 from netmon.failover.protection.requests import InForce
 from netmon.failover.protection.stepped import Turns
-from netmon.failover.watched import Watched
+from netmon.failover.region import evidence
+from netmon.failover.region.evidence import Look
+from netmon.failover.region.explain import Explanation, LineLoad
+from netmon.failover.region.member import Member
+from netmon.failover.region.watched import Watched
 
 STEPS_MAX: Final = 6
 """Of one group in one step of the region: what goes on for longer waits for `AGAIN_NS`, so that a quarrel over room never hangs the region."""

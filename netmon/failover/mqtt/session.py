@@ -41,7 +41,7 @@ _UNSPECIFIED: Final = 0x80
 """Reason code (MQTT 5 section 2.4)."""
 _PACKET_BYTES_MORE: Final = 2_048
 """Of a packet beside the message: topic and properties."""
-_SILENT: Final = logging.getLogger("netmon.failover.session")
+_SILENT: Final = logging.getLogger("netmon.failover.mqtt.session")
 """aiomqtt would log its tracebacks; what went wrong is told by UnavailableError."""
 _SILENT.disabled = True
 

@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 
 from netmon.alarms.posture.model import Posture
-from netmon.failover.coordinator import Coordinator
 from netmon.failover.model import SHED, Action, ActionResult, Group, GroupState, LineFacts, LineSight, SwitchReason
+from netmon.failover.region.coordinator import Coordinator
 from netmon.inventory.model import RiskKind
 from netmon.inventory.topology import Topology
 
