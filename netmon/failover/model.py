@@ -208,8 +208,11 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     group_id: str
     phase: Phase = "NR"
     since_unix_ns: int = 0
+    """When it came to this phase."""
     on: str
     """Line that its traffic uses, as far as was verified or reported; or SHED."""
+    on_unix_ns: int = 0
+    """Since when it is there; 0: it is not known."""
     reason: SwitchReason = ""
     """Why it is there."""
     attempt: Attempt | None = None
@@ -219,6 +222,10 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Rounds in which every candidate failed, since one was verified."""
     due_unix_ns: int = 0
     """When the timer of the phase runs out (hold-off, WTR, WTB, retry); 0: none runs."""
+    restore_unix_ns: int = 0
+    """While frozen: when the wait to restore is over that ran before; 0: none did, or the working line has not been good since."""
+    left_unix_ns: int = 0
+    """When an operator's command took it off its working line, which has been good since; 0: it was otherwise."""
     guard_until_unix_ns: int = 0
     penalty: float = 0.0
     penalty_unix_ns: int = 0
@@ -235,7 +242,13 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str = ""
     """Of the operator's request that it follows."""
     void_request_id: str = ""
-    """Request that is over before its time: a manual switch that SF has overruled, or that failed. Whoever keeps the requests may drop it."""
+    """Request that is over before its time: a manual switch that SF has overruled, or that failed; an exercise that has told what it found, or was
+    not possible any more. Whoever keeps the requests may drop it."""
+
+    @property
+    def there_unix_ns(self) -> int:
+        """Since when it is on its line; where that is not known, since when in its phase."""
+        return self.on_unix_ns or self.since_unix_ns
 
 
 class Candidate(NamedTuple):
@@ -322,6 +335,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """By an operator, who knows that the line may not be good: the gateway does not ask its own probes."""
     text: str = ""
     """Of `page`: one of PAGES."""
+    request: Request | None = None
+    """What an operator has asked for and this answers; None: it stands in the group's state."""
 
 
 class Step(NamedTuple):

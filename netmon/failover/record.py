@@ -65,7 +65,7 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     command_id: str
     outcome: Literal["done", "refused"]
     detail: str = ""
-    """Why it is refused."""
+    """Why it is refused; of one that is done what is to be known of it: what an exercise has found, that there is no room."""
     cure: str = ""
     """What to do about that."""
     until_unix_ns: int = 0
@@ -92,7 +92,9 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: str = "netmon"
     """Who wanted it: an operator, `netmon`, or `edge` for a gateway that moved by itself."""
     why: str = ""
-    """Of an operator: his words; of others what the actuator told, or the word of a page."""
+    """Of an operator: his words; of others what the actuator told."""
+    page: str = ""
+    """Of `page`: what people are told, of `netmon.failover.model.PAGES`; of an exercise `to` is the line."""
     ticket: str = ""
     command: CommandKind | Literal[""] = ""
     command_id: str = ""

@@ -229,6 +229,7 @@ class Held:
             phase=phase if is_there else self.state.phase,
             reason=attempt.reason if is_there else self.state.reason,
             since_unix_ns=now_ns if is_there else self.state.since_unix_ns,
+            on_unix_ns=self.since_ns,
             due_unix_ns=0,
         )
         self.actual = on
@@ -242,7 +243,7 @@ class Held:
 
 
 _MOMENTS: Final = (
-    "since_unix_ns", "due_unix_ns", "guard_until_unix_ns", "penalty_unix_ns", "suppressed_unix_ns", "rival_unix_ns",
+    "since_unix_ns", "on_unix_ns", "due_unix_ns", "guard_until_unix_ns", "penalty_unix_ns", "suppressed_unix_ns", "rival_unix_ns",
 )  # fmt: skip
 
 
@@ -267,6 +268,7 @@ def recalled(planned: PlannedGroup, kept: Kept | None, now_ns: int) -> Kept:
         state,
         attempt=None,
         since_unix_ns=min(state.since_unix_ns, now_ns),
+        on_unix_ns=min(state.on_unix_ns, now_ns),
         due_unix_ns=min(state.due_unix_ns, latest_ns),
         guard_until_unix_ns=0,
         penalty_unix_ns=min(state.penalty_unix_ns, now_ns),

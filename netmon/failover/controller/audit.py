@@ -17,6 +17,7 @@ TEXT_MAX: Final = 300
 """Letters of each text in an entry."""
 EVIDENCE_MAX: Final = 20
 """Texts of evidence in an entry."""
+EARLY: Final = "before its time: it was overruled, has failed, or another one took its place"
 APPROVAL: Final = "nobody has approved it in time"
 
 _KINDS: Final[dict[str, AuditKind]] = {
@@ -52,7 +53,8 @@ def of_action(
         phase=state.phase,
         reason=action.reason,
         by="netmon" if request is None else cut(request.by),
-        why=cut(action.text if request is None else request.why),
+        why="" if request is None else cut(request.why),
+        page=action.text,
         ticket="" if request is None else cut(request.ticket),
         evidence=tuple(cut(text) for text in evidence[:EVIDENCE_MAX]),
     )
@@ -180,6 +182,7 @@ def of_expiry(request: Request, *, fence: int, unix_ns: int) -> Audit:
         ticket=cut(request.ticket),
         command=request.kind,
         command_id=request.id,
+        evidence=(EARLY,) if request.until_unix_ns > unix_ns else (),
     )
 
 

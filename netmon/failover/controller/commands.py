@@ -6,7 +6,7 @@ Pure: the coordinator is told, and the answer comes back as a value.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from netmon.failover.model import Freeze, Request, RequestKind
 from netmon.failover.protection.freeze import BY as GUARD
@@ -63,8 +63,11 @@ def obey(command: Command, coordinator: Coordinator, now_unix_ns: int) -> Obeyed
     if not until_unix_ns and command.kind in _REQUESTS:
         until_unix_ns = min(command.unix_ns, now_unix_ns) + DEFAULT_NS
     refusal = _unfit(command, until_unix_ns, now_unix_ns) or _do(command, coordinator, until_unix_ns, now_unix_ns)
-    if refusal is None:
-        return Obeyed(CommandResult(command_id=command.id, outcome="done", until_unix_ns=until_unix_ns), "")
+    if isinstance(refusal, str):
+        # An exercise has ended when it has been answered.
+        ends_ns = 0 if command.kind == "exercise" else until_unix_ns
+        done = CommandResult(command_id=command.id, outcome="done", detail=refusal, until_unix_ns=ends_ns)
+        return Obeyed(done, "")
     result = CommandResult(command_id=command.id, outcome="refused", detail=refusal.detail, cure=refusal.cure)
     return Obeyed(result, refusal.word)
 
@@ -85,16 +88,17 @@ def _unfit(command: Command, until_unix_ns: int, now_unix_ns: int) -> Refusal | 
     return None
 
 
-def _do(command: Command, coordinator: Coordinator, until_unix_ns: int, now_unix_ns: int) -> Refusal | None:
+def _do(command: Command, coordinator: Coordinator, until_unix_ns: int, now_unix_ns: int) -> Refusal | str:
+    """Has it done; what is to be known of it, may be empty."""
     if command.kind == "freeze":
         freeze = Freeze(by=command.by, why=command.why, unix_ns=now_unix_ns, until_unix_ns=until_unix_ns)
         coordinator.freeze(freeze, now_unix_ns)
-        return None
+        return ""
     if command.kind == "unfreeze":
         if coordinator.frozen is None:
             return Refusal("not_frozen", "nothing is frozen", "none needed")
         coordinator.freeze(None, now_unix_ns)
-        return None
+        return ""
     if command.group_id not in coordinator.states:
         cure = "netmon failover status lists the groups: <gateway>/<class>"
         return Refusal("unknown_group", f"there is no group {command.group_id}", cure)
@@ -114,9 +118,11 @@ def _do(command: Command, coordinator: Coordinator, until_unix_ns: int, now_unix
         unix_ns=now_unix_ns,
         until_unix_ns=until_unix_ns,
     )
-    why = coordinator.refusal(request, now_unix_ns) or coordinator.ask(request, now_unix_ns)
-    return _refused(why, "netmon failover explain says how the group and its lines are")
+    why = coordinator.refusal(request, now_unix_ns)
+    outlook = "" if why else coordinator.outlook(request, now_unix_ns)
+    why = why or coordinator.ask(request, now_unix_ns)
+    return _refused(why, "netmon failover explain says how the group and its lines are") or outlook
 
 
-def _refused(why: str, cure: str) -> Refusal | None:
-    return Refusal("not_possible", why, cure) if why else None
+def _refused(why: str, cure: str) -> Refusal | Literal[""]:
+    return Refusal("not_possible", why, cure) if why else ""

@@ -104,7 +104,7 @@ class Decisions:
 
     def _act(self, action: Action, now_unix_ns: int) -> None:
         state = self._coordinator.states[action.group_id]
-        request = self._request_of(state)
+        request = action.request or self._request_of(state)
         self.tell(
             audits.of_action(
                 action,

@@ -137,8 +137,8 @@ def count_audit(counts: Counts, audit: Audit) -> None:
         refuse(counts, "fence")
     elif audit.kind == "unreachable":
         refuse(counts, "unreachable")
-    elif audit.kind == "page" and audit.why in ("no_backup", "exercise_no_target"):
-        refuse(counts, audit.why)
+    elif audit.page in ("no_backup", "exercise_no_target"):
+        refuse(counts, audit.page)
 
 
 def refuse(counts: Counts, word: str) -> None:

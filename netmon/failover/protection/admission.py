@@ -87,6 +87,10 @@ class Loads:
         """Line of which the group takes room; or SHED."""
         return self._places.get(group_id, SHED)
 
+    def priority(self, group_id: str) -> int:
+        """Of a group, 0 to 3."""
+        return self._groups[group_id].priority
+
     def fits(self, line_id: str, group: Group) -> bool:
         """Whether the group may come to the line as things are. One that is there fits."""
         line = self._lines[line_id]
@@ -124,6 +128,16 @@ class Loads:
             if need <= 0:
                 break
         return _without_surplus(chosen, -need)
+
+    def lower(self, line_id: str, group: Group) -> tuple[str, ...]:
+        """All of lower priority on a line that can be made to leave it and make room, P3 first: where even that is not enough, it is a help."""
+        groups = self._lines[line_id].groups
+        return tuple(
+            group_id
+            for priority in range(3, group.priority, -1)
+            for rate, group_id in groups[priority]
+            if rate and group_id not in self._stays
+        )
 
     def has_room(self, line_id: str, group: Group, *, evict: bool) -> bool:
         """Whether the group may come to the line: as things are, or (`evict`) when others have made room."""

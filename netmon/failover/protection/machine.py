@@ -95,7 +95,7 @@ class Outcome(NamedTuple):
 
 def initial(group: Group, now_ns: int) -> GroupState:
     """A group of which nothing is known: it is thought to be on its working line, until something is reported."""
-    return GroupState(group_id=group.id, on=group.working, since_unix_ns=now_ns)
+    return GroupState(group_id=group.id, on=group.working, since_unix_ns=now_ns, on_unix_ns=now_ns)
 
 
 def step(group: Group, state: GroupState, seen: Seen, now_ns: int) -> Step:
@@ -120,7 +120,7 @@ def step(group: Group, state: GroupState, seen: Seen, now_ns: int) -> Step:
     given = condition(group, now, seen, used, working)
     case = Case(group, now, seen, now_ns, used, given)
     outcome = _RESPONSES[TABLE[now.phase, given]](case)
-    after = _overruled(now, outcome.state, seen)
+    after = _overruled(now, outcome.state, seen, given)
     after, actions, waiting = orders.ordered(group, after, seen, now_ns, used, outcome.move, stray)
     if after.tried and outcome.move is None and after.attempt is None and not after.due_unix_ns:
         after = progress.in_next_round(group, after, now_ns)
@@ -142,9 +142,14 @@ def _is_calm(group: Group, state: GroupState, seen: Seen, now_ns: int) -> bool:
     return sight is not None and sight.state == "up" and not sight.one_way
 
 
-def _overruled(before: GroupState, after: GroupState, seen: Seen) -> GroupState:
-    """The same state, with the command that it followed marked as over, if something of greater weight has taken its place."""
+def _overruled(before: GroupState, after: GroupState, seen: Seen, given: Condition) -> GroupState:
+    """The same state, with the command that it followed marked as over, if something of greater weight has taken its place.
+
+    So is an exercise that cannot be done now: it does not happen later, when nobody thinks of it any more.
+    """
     request = seen.request
+    if request is not None and request.kind == "exercise" and given != "exercise":
+        return after if after.void_request_id == request.id else replace(after, void_request_id=request.id)
     if before.phase not in ("FS", "MS", "EXER") or after.phase == before.phase or request is None:
         return after
     if request.id != before.request_id or request.id == after.request_id:
@@ -176,6 +181,7 @@ def _in(case: Case, phase: Phase, *, due_ns: int = 0, request_id: str = "") -> G
             since_unix_ns=case.now_ns,
             due_unix_ns=due_ns,
             request_id=request_id,
+            restore_unix_ns=0,
             tried=(),
             rounds=0,
             rival="",
@@ -206,7 +212,12 @@ def _lock(case: Case) -> Outcome:
 
 
 def _freeze(case: Case) -> Outcome:
-    return Outcome(_in(case, "FROZEN"))
+    """Stays as it is; a wait to restore that runs goes on afterwards, if the working line stays good."""
+    state = _in(case, "FROZEN")
+    working = health(case.group, case.seen.sights.get(case.group.working))
+    if case.state.phase == "WTR" and targets.is_good_to_return(case.group, case.used, working):
+        state = replace(state, restore_unix_ns=case.state.due_unix_ns or case.now_ns)
+    return Outcome(state)
 
 
 def _command(case: Case, phase: Phase, reason: SwitchReason) -> Outcome:
@@ -228,7 +239,7 @@ def _manual(case: Case) -> Outcome:
 
 
 def _exercise(case: Case) -> Outcome:
-    """Chooses and checks as if it had to leave its line, and tells what came of it, once."""
+    """Chooses and checks as if it had to leave its line, and tells what came of it, once; then it is over."""
     request = case.seen.request
     assert request is not None
     state = _in(case, "EXER", request_id=request.id)
@@ -236,7 +247,7 @@ def _exercise(case: Case) -> Outcome:
         return Outcome(state)
     to = targets.exercised(case.group, state, case.seen, request.line_id)
     page = _page(case, "exercise_well", to) if to is not None else _page(case, "exercise_no_target", request.line_id)
-    return Outcome(state, pages=(page,))
+    return Outcome(replace(state, void_request_id=request.id), pages=(replace(page, request=request),))
 
 
 def _wait(case: Case) -> Outcome:
@@ -349,13 +360,22 @@ def _restore(case: Case) -> Outcome:
     """The working line is good: wait to restore. What comes just after a switch may be older than it."""
     if case.state.phase != "WTR" and case.now_ns < case.state.guard_until_unix_ns:
         return Outcome(_in(case, "PROTECTING"))
+    state, sight = case.state, case.seen.sights.get(case.group.working)
+    if state.restore_unix_ns and sight is not None and sight.since_unix_ns <= state.since_unix_ns:
+        # It was frozen, and the line was good all the time.
+        return _return(case, max(state.restore_unix_ns - case.now_ns, 0))
     return _return(case, timers.ns(case.group.timers.wtr_s))
 
 
 def _unblock(case: Case) -> Outcome:
-    """An operator has taken his command back: wait to block; or to restore, if the working line has been good for less than that."""
+    """An operator has taken his command back: wait to block; or to restore, if the working line has come back since it was left, or before.
+
+    A line that was used until the command has not come back because somebody looked at it for the first time just before.
+    """
     group, now_ns = case.group, case.now_ns
     sight = case.seen.sights.get(group.working)
+    if case.state.left_unix_ns and sight is not None and sight.since_unix_ns <= case.state.left_unix_ns:
+        return _return(case, timers.ns(group.timers.wtb_s))
     good_ns = max(now_ns - sight.since_unix_ns, 0) if sight is not None else 0
     return _return(case, max(timers.ns(group.timers.wtb_s), timers.ns(group.timers.wtr_s) - good_ns))
 

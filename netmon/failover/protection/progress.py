@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from netmon.failover.model import Action, ActionResult, Attempt, Group, GroupState, LineSight, Phase, Seen, SwitchReason
-from netmon.failover.protection import requests, timers
+from netmon.failover.protection import requests, targets, timers
 from netmon.failover.protection.targets import Health, health
 
 replace = msgspec.structs.replace
@@ -56,12 +56,24 @@ def settled(group: Group, state: GroupState, seen: Seen, now_ns: int, working: H
         state = _run_out(state)
     if seen.clear:
         state = _cleared(state)
+    state = _of_working_line(group, state, seen, working)
     request = seen.request
     if request is not None and request.id != state.void_request_id:
         used = health(group, seen.sights.get(state.on))
         if requests.is_overruled(group, seen, request, used, working):
             state = replace(state, void_request_id=request.id)
     return Settled(state, pages, stray)
+
+
+def _of_working_line(group: Group, state: GroupState, seen: Seen, working: Health) -> GroupState:
+    """The group without what holds only while its working line is good."""
+    if state.left_unix_ns and working not in ("up", "degraded"):
+        state = replace(state, left_unix_ns=0)
+    if state.restore_unix_ns:
+        used = health(group, seen.sights.get(state.on))
+        if not targets.is_good_to_return(group, used, working):
+            state = replace(state, restore_unix_ns=0)
+    return state
 
 
 def left_out(
@@ -139,16 +151,21 @@ def _answered(
             return Settled(replace(state, rounds=rounds, attempt=replace(attempt, stage="refused", due_unix_ns=due_ns)))
         case "failed":
             # A gateway may have to leave it on a line that did not carry it, if the former one is dead. That is not where it shall stay.
-            if result.on is not None and result.on != attempt.to:
-                state = replace(state, on=result.on)
+            if result.on is not None and result.on not in (attempt.to, state.on):
+                state = replace(state, on=result.on, on_unix_ns=now_ns)
             return Settled(_failed(group, state, attempt, now_ns), (_page(state, attempt),))
 
 
 def _arrived(group: Group, state: GroupState, on: str, reason: SwitchReason, now_ns: int) -> GroupState:
     """The group on its new line: what was tried is forgotten, and for the guard time nothing is concluded from how lines look."""
+    by_operator = reason in ("forced", "manual") and on != group.working
+    left_ns = now_ns if state.on == group.working else state.left_unix_ns
     return replace(
         state,
         on=on,
+        on_unix_ns=state.on_unix_ns if on == state.on else now_ns,
+        left_unix_ns=left_ns if by_operator else 0,
+        restore_unix_ns=0,
         reason=reason,
         attempt=None,
         tried=(),

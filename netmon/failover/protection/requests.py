@@ -51,7 +51,7 @@ class InForce(NamedTuple):
 def strongest(asked: Iterable[Request], now_ns: int) -> InForce:
     """Of all requests for one group those in force, weighed.
 
-    Of equal weight the one that was there first stays (G.8031 clause 11.1), by `unix_ns`, then by ID, so that the order given does not matter.
+    Of equal weight the newest stands, by `unix_ns`, then by ID, so that the order given does not matter.
     """
     best: Request | None = None
     locked: set[str] = set()
@@ -60,14 +60,32 @@ def strongest(asked: Iterable[Request], now_ns: int) -> InForce:
             continue
         if request.kind == "lockout" and request.line_id:
             locked.add(request.line_id)
-        elif best is None or _weight(request) < _weight(best):
+        elif best is None or _weight(request) > _weight(best):
             best = request
     return InForce(best, frozenset(locked))
 
 
 def _weight(request: Request) -> tuple[int, int, str]:
-    """The smaller, the greater its weight: a total order over requests."""
-    return -_WEIGHTS[request.kind], request.unix_ns, request.id
+    """A total order over requests."""
+    return _WEIGHTS[request.kind], request.unix_ns, request.id
+
+
+def outweighs(request: Request, other: Request) -> bool:
+    """Whether a request is of greater weight than another one of its group, so that the two cannot stand beside each other.
+
+    A lockout of one line stands beside everything but a switch to that line, or its exercise.
+    """
+    if request.kind == "lockout" and request.line_id:
+        return other.kind != "lockout" and other.line_id == request.line_id
+    if other.kind == "lockout" and other.line_id:
+        return False
+    return _WEIGHTS[request.kind] > _WEIGHTS[other.kind]
+
+
+def replaces(request: Request, other: Request) -> bool:
+    """Whether a newer request of its group takes the place of an older one: of the same kind, or of less weight."""
+    is_same = request.kind == other.kind and (request.kind != "lockout" or request.line_id == other.line_id)
+    return is_same or outweighs(request, other)
 
 
 def condition(group: Group, state: GroupState, seen: Seen, used: Health, working: Health) -> Condition:
@@ -116,8 +134,10 @@ def _quiet(group: Group, state: GroupState, seen: Seen, used: Health, working: H
             return "working_degraded"
     request = seen.request
     at_rest = state.on == group.working or not group.revertive
-    if request is not None and request.kind == "exercise" and at_rest and _is_followed(group, state, seen, request):
-        return "exercise"
+    if request is not None and request.kind == "exercise" and at_rest:
+        has_told = state.phase == "EXER" and state.request_id == request.id
+        if has_told or _is_followed(group, state, seen, request):
+            return "exercise"
     return "home" if state.on == group.working else "working_good"
 
 
@@ -150,10 +170,18 @@ def _is_followed(group: Group, state: GroupState, seen: Seen, request: Request) 
     return seen.working_fits if line_id == group.working else any(line_id == c.line_id for c in seen.candidates)
 
 
-def refusal(group: Group, seen: Seen, request: Request, now_ns: int) -> str:
-    """Why a command cannot be obeyed as things stand, as a sentence for who gives it; empty: it can.
+def refusal(
+    group: Group, state: GroupState, seen: Seen, request: Request, now_ns: int, *, crowded: str = ""
+) -> str:
+    """Why a command cannot be obeyed as things stand, as a sentence for who gives it; empty: it can. A lockout always can.
 
-    Whether it will be is another matter: something of greater weight may hold. A lockout can always be obeyed.
+    Args:
+        group: As configured.
+        state: Where it stands.
+        seen: The view.
+        request: What is asked for.
+        now_ns: Since 1970 UTC.
+        crowded: What to say if its line has no room unless others leave; empty: it has.
     """
     if request.until_unix_ns <= now_ns:
         return "it ends before it begins: give a later end"
@@ -162,17 +190,34 @@ def refusal(group: Group, seen: Seen, request: Request, now_ns: int) -> str:
     if request.kind == "lockout":
         return ""
     if request.kind == "exercise":
-        return "" if seen.posture == "normal" else f"posture is {seen.posture}: exercises are for calm days"
+        return _restless(group, state, seen, request)
     if not request.line_id:
         return "name the line to switch to"
     if group.mode == "observe":
         return f"{group.id} is only observed (mode: observe): netmon moves nothing there"
     if request.line_id in seen.locked:
         return f"{request.line_id} is locked out: clear that first"
-    return _unfit(group, seen, request)
+    return _unfit(group, state, seen, request, crowded)
 
 
-def _unfit(group: Group, seen: Seen, request: Request) -> str:
+def _restless(group: Group, state: GroupState, seen: Seen, request: Request) -> str:
+    """Why a group cannot be exercised now; empty: it can."""
+    if seen.posture != "normal":
+        return f"posture is {seen.posture}: exercises are for calm days"
+    if seen.frozen:
+        return "the region is frozen: exercises are for calm days"
+    if state.attempt is not None:
+        return f"{group.id} is on its way to {state.attempt.to or 'nowhere'}: only a group at rest is exercised"
+    used, working = health(group, seen.sights.get(state.on)), health(group, seen.sights.get(group.working))
+    now = seen._replace(request=request)
+    if condition(group, state, now, used, working) == "exercise" and state.phase != "SF_PENDING":
+        return ""
+    where = f"on {state.on}, which is {used}" if state.on != SHED else "nowhere"
+    home = f", and {group.working} is {working}" if state.on != group.working else ""
+    return f"{group.id} is in {state.phase}, {where}{home}: only a group at rest is exercised"
+
+
+def _unfit(group: Group, state: GroupState, seen: Seen, request: Request, crowded: str) -> str:
     """Why the line of a forced or manual switch will not do; empty: it will."""
     line_id = request.line_id
     at_target = health(group, seen.sights.get(line_id))
@@ -184,5 +229,11 @@ def _unfit(group: Group, seen: Seen, request: Request) -> str:
         return f"{line_id} is {at_target}: a manual switch needs a healthy line, a forced one does not"
     if health(group, seen.sights.get(group.working)) == "down":
         return f"{group.working} has failed, which overrules a manual switch: use a forced one"
+    if seen.frozen:
+        return "the region is frozen: a forced switch is done all the same"
+    if health(group, seen.sights.get(state.on)) == "down":
+        return f"{state.on} has failed, which overrules a manual switch: use a forced one"
+    if crowded and line_id != state.on:
+        return f"{crowded}: a forced switch goes there all the same"
     fits = seen.working_fits if line_id == group.working else any(line_id == c.line_id for c in seen.candidates)
     return "" if fits else f"{line_id} is not proven or has no room now: a forced switch goes there all the same"

@@ -96,6 +96,12 @@ def in_time(group: Group, state: GroupState, now_ns: int) -> GroupState:
         changes["due_unix_ns"] = min(state.due_unix_ns - late_ns, now_ns + _longest_ns(group, state))
     if state.since_unix_ns > now_ns:
         changes["since_unix_ns"] = now_ns
+    if state.on_unix_ns > now_ns:
+        changes["on_unix_ns"] = now_ns
+    if state.left_unix_ns > now_ns:
+        changes["left_unix_ns"] = now_ns
+    if state.restore_unix_ns > now_ns:
+        changes["restore_unix_ns"] = min(state.restore_unix_ns, now_ns + _wait_max_ns(group))
     if state.guard_until_unix_ns > now_ns:
         changes["guard_until_unix_ns"] = min(state.guard_until_unix_ns, now_ns + ns(group.timers.guard_s))
     if state.penalty_unix_ns > now_ns:
@@ -130,12 +136,17 @@ def _longest_ns(group: Group, state: GroupState) -> int:
         case "SF_PENDING":
             return hold_off_ns(timers)
         case "WTR":
-            longest_s = max(timers.wtr_s, timers.wtb_s, group.damping.suppress_max_s)
-            return max(ns(longest_s), retry_max_ns(timers))
+            return _wait_max_ns(group)
         case "LO":
             return LOCKOUT_AGE_NS
         case _:
             return retry_max_ns(timers)
+
+
+def _wait_max_ns(group: Group) -> int:
+    """How long a return may be waited for."""
+    timers = group.timers
+    return max(ns(max(timers.wtr_s, timers.wtb_s, group.damping.suppress_max_s)), retry_max_ns(timers))
 
 
 def _patience_ns(timers: Timers, attempt: Attempt) -> int:

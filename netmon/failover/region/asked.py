@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 from netmon.failover.model import Group, Request
@@ -17,6 +18,10 @@ GROUP_REQUESTS_MAX: Final = 16
 """Of one group; more are refused until some are cleared."""
 NOTHING: Final = InForce(None, frozenset())
 """Of a group of which nothing is asked."""
+
+_NAMES: Final = {"lockout": "lockout", "forced": "forced switch", "manual": "manual switch", "exercise": "exercise"}
+_JST: Final = timezone(timedelta(hours=9))
+_DAY_NS: Final = 86_400_000_000_000
 
 
 class Asked:
@@ -45,16 +50,21 @@ class Asked:
             return f"it needs a line: one of {', '.join(lines)}"
         if request.line_id and request.line_id not in lines:
             return f"{request.line_id} is no line of {group.id}: it has {', '.join(lines)}"
-        if len(self.by_group.get(group.id, ())) >= GROUP_REQUESTS_MAX:
+        known = [each for each in self.by_group.get(group.id, ()) if each.until_unix_ns > now_ns]
+        for other in known:
+            if other.id != request.id and protection_requests.outweighs(other, request):
+                return f"{_told(other, now_ns)} is in force: clear it first"
+        if sum(not protection_requests.replaces(request, each) for each in known) >= GROUP_REQUESTS_MAX:
             return f"{GROUP_REQUESTS_MAX} requests of {group.id} are in force, and no more are taken: clear them first"
         return ""
 
     def add(self, request: Request) -> bool:
-        """Takes a request that is not refused; False: it is there already."""
-        known = self.by_group.setdefault(request.group_id, [])
+        """Takes a request that is not refused, and ends for good those whose place it takes; False: it is there already."""
+        known = self.by_group.get(request.group_id, [])
         if any(each.id == request.id for each in known):
             return False
-        known.append(request)
+        rest = [each for each in known if not protection_requests.replaces(request, each)]
+        self.by_group[request.group_id] = [*rest, request]
         heapq.heappush(self._ends, (request.until_unix_ns, request.group_id))
         return True
 
@@ -91,3 +101,12 @@ class Asked:
             self.by_group[group_id] = rest
         else:
             self.by_group.pop(group_id, None)
+
+
+def _told(request: Request, now_ns: int) -> str:
+    """Such as `a forced switch of suzuki until 17:00 JST`; with the day, if it is not within one."""
+    end = datetime.fromtimestamp(request.until_unix_ns // 1_000_000_000, UTC).astimezone(_JST)
+    shown = f"{end:%H:%M}" if request.until_unix_ns - now_ns < _DAY_NS else f"{end:%Y-%m-%d %H:%M}"
+    article = "an" if request.kind == "exercise" else "a"
+    line = f" of {request.line_id}" if request.kind == "lockout" and request.line_id else ""
+    return f"{article} {_NAMES[request.kind]}{line} by {request.by} until {shown} JST"

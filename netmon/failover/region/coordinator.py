@@ -26,7 +26,7 @@ from netmon.failover.model import (
     Seen,
     Step,
 )
-from netmon.failover.protection import machine, progress, requests, stepped
+from netmon.failover.protection import machine, progress, requests, stepped, targets
 from netmon.failover.protection.admission import Loads
 from netmon.failover.protection.choice import has_failed
 from netmon.failover.protection.requests import InForce
@@ -115,10 +115,25 @@ class Coordinator(Watched):
 
     def refusal(self, request: Request, now_ns: int) -> str:
         """Why a new request cannot be obeyed as things stand; empty: it can. One that was taken stands, whatever becomes of lines."""
-        member = self._by_id.get(request.group_id)
-        if member is None:
-            return f"there is no group {request.group_id}"
-        return requests.refusal(member.effective, self._seen(member, now_ns, everything=True), request, now_ns)
+        if why := self._asked.refusal(request, now_ns):
+            return why
+        member, line_id = self._by_id[request.group_id], request.line_id
+        seen = self._seen(member, now_ns, wanted=request)
+        is_crowded = line_id in member.lines and not self._loads.fits(line_id, member.group)
+        crowded = evidence.crowd(self._look(member, now_ns), line_id) if is_crowded else ""
+        return requests.refusal(member.effective, member.state, seen, request, now_ns, crowded=crowded)
+
+    def outlook(self, request: Request, now_ns: int) -> str:
+        """What is to be known of a request that is not refused: what an exercise finds, that there is no room; may be empty."""
+        member, line_id = self._by_id[request.group_id], request.line_id
+        look = self._look(member, now_ns)
+        if request.kind == "exercise":
+            seen = self._seen(member, now_ns, wanted=request)
+            return evidence.exercised(look, targets.exercised(member.effective, member.state, seen, line_id), line_id)
+        if request.kind != "forced" or self._loads.fits(line_id, member.group):
+            return ""
+        leavers = self._leavers(member, line_id)
+        return evidence.leaving(look, leavers) if leavers else evidence.crowd(look, line_id)
 
     # -- decides
 
@@ -236,6 +251,9 @@ class Coordinator(Watched):
         member.evicted_from = ""
         if place != SHED:
             leavers = self._leavers(member, place, before)
+            attempt = member.state.attempt
+            if leavers is None and attempt is not None and attempt.reason == "forced":
+                leavers = self._loads.lower(place, group)
             if leavers is None and group.priority and group.id not in self._stays:
                 # Its gateway has put it there, where others have been put as well: it does not fit, and shall not crowd them.
                 leavers = (group.id,)
@@ -293,16 +311,18 @@ class Coordinator(Watched):
 
     # -- what one group sees
 
-    def _seen(self, member: Member, now_ns: int, *, everything: bool = False) -> Seen:
-        """What a step sees; of a group that is well, `everything` has where it could go, too."""
+    def _seen(self, member: Member, now_ns: int, *, wanted: Request | None = None) -> Seen:
+        """What a step sees; or what it would see if this request were in force."""
         state, group = member.state, member.effective
         sights = self._sights.of(group.gateway_id)
         asked = self._asked.in_force(group.id, now_ns)
+        if wanted is not None and not (wanted.kind == "lockout" and wanted.line_id):
+            asked = asked._replace(request=wanted)
         evicted = bool(member.evicted_from) and self._has_to_leave(member)
         is_home = state.on == group.working and state.attempt is None
         sight = sights[group.working]
         is_well = is_home and sight.state == "up" and not (sight.one_way or evicted or asked.request or asked.locked)
-        if is_well and not everything:
+        if is_well:
             candidates: tuple[Candidate, ...] = ()
         else:
             candidates = tuple(self._candidates(member, sights, asked, now_ns, evicted=evicted))
@@ -328,6 +348,8 @@ class Coordinator(Watched):
     ) -> list[Candidate]:
         group, on = member.effective, member.state.on
         escape = evicted or on not in sights or on in asked.locked or has_failed(sights[on], both_ways=group.both_ways)
+        # An exercise chooses as if it had to leave.
+        escape = escape or (asked.request is not None and asked.request.kind == "exercise")
         ranked = self._chooser.rank(
             group,
             sights,

@@ -5,7 +5,7 @@ Pure. Made only for what is done or asked about, never while a region is decided
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from netmon.failover.model import SHED, Action, Freeze, GroupState, LineSight, Request
@@ -79,7 +79,7 @@ def texts(action: Action, look: Look) -> tuple[str, ...]:
 
 def _texts(action: Action, look: Look) -> Iterator[str]:
     group, state = look.member.group, look.member.state
-    if (request := look.asked.in_force(group.id, look.now_ns).request) is not None:
+    if (request := action.request or look.asked.in_force(group.id, look.now_ns).request) is not None:
         yield _request(request)
     if action.before == SHED:
         yield "it was nowhere: no line had room for it"
@@ -92,6 +92,8 @@ def _texts(action: Action, look: Look) -> Iterator[str]:
         yield from _risks(look, action.to)
     elif action.kind == "page":
         yield from _refusals(look, action.before)
+    if action.reason in {"forced", "manual"} and action.to != SHED and _is_overfull(look, action.to):
+        yield crowd(look, action.to)
     if action.reason == "preempted":
         yield f"classes of greater weight than P{group.priority} need the room on {action.before}"
     if state.tried:
@@ -100,6 +102,42 @@ def _texts(action: Action, look: Look) -> Iterator[str]:
         yield f"area {group.area_id} is in posture {look.member.posture}"
     if look.freeze is not None:
         yield f"frozen by {look.freeze.by}: {look.freeze.why}"
+
+
+def exercised(look: Look, to: str | None, line_id: str) -> str:
+    """What an exercise finds: the line that it would go to (None: there is none), of all or of the one that was named."""
+    if to is not None:
+        return f"exercise: would go to {to}"
+    whys = [f"{each}: {look.refusal(each) or 'shared_risk'}" for each in look.member.lines if each != look.member.state.on]
+    named = [why for why in whys if why.startswith(f"{line_id}: ")] if line_id else whys
+    return f"exercise: no line would take it: {', '.join(named[:RISKS_MAX]) or 'it is there already, or has no other'}"
+
+
+def leaving(look: Look, group_ids: Iterable[str]) -> str:
+    """Who makes room for an operator's word."""
+    shown = tuple(group_ids)
+    return f"room is made: {_groups(look, shown)} {'has' if len(shown) == 1 else 'have'} to leave"
+
+
+def crowd(look: Look, line_id: str) -> str:
+    """That a line has no room for the group, in figures, and who is there: those of no less weight, if there are any."""
+    group, loads = look.member.group, look.loads
+    total = sum(loads.admitted(line_id)) + (0 if loads.where(group.id) == line_id else group.bandwidth_bps)
+    others = [each for each in loads.groups(line_id) if each != group.id]
+    others = [each for each in others if loads.priority(each) <= group.priority] or others
+    there = f"; {_groups(look, others)} {'is' if len(others) == 1 else 'are'} there" if others else ""
+    return f"no room: {total / 1e6:g} of {loads.usable(line_id) / 1e6:g} Mbit/s{there}"
+
+
+def _groups(look: Look, group_ids: Iterable[str]) -> str:
+    shown = [f"{group_id} (P{look.loads.priority(group_id)})" for group_id in group_ids]
+    more = len(shown) - RISKS_MAX
+    return ", ".join(shown[:RISKS_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def _is_overfull(look: Look, line_id: str) -> bool:
+    usable = look.loads.usable(line_id)
+    return bool(usable) and sum(look.loads.admitted(line_id)) > usable
 
 
 def _request(request: Request) -> str:

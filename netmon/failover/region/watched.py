@@ -23,7 +23,7 @@ from netmon.failover.region.asked import NOTHING, Asked
 from netmon.failover.region.member import Member
 from netmon.failover.region.sights import Sights
 
-GATEWAY_FIRST_S: Final = 0.5
+GATEWAY_FIRST_S: Final = 0.3
 """A gateway that leaves a dead line by itself is given so long to tell of it, before it is ordered to: both would choose in the same moment, and
 where two lines are equally good, not always the same one."""
 
@@ -161,6 +161,8 @@ class Watched:
         member = self._by_id[request.group_id]
         if request.kind == "exercise" and not EFFECTS[member.posture].exercises:
             return f"area {member.group.area_id} is in posture {member.posture}: nothing is exercised there now"
+        if request.id == member.state.void_request_id:
+            return "it is over already"
         if self._asked.add(request):
             self._fix(member, now_ns)
         return ""

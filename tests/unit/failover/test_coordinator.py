@@ -60,7 +60,7 @@ def test_a_gateway_that_leaves_a_dead_line_by_itself_goes_first() -> None:
     assert bench.moves() == ["g3/p0>f3"]
     bench.report("g1", reported("g1/p0", "m1"), plan_version=1)
 
-    assert bench.moves(0.4) == []
+    assert bench.moves(0.2) == []
     assert (bench.on("g1/p0"), bench.phase("g1/p0")) == ("m1", "PROTECTING")
     assert bench.moves(0.1) == ["g2/p0>f3"]
 

@@ -80,17 +80,19 @@ def test_what_makes_no_sense_is_refused_with_its_reason(
 
 def test_so_many_requests_of_one_group_and_no_more() -> None:
     """The same one twice is one."""
-    bench = Bench([group(1, 0)])
-    bench.ask("lockout", "g1/p0", "f2")
-    bench.ask("lockout", "g1/p0", "f2")
+    lines = [f"x{number}" for number in range(18)]
+    facts = [LineFacts(line_id=line_id) for line_id in ("f1", *lines)]
+    bench = Bench([group(1, 0, protections=tuple(lines))], lines=facts)
+    bench.ask("lockout", "g1/p0", "x1")
+    bench.ask("lockout", "g1/p0", "x1")
     assert len(bench.core.requests["g1/p0"]) == 1
-    for number in range(15):
-        request = msgspec.structs.replace(bench.core.requests["g1/p0"][0], id=str(number))
-        assert bench.core.ask(request, bench.now) == ""
+    for line_id in lines[2:17]:
+        assert bench.ask("lockout", "g1/p0", line_id) == ""
 
-    assert bench.ask("forced", "g1/p0", "f3") == (
+    assert bench.ask("lockout", "g1/p0", "x0") == (
         "16 requests of g1/p0 are in force, and no more are taken: clear them first"
     )
+    assert bench.ask("lockout", "g1/p0", "x1", seconds=60.0) == "", "it takes the place of another one"
 
 
 def test_there_has_to_be_something_to_be_cleared() -> None:

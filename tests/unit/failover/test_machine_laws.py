@@ -70,7 +70,8 @@ def check_actions(of: Group, before: GroupState, seen: Seen, now_ns: int, step: 
         assert action.forced or not seen.frozen
         check_target(of, seen, action.to, forced=action.forced)
         if action.reason in ("revert", "cleared"):
-            assert before.phase in ("WTR", "DNR") or of.timers.wtr_s == 0
+            waited = before.phase == "FROZEN" and 0 < before.restore_unix_ns <= now_ns
+            assert before.phase in ("WTR", "DNR") or of.timers.wtr_s == 0 or waited
             assert seen.may_return or approved or action.kind == "propose"
             assert before.phase != "WTR" or before.due_unix_ns <= now_ns or seen.clear
             assert seen.clear or not timers.is_damped(of.damping, step.state, now_ns)
@@ -174,7 +175,10 @@ states_of_groups = st.builds(
     attempt=st.none() | attempts,
     tried=st.lists(names, max_size=2, unique=True).map(tuple),
     rounds=st.sampled_from([0, 1, 2, 30]),
+    on_unix_ns=times,
     due_unix_ns=times,
+    restore_unix_ns=times,
+    left_unix_ns=times,
     guard_until_unix_ns=times,
     penalty=st.sampled_from([0.0, 1_000.0, 9_000.0]),
     penalty_unix_ns=times,
@@ -346,7 +350,7 @@ class Life(RuleBasedStateMachine):
     def operator_commands(self, kind: Any, line: str) -> None:
         """If it can be obeyed."""
         asked = request(kind, "" if kind == "lockout" else line, id=f"{kind}-{self.play.now_ns}", until_unix_ns=2**62)
-        if not refusal(self.play.group, self.play.seen(), asked, self.play.now_ns):
+        if not refusal(self.play.group, self.play.state, self.play.seen(), asked, self.play.now_ns):
             self.play.view["request"] = asked
             self.look()
 

@@ -24,12 +24,12 @@ asked = st.builds(
 
 
 def test_order_of_weight() -> None:
-    """Lockout, forced, manual, exercise; of equals the older one."""
+    """Lockout, forced, manual, exercise; of equals the newer one."""
     exercise, manual, forced = request("exercise"), request("manual", "far"), request("forced", "far")
-    older = request("forced", "near", unix_ns=NOON - 1)
+    newer = request("forced", "near", unix_ns=NOON + 1)
     lockout = request("lockout")
     asked_for: list[Request] = []
-    for one in (exercise, manual, forced, older, lockout):
+    for one in (exercise, manual, forced, newer, lockout):
         asked_for.append(one)
         assert strongest(asked_for, NOON).request == one
 
@@ -119,7 +119,7 @@ def test_what_cannot_be_is_refused_with_its_reason(kind: Any, line: str, view: d
     """And with what helps."""
     play = Play()
     play.view.update(view)
-    assert refusal(play.group, play.seen(), request(kind, line), NOON) == expected
+    assert refusal(play.group, play.state, play.seen(), request(kind, line), NOON) == expected
 
 
 @pytest.mark.parametrize(
@@ -136,17 +136,18 @@ def test_the_line_has_to_be_fit_for_it(kind: Any, lines: dict[str, Any], expecte
     """More so for a manual than for a forced switch."""
     play = Play()
     play.lines = sights(**lines)
-    assert refusal(play.group, play.seen(), request(kind, "far"), NOON) == expected
+    assert refusal(play.group, play.state, play.seen(), request(kind, "far"), NOON) == expected
 
 
 def test_where_netmon_only_observes_it_is_not_asked_to_switch() -> None:
     """It would be said to be done, and nothing would move."""
     play = Play(mode="observe")
     expected = "gw-port/life is only observed (mode: observe): netmon moves nothing there"
-    assert refusal(play.group, play.seen(), request("forced", "far"), NOON) == expected
+    assert refusal(play.group, play.state, play.seen(), request("forced", "far"), NOON) == expected
 
 
 def test_a_command_has_to_end_later() -> None:
     """Else it would never be in force."""
     late = request("lockout", until_unix_ns=NOON)
-    assert refusal(group(), Play().seen(), late, NOON) == "it ends before it begins: give a later end"
+    play = Play()
+    assert refusal(play.group, play.state, play.seen(), late, NOON) == "it ends before it begins: give a later end"
