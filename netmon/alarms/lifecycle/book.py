@@ -316,7 +316,8 @@ class Book:
         self._tally(alarm_id, None)
         self._purged[alarm_id] = alarm
         self._tell(alarm_id, "purged", now_unix_ns)
-        if alarm.is_cleared and alarm.cleared_unix_ns:
+        # What netmon finds out by itself is told in order: its next raise is none that comes late.
+        if alarm.is_cleared and alarm.cleared_unix_ns and not is_own(record.evidence):
             self._remember_clear(alarm.key, alarm.cleared_unix_ns, now_unix_ns)
         self._observe_all(self._causes.forget(record), now_unix_ns)
 

@@ -247,6 +247,24 @@ def test_what_flaps_is_its_own_cause() -> None:
     assert of(alarms, "line/to-farm", "line-down").flapping is True
 
 
+def test_a_shared_risk_that_left_the_list_fails_anew_at_the_very_moment_it_had_been_well() -> None:
+    """The list is full: what is over makes room, site and feeder; that the feeder had been well is no reason to take its raise for a late one."""
+    here = book(alarms_max=3)
+    said = [
+        power("port", 1),
+        power("hill", 5),
+        power("port", 5, cleared=True),
+        fault("r-farm", "no-answer", 5),
+        power("port", 5),
+    ]
+    for observation in said:
+        here.observe(observation, NOON + 5 * SECOND)
+
+    here.take()
+
+    assert causes(here)["site/port"] == causes(here)["site/hill"] == "risk-group/feeder"
+
+
 def test_a_flapping_line_does_not_make_a_shared_risk_fail() -> None:
     """It is not cut. Once it is quiet and down, it counts."""
     alarms = book()
