@@ -169,6 +169,7 @@ def test_each_class_at_each_gateway_is_a_group(folder: Path) -> None:
         delay_ms_max=500,
         moves_on_sd=True,
         mode="act",
+        leaves_by_itself=True,
         timers=usual,
     )
     bulk = Group(
@@ -182,10 +183,17 @@ def test_each_class_at_each_gateway_is_a_group(folder: Path) -> None:
         both_ways=False,
         revertive=False,
         mode="act",
+        leaves_by_itself=True,
         timers=own,
     )
     other = msgspec.structs.replace(
-        bulk, id="sat/bulk", gateway_id="sat", working="g", protections=("f",), mode="observe"
+        bulk,
+        id="sat/bulk",
+        gateway_id="sat",
+        working="g",
+        protections=("f",),
+        mode="observe",
+        leaves_by_itself=False,
     )
 
     assert told(folder).groups == (life, bulk, other)
