@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -66,6 +66,8 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     """0: its packets are told by their destination."""
     to: tuple[str, int]
     interval_s: float
+    moves_on_sd: bool = False
+    """Also leaves a line that is degraded."""
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,14 +195,18 @@ class Deployment:
         """A process more, which ends with this."""
         return self._stack.enter_context(role)
 
-    def reflect(self) -> None:
-        """Reflectors at both ends of each line, at the carrier's router, and at each gateway's end of the management network."""
+    def reflect(self, *, without: Collection[str] = ()) -> None:
+        """Reflectors at both ends of each line, at the carrier's router, and at each gateway's end of the management network.
+
+        Args:
+            without: Addresses of gateways where somebody else answers.
+        """
         self._reflect(CENTRE, [line.target for line in self.region.lines.values()])
         for carrier in {line.carrier for line in self.region.lines.values()} if self._is_blind else ():
             routers = [line.next_hop for line in self.region.lines.values() if line.carrier == carrier]
             self._reflect(carrier, routers)
         for gateway in self.region.gateways:
-            near = [line.source for line in self.region.of(gateway)]
+            near = [line.source for line in self.region.of(gateway) if line.source not in without]
             self._reflect(gateway, [*near, self.region.managed(gateway)])
 
     def _reflect(self, name: str, addresses: Sequence[str]) -> None:
@@ -369,6 +375,7 @@ def _class(name: str, carried: Carried) -> dict[str, Any]:
         "name": name,
         "priority": _PRIORITIES[carried.priority],
         "bandwidth_bps": carried.bandwidth_bps,
+        "moves_on_sd": carried.moves_on_sd,
         **told,
     }
 

@@ -25,6 +25,7 @@ from typing import Any, Final, Self
 import msgspec
 import pytest
 
+from loadtest.lab.gateways import Region
 from loadtest.lab.lines import EDGE, FAR, Lab, LabLine
 from loadtest.lab.namespaces import end, missing
 from loadtest.lab.prober import VANTAGE, VERDICT, Course, Role, judged
@@ -52,15 +53,15 @@ def probe(line: LabLine, *, port: int = PORT, address: str = "", **pin: Any) -> 
 class Faults:
     """The reflector of the lab, which loses and delays as it is told."""
 
-    def __init__(self, lab: Lab, addresses: Sequence[str], port: int = PORT) -> None:
-        """In the namespace of the far ends."""
+    def __init__(self, lab: Lab | Region, addresses: Sequence[str], port: int = PORT, *, space: str = FAR) -> None:
+        """In the namespace of the far ends, or in another one."""
         words = [sys.executable, str(Path(__file__).with_name("reflecting.py")), str(port), str(SEED), *addresses]
-        self._lab = lab
+        self._space = lab[space]
         self._words = words
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._process = self._lab[FAR].start(self._words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = self._space.start(self._words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._answer() == b"ready\n"
         return self
 
