@@ -19,7 +19,6 @@ from typing import Any, Final, NamedTuple
 
 import hiredis
 
-from netmon.buffer.alarm_store import COMMANDS
 from netmon.buffer.connection import Connection, MovedError, encode_command, moved_to
 from netmon.buffer.stream import parse_id
 from netmon.errors import UnavailableError
@@ -27,6 +26,8 @@ from netmon.log import limited
 from netmon.model import RedisSettings
 
 GROUP: Final = "alarms"
+COMMAND: Final = "commands"
+"""Kind of batches of commands."""
 KINDS: Final = ("express", "traps", "late")
 """In the order in which they are worked on."""
 
@@ -156,19 +157,27 @@ class Reader(ABC):
 
 
 class CommandReader(Reader):
-    """The stream of commands."""
+    """A stream of commands."""
 
-    def __init__(self, settings: RedisSettings, position: bytes, ring: Callable[[], None]) -> None:
-        """`position`: ID of the last command that was done."""
-        super().__init__(settings, "alarms.commands", ring)
+    def __init__(self, settings: RedisSettings, name: str, key: str, position: bytes, ring: Callable[[], None]) -> None:
+        """Prepares.
+
+        Args:
+            settings: The server.
+            name: Of the thread.
+            key: Of the stream.
+            position: ID of the last command that was done.
+            ring: Called when something has come.
+        """
+        super().__init__(settings, name, ring)
         self.found = True
-        self._position = position
+        self._key, self._position = key, position
 
     def _read(self, connection: Connection) -> None:
-        words = ("XREAD", "COUNT", _ENTRIES_MAX, "BLOCK", _BLOCK_MS, "STREAMS", COMMANDS, self._position)
+        words = ("XREAD", "COUNT", _ENTRIES_MAX, "BLOCK", _BLOCK_MS, "STREAMS", self._key, self._position)
         for _, entries in connection.command(*words) or []:
             self._position = entries[-1][0]
-            self._put([Batch("commands", COMMANDS, "", entries)])
+            self._put([Batch(COMMAND, self._key, "", entries)])
 
 
 class LaneReader(Reader):

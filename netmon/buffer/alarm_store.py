@@ -14,9 +14,8 @@ Redis Cluster: the braces of `{netmon:alarms}` hold the text that is the whole k
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
@@ -38,9 +37,6 @@ COMMANDS: Final = "{netmon:alarms}:commands"
 COMMAND_ENTRIES_MAX: Final = 10_000
 RESULT_S: Final = 600
 """How long the result of a command can be asked for, and how long the same command is recognised."""
-
-_SCAN_COUNT: Final = 1_000
-_RESULT_POLL_S: Final = 0.01
 
 _alarm = msgspec.json.Decoder(Alarm).decode
 _change = msgspec.json.Decoder(Change).decode
@@ -113,22 +109,11 @@ class AlarmView(View):
 
     def alarms(self) -> Iterator[Alarm]:
         """All alarms in the list, in no order, as each is when its page is read; one may come twice, the later one counts."""
-        cursor = 0
-        while True:
-            cursor, page = self._ask(_page_from(cursor))
-            for body in page.values():
-                yield _alarm(body)
-            if cursor == 0:
-                return
+        return (_alarm(body) for page in self._pages(STATE) for body in page.values())
 
     def bodies(self) -> Iterator[list[bytes]]:
         """The same as `alarms`, page by page, as JSON: for who does not need all of each."""
-        cursor = 0
-        while True:
-            cursor, page = self._ask(_page_from(cursor))
-            yield list(page.values())
-            if cursor == 0:
-                return
+        return (list(page.values()) for page in self._pages(STATE))
 
     def alarm(self, alarm_id: str) -> Alarm | None:
         """One alarm; None when it is not in the list."""
@@ -138,12 +123,11 @@ class AlarmView(View):
     def find(self, prefix: str, count: int) -> list[str]:
         """IDs in the list that begin with letters and digits, sorted; no more than `count`."""
         found: set[str] = set()
-        cursor = 0
-        while True:
-            cursor, page = self._ask(_page_from(cursor, f"{prefix}*"))
+        for page in self._pages(STATE, f"{prefix}*"):
             found.update(name.decode() for name in page)
-            if cursor == 0 or len(found) > count:
-                return sorted(found)[:count]
+            if len(found) > count:
+                break
+        return sorted(found)[:count]
 
     def meta(self) -> Meta:
         """What stands beside the alarms."""
@@ -175,7 +159,7 @@ class AlarmView(View):
     ) -> CommandResult | None:
         """The same, and waits; None when no worker has done it in time: it may be done later."""
         self.declare(area, declaration, command_id)
-        return self._wait(command_id, timeout_s)
+        return self._until(lambda: self.result(command_id), timeout_s)
 
     def put_bulletin(self, bulletin: Bulletin) -> None:
         """Hands a telegram to the worker. The same one twice counts once."""
@@ -189,21 +173,11 @@ class AlarmView(View):
     def ask(self, command: Command, timeout_s: float) -> CommandResult | None:
         """Puts a command and waits for what becomes of it; None when no worker has done it in time: it may be done later."""
         self.put(command)
-        return self._wait(command.id, timeout_s)
-
-    def _wait(self, command_id: str, timeout_s: float) -> CommandResult | None:
-        deadline = time.monotonic() + timeout_s
-        while (found := self.result(command_id)) is None and time.monotonic() < deadline:
-            time.sleep(_RESULT_POLL_S)
-        return found
+        return self._until(lambda: self.result(command.id), timeout_s)
 
     def _put(self, field: str, value: msgspec.Struct) -> None:
         body = msgspec.json.encode(value)
         self._ask(lambda client: client.xadd(COMMANDS, {field: body}, maxlen=COMMAND_ENTRIES_MAX, approximate=True))
-
-
-def _page_from(cursor: int, match: str | None = None) -> Callable[[Any], tuple[int, dict[bytes, bytes]]]:
-    return lambda client: client.hscan(STATE, cursor, match=match, count=_SCAN_COUNT)
 
 
 def told_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Told:

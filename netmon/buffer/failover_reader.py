@@ -1,4 +1,4 @@
-"""What the controller reads beside the lines: operators' commands, and what the alarm worker says of areas and of lines.
+"""What the controller reads beside lines and commands: what the alarm worker says of areas and of lines.
 
 Each stream has a thread of its own; in a Redis Cluster they are on different nodes.
 """
@@ -14,41 +14,21 @@ from netmon.alarms.lifecycle.causes import LINK_DOWN
 from netmon.buffer import alarm_store, line_store
 from netmon.buffer.alarm_reader import Batch, Reader
 from netmon.buffer.connection import Connection, encode_command
-from netmon.buffer.failover_store import COMMANDS
 from netmon.buffer.following import Entries, FollowingReader, bodies_with, values_in
 from netmon.model import RedisSettings
 
 ALARMS: Final = "alarms"
 """Kind of batches with `area` (JSON of an AreaPosture) and `alarm`, how all is, and `posture` and `change` as they are in the stream."""
-COMMAND: Final = "commands"
 PULSE: Final = "pulse"
 """Kind of batches with `judged` (when the verdict process last looked), `health` of a vantage, and now and then each `status`."""
 
 _POSTURE_PREFIX: Final = b"posture:"
 _PORT_MARK: Final = f'"alarm_type":"{LINK_DOWN}"'.encode()
 
-_ENTRIES_MAX: Final = 500
-_BLOCK_MS: Final = 500
 _STATUSES_MAX: Final = 50
 _PULSE_S: Final = 1.0
 _PULSES: Final = 5
 """After so many, all lines are read again: what is told as a change is no news of a line that stays as it is."""
-
-
-class CommandReader(Reader):
-    """The stream of commands."""
-
-    def __init__(self, settings: RedisSettings, position: bytes, ring: Callable[[], None]) -> None:
-        """`position`: ID of the last command that was done."""
-        super().__init__(settings, "failover.commands", ring)
-        self.found = True
-        self._position = position
-
-    def _read(self, connection: Connection) -> None:
-        words = ("XREAD", "COUNT", _ENTRIES_MAX, "BLOCK", _BLOCK_MS, "STREAMS", COMMANDS, self._position)
-        for _, entries in connection.command(*words) or []:
-            self._position = entries[-1][0]
-            self._put([Batch(COMMAND, COMMANDS, "", entries)])
 
 
 class AlarmsReader(FollowingReader):

@@ -14,13 +14,12 @@ a Redis Cluster: the braces of `{netmon:groups}` hold the text that is the whole
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
-from netmon.buffer.view import READ_MAX, View
+from netmon.buffer.view import READ_MAX, View, readable
 from netmon.failover.model import Freeze, GroupState, Request
 from netmon.failover.plan.model import Plan, Reported
 from netmon.failover.record import Audit, Command, CommandResult, Loads
@@ -53,11 +52,6 @@ FREEZE_FIELD: Final = "freeze"
 """Of META: JSON of the Freeze, while there is one."""
 POSITION_FIELD: Final = "commands"
 """Of META: ID of the last command that was done, or refused."""
-
-_SCAN_COUNT: Final = 1_000
-_RESULT_POLL_S: Final = 0.01
-
-_Value = TypeVar("_Value")
 
 _state = msgspec.json.Decoder(GroupState).decode
 _request = msgspec.json.Decoder(Request).decode
@@ -127,13 +121,13 @@ class FailoverView(View):
     def loads(self) -> Loads | None:
         """What the lines carry, as of a second ago; None: no controller has ever led."""
         body = self._ask(lambda client: client.get(LOADS))
-        return None if body is None else _readable(_loads, body)
+        return None if body is None else readable(_loads, body)
 
     def meta(self) -> Meta:
         """What stands beside the groups."""
         fence, freeze = self._ask(lambda client: client.hmget(META, "fence", FREEZE_FIELD))
         number = int(fence) if fence is not None and fence.isdigit() else 0
-        return Meta(fence=number, freeze=None if freeze is None else _readable(_freeze, freeze))
+        return Meta(fence=number, freeze=None if freeze is None else readable(_freeze, freeze))
 
     def has_controller(self) -> bool:
         """Whether a controller leads: without one, commands wait."""
@@ -160,47 +154,15 @@ class FailoverView(View):
     def result(self, command_id: str) -> CommandResult | None:
         """What became of a command; None while it is not done, and a day after it was."""
         body = self._ask(lambda client: client.get(result_key(command_id)))
-        return None if body is None else _readable(_result, body)
+        return None if body is None else readable(_result, body)
 
     def ask(self, command: Command, timeout_s: float) -> CommandResult | None:
         """Puts a command and waits for what becomes of it; None when no controller has done it in time: it may be done later."""
         self.put_command(command)
-        deadline = time.monotonic() + timeout_s
-        while (found := self.result(command.id)) is None and time.monotonic() < deadline:
-            time.sleep(_RESULT_POLL_S)
-        return found
-
-    # -- hashes
-
-    def _one(self, key: str, name: str, decode: Callable[[bytes], _Value]) -> _Value | None:
-        body = self._ask(lambda client: client.hget(key, name))
-        return None if body is None else _readable(decode, body)
-
-    def _values(self, key: str, decode: Callable[[bytes], _Value]) -> Iterator[tuple[str, _Value]]:
-        """Names and values of a hash; one may come twice, the later one counts."""
-        cursor = 0
-        while True:
-            cursor, page = self._ask(_page_from(key, cursor))
-            for name, body in page.items():
-                if (value := _readable(decode, body)) is not None:
-                    yield name.decode(errors="replace"), value
-            if cursor == 0:
-                return
+        return self._until(lambda: self.result(command.id), timeout_s)
 
 
 def told_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Told:
     """An entry of the audit."""
     body = fields.get(b"action")
-    return Told(entry_id=entry_id.decode(), audit=None if body is None else _readable(_audit, body))
-
-
-def _page_from(key: str, cursor: int) -> Callable[[Any], tuple[int, dict[bytes, bytes]]]:
-    return lambda client: client.hscan(key, cursor, count=_SCAN_COUNT)
-
-
-def _readable(decode: Callable[[bytes], _Value], body: bytes) -> _Value | None:
-    """The value; None for what no netmon has written."""
-    try:
-        return decode(body)
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return None
+    return Told(entry_id=entry_id.decode(), audit=None if body is None else readable(_audit, body))

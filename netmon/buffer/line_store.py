@@ -14,13 +14,13 @@ All keys but that of the stream of changes are in one slot of a Redis Cluster: t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
 from netmon.active_probe.model import LineChange, LineMonth, LineStatus, VantageChange, VantageHealth, Vote
-from netmon.buffer.view import READ_MAX, View
+from netmon.buffer.view import READ_MAX, View, readable
 
 LINES: Final = "netmon:lines"
 """Hash: line ID to JSON of the LineStatus; written by the verdict process."""
@@ -45,10 +45,7 @@ OUTBOX: Final = "{netmon:lines}:outbox"
 LEASE: Final = "{netmon:lines}:lease"
 """String: the verdict process that judges, for as long as it says so."""
 
-_SCAN_COUNT: Final = 1_000
 _VANTAGE_FIELD: Final = "vantage:"
-
-_Value = TypeVar("_Value")
 
 _status = msgspec.json.Decoder(LineStatus).decode
 _change = msgspec.json.Decoder(LineChange).decode
@@ -101,8 +98,7 @@ class LineView(View):
 
     def line(self, line_id: str) -> LineStatus | None:
         """One line; None when nothing judges it."""
-        body = self._ask(lambda client: client.hget(LINES, line_id))
-        return None if body is None else _readable(_status, body)
+        return self._one(LINES, line_id, _status)
 
     def changes(self, after: str, *, block_ms: int | None = None, count: int = READ_MAX) -> list[Told]:
         """What came after an entry, oldest first; arguments as those of `entries`."""
@@ -119,7 +115,7 @@ class LineView(View):
             vantage_id: change
             for name, body in fields.items()
             if (vantage_id := vantage_of_field(name.decode(errors="replace"))) is not None
-            and (change := _readable(_vantage_change, body)) is not None
+            and (change := readable(_vantage_change, body)) is not None
         }
 
     def votes(self, vantage_id: str) -> Iterator[Vote]:
@@ -139,35 +135,12 @@ class LineView(View):
         """Whether a verdict process leads: without one, nothing of all this moves."""
         return bool(self._ask(lambda client: client.exists(LEASE)))
 
-    def _values(self, key: str, decode: Callable[[bytes], _Value]) -> Iterator[tuple[str, _Value]]:
-        """Names and values of a hash; one may come twice, the later one counts."""
-        cursor = 0
-        while True:
-            cursor, page = self._ask(_page_from(key, cursor))
-            for name, body in page.items():
-                if (value := _readable(decode, body)) is not None:
-                    yield name.decode(errors="replace"), value
-            if cursor == 0:
-                return
-
-
-def _page_from(key: str, cursor: int) -> Callable[[Any], tuple[int, dict[bytes, bytes]]]:
-    return lambda client: client.hscan(key, cursor, count=_SCAN_COUNT)
-
-
-def _readable(decode: Callable[[bytes], _Value], body: bytes) -> _Value | None:
-    """The value; None for what no netmon has written."""
-    try:
-        return decode(body)
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return None
-
 
 def told_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Told:
     """An entry of `netmon:line-changes`."""
     name = entry_id.decode()
     if (body := fields.get(b"line")) is not None:
-        return Told(entry_id=name, line=_readable(_change, body))
+        return Told(entry_id=name, line=readable(_change, body))
     if (body := fields.get(b"vantage")) is not None:
-        return Told(entry_id=name, vantage=_readable(_vantage_change, body))
+        return Told(entry_id=name, vantage=readable(_vantage_change, body))
     return Told(entry_id=name)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from netmon.buffer import consumer
 from netmon.buffer.stream import parse_id
@@ -13,7 +16,11 @@ from netmon.model import RedisSettings
 READ_MAX: Final = 1_000
 """Entries of one reply."""
 
+_RESULT_POLL_S: Final = 0.01
+_SCAN_COUNT: Final = 1_000
+
 _Answer = TypeVar("_Answer")
+_Value = TypeVar("_Value")
 Entry = tuple[bytes, dict[bytes, bytes]]
 """ID and fields of an entry of a stream."""
 
@@ -63,6 +70,36 @@ class View:
         known = parse_id(after.encode())
         return bool(oldest) and parse_id(oldest[0][0]) <= known
 
+    # -- for the views of a kind
+
+    def _one(self, key: str, name: str, decode: Callable[[bytes], _Value]) -> _Value | None:
+        """One value of a hash; None where there is none, or one that no netmon has written."""
+        body = self._ask(lambda client: client.hget(key, name))
+        return None if body is None else readable(decode, body)
+
+    def _values(self, key: str, decode: Callable[[bytes], _Value]) -> Iterator[tuple[str, _Value]]:
+        """Names and values of a hash; one may come twice, the later one counts. What no netmon has written is left out."""
+        for page in self._pages(key):
+            for name, body in page.items():
+                if (value := readable(decode, body)) is not None:
+                    yield name.decode(errors="replace"), value
+
+    def _pages(self, key: str, match: str | None = None) -> Iterator[dict[bytes, bytes]]:
+        """A hash, page by page."""
+        cursor = 0
+        while True:
+            cursor, page = self._ask(_page_from(key, cursor, match))
+            yield page
+            if cursor == 0:
+                return
+
+    def _until(self, look: Callable[[], _Answer | None], timeout_s: float) -> _Answer | None:
+        """What a look finds, as soon as it finds something; None: nothing in time."""
+        deadline = time.monotonic() + timeout_s
+        while (found := look()) is None and time.monotonic() < deadline:
+            time.sleep(_RESULT_POLL_S)
+        return found
+
     def _ask(self, question: Callable[[Any], _Answer]) -> _Answer:
         client = self._client
         if client is None:
@@ -72,3 +109,15 @@ class View:
         except consumer.ERRORS as error:
             self.close()
             raise UnavailableError("connection", str(error)) from error
+
+
+def readable(decode: Callable[[bytes], _Value], body: bytes) -> _Value | None:
+    """The value; None for what no netmon has written."""
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return None
+
+
+def _page_from(key: str, cursor: int, match: str | None) -> Callable[[Any], tuple[int, dict[bytes, bytes]]]:
+    return lambda client: client.hscan(key, cursor, match=match, count=_SCAN_COUNT)

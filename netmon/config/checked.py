@@ -148,3 +148,17 @@ def _section_at(section: type[Section], path: config_source.Path) -> type[Sectio
         else:
             is_name = False
     return section
+
+
+def read(section: type[_S], path: Path, bytes_max: int) -> _S:
+    """A file as a section; relative paths in it start at its folder.
+
+    Raises:
+        ConfigError: The file cannot be read, or is wrong; `mistakes` has all there is to say, by line.
+    """
+    source = config_source.parse(text_of(path, bytes_max))
+    values = {} if source.values is None else source.values
+    found, mistakes = checked(section, source, values, context={"folder": (Path.cwd() / path).parent})
+    if found is None or source.mistakes:
+        raise ConfigError(told(path, [*source.mistakes, *mistakes]))
+    return found

@@ -16,7 +16,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 
 from netmon import config as configuration
 from netmon.config import checked
-from netmon.config import source as config_source
 from netmon.config.failover_section import Mqtt
 from netmon.config.kinds import KIB, MIB, FilePath, FolderPath, Rate, Section, lines_of, section_or_defaults, shown
 from netmon.config.probe_section import VantageId
@@ -72,12 +71,7 @@ def load(path: Path) -> Agent:
     Raises:
         ConfigError: The file cannot be read, or is wrong; `mistakes` has all there is to say, by line.
     """
-    source = config_source.parse(checked.text_of(path, _FILE_BYTES_MAX))
-    values = {} if source.values is None else source.values
-    agent, mistakes = checked.checked(Agent, source, values, context={"folder": (Path.cwd() / path).parent})
-    if agent is None or source.mistakes:
-        raise ConfigError(checked.told(path, [*source.mistakes, *mistakes]))
-    return agent
+    return checked.read(Agent, path, _FILE_BYTES_MAX)
 
 
 def warnings(agent: Agent) -> list[str]:

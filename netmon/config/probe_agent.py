@@ -14,7 +14,6 @@ from pydantic import BeforeValidator, field_validator
 from netmon import config as configuration
 from netmon.active_probe.settings import VantageSettings
 from netmon.config import EMBEDDED, checked, probe
-from netmon.config import source as config_source
 from netmon.config.alarms import RegionFile
 from netmon.config.kinds import MIB, FolderPath, Section, section_or_defaults
 from netmon.config.probe_section import Keepalives, VantageId
@@ -60,12 +59,7 @@ def load(path: Path) -> Agent:
     Raises:
         ConfigError: The file cannot be read, or is wrong; `mistakes` has all there is to say, by line.
     """
-    source = config_source.parse(checked.text_of(path, _FILE_BYTES_MAX))
-    values = {} if source.values is None else source.values
-    agent, mistakes = checked.checked(Agent, source, values, context={"folder": (Path.cwd() / path).parent})
-    if agent is None or source.mistakes:
-        raise ConfigError(checked.told(path, [*source.mistakes, *mistakes]))
-    return agent
+    return checked.read(Agent, path, _FILE_BYTES_MAX)
 
 
 def agent_settings(agent: Agent) -> VantageSettings:

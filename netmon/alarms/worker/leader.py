@@ -105,7 +105,8 @@ class Leader:
         self._counts = counts
         self._ring = ring
         self._lanes: list[LaneReader] = []
-        self._commands = CommandReader(settings.redis, self._meta.get(position_field("", COMMANDS), b"0-0"), ring)
+        done = self._meta.get(position_field("", COMMANDS), b"0-0")
+        self._commands = CommandReader(settings.redis, "alarms.commands", COMMANDS, done, ring)
         self._commands.start()
         self._line_changes = LineReader(settings.redis, self._meta.get(position_field("", CHANGES), b"0-0"), ring)
         self._line_changes.start()

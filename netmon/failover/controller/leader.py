@@ -14,9 +14,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from netmon.buffer.alarm_reader import Batch
-from netmon.buffer.failover_reader import AlarmsReader, CommandReader, PulseReader
-from netmon.buffer.failover_store import GROUPS, ORDERS, POSITION_FIELD
+from netmon.buffer.alarm_reader import Batch, CommandReader
+from netmon.buffer.failover_reader import AlarmsReader, PulseReader
+from netmon.buffer.failover_store import COMMANDS, GROUPS, ORDERS, POSITION_FIELD
 from netmon.buffer.failover_writer import FailoverWriter, Flush
 from netmon.buffer.line_reader import LineReader
 from netmon.failover.actuators.base import Way
@@ -126,7 +126,13 @@ class Leader:
             LineReader(settings.redis, b"0-0", ring, "failover.lines"),
             PulseReader(settings.redis, ring),
             AlarmsReader(settings.redis, ring, with_ports=settings.trap_trust is not None),
-            CommandReader(settings.redis, stands.position if _ID.fullmatch(stands.position) else b"0-0", ring),
+            CommandReader(
+                settings.redis,
+                "failover.commands",
+                COMMANDS,
+                stands.position if _ID.fullmatch(stands.position) else b"0-0",
+                ring,
+            ),
         )
         self.usable_bps: dict[str, int] = {}
         self._plans_again = list(self.plans.known.values())
