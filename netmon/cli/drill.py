@@ -7,16 +7,17 @@ from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich.table import Table
 
 from netmon import config as configuration
 from netmon.active_probe.measure.profiles import fall_s, profile_of
 from netmon.cli.alarms import Lang, Language, language_of
+from netmon.cli.columns import table, wrapped
 from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, LineConsole, config_in_use, exit_codes
 from netmon.cli.failover_source import topology_of, unknown
 from netmon.cli.failover_table import line_shown, rate
-from netmon.cli.failover_words import REASONS, of
+from netmon.cli.failover_words import BRIEFLY, of
 from netmon.cli.line_table import name_of
+from netmon.cli.operate import lasting_s
 from netmon.config import failover
 from netmon.errors import ConfigError
 from netmon.failover.model import SHED, Group
@@ -97,8 +98,6 @@ def earthquake(
     lang: Lang = None,
 ) -> None:
     """Show what would move, what would be shed, and whom nobody would reach. Exit 1: a P0 group would go nowhere."""
-    from netmon.cli.union import seconds_of  # noqa: PLC0415 - redis-py is slow to import
-
     with exit_codes():
         language = language_of(lang)
         loaded = configuration.load(config_in_use(config))
@@ -108,7 +107,7 @@ def earthquake(
         if not groups:
             raise ConfigError([f"{loaded.region.file}: gateways: none carries a class, so there is nothing to move"])
         failure = drills.earthquake(topology, area, risk_group or (), line or ())
-        found = _played(topology, groups, failure, seconds_of(repair) if simulate else None)
+        found = _played(topology, groups, failure, lasting_s("--repair", repair) if simulate else None)
         if as_json:
             print(msgspec.json.encode(found).decode())
         else:
@@ -181,43 +180,69 @@ def _mended(drill_: Drill, failure: Failure, repair_s: float) -> None:
 def _print(found: Report, topology: Topology, language: Language) -> None:
     console = LineConsole(highlight=False, markup=False, emoji=False)
     for text in _headlines(found, topology, language):
-        console.print(text, soft_wrap=True)
+        for line in wrapped(text, console.width, beneath="  "):
+            console.print(line, soft_wrap=True)
+    # What moved at once stands above already.
+    later = found.timeline[len(found.moves) :]
     tables = (
         (_MOVED, _moved(found.moves, topology, language)),
         (_STRANDED, _stranded(found.stranded, language)),
         (_CUT_OFF, _cut_off(found.cut_off)),
-        (_TIMELINE, _timeline(found.timeline, language)),
+        (_LATER, _moved(later, topology, language)),
     )
     for (title, columns), rows in tables:
         if rows:
             console.print()
-            console.print(of(title, language), style="bold")
-            console.print(_table(columns, rows))
+            console.print(of(title, language), style="bold", soft_wrap=True)
+            for line in _table([of(column, language) for column in columns], rows, console.width, language):
+                console.print(line, soft_wrap=True)
     if found.timeline:
-        rest = (
-            "some traffic waits for an operator"
-            if found.rest_s is None
-            else f"all traffic is back after {lasting(found.rest_s)}"
-        )
-        console.print(rest)
+        console.print(_rest(found, language), soft_wrap=True)
 
 
-_MOVED: Final = (("What would move", "切り替わる通信"), ("AT", "GROUP", "P", "FROM", "TO", "WHY"))
-_STRANDED: Final = (("What would go nowhere", "送れなくなる通信"), ("GROUP", "P", "RATE", "ON"))
-_CUT_OFF: Final = (("Whom nobody would reach", "孤立する部門"), ("SECTOR", "SITES AND GROUPS"))
-_TIMELINE: Final = (("All of it, until traffic is back", "復旧までの経過"), ("AT", "GROUP", "FROM", "TO", "WHY"))
+def _rest(found: Report, language: Language) -> str:
+    if found.rest_s is None:
+        return "運用者の指示を待つ通信があります" if language == "ja" else "some traffic waits for an operator"
+    after = lasting(found.rest_s)
+    return f"{after} 後にすべて現用回線へ復帰" if language == "ja" else f"all traffic is back after {after}"
+
+
+_MOVES_TITLES: Final = (
+    ("AT", "時刻"),
+    ("GROUP", "グループ"),
+    ("P", "P"),
+    ("FROM", "元"),
+    ("TO", "先"),
+    ("WHY", "理由"),
+)
+_MOVED: Final = (("What would move", "切り替わる通信"), _MOVES_TITLES)
+_STRANDED: Final = (
+    ("What would go nowhere", "送れなくなる通信"),
+    (("GROUP", "グループ"), ("P", "P"), ("RATE", "帯域"), ("ON", "回線")),
+)
+_CUT_OFF: Final = (
+    ("Whom nobody would reach", "孤立する部門"),
+    (("SECTOR", "部門"), ("SITES AND GROUPS", "拠点とグループ")),
+)
+_LATER: Final = (("Afterwards, until traffic is back", "その後、復旧までの経過"), _MOVES_TITLES)
 
 
 def _headlines(found: Report, topology: Topology, language: Language) -> Iterator[str]:
-    failure = found.failure
+    failure, is_ja = found.failure, language == "ja"
     areas = ", ".join(name_of(topology.areas[area], language) for area in failure.area_ids)
     risks = ", ".join(failure.risk_group_ids) or "-"
-    yield f"A drill, nothing is touched. Earthquake in {areas}: {counted(len(failure.line_ids), 'line')} down ({risks})"
-    yield f"  {', '.join(failure.line_ids)}"
-    moved = len({move.group_id for move in found.moves})
+    lines = len(failure.line_ids)
     yield (
-        f"{counted(found.groups, 'group')}: {moved:,} would move, {found.stayed:,} stay, "
-        f"{len(found.stranded):,} would go nowhere"
+        f"訓練（何も切り替えません）。{areas}の地震: {lines:,} 回線が断（{risks}）"
+        if is_ja
+        else f"A drill, nothing is touched. Earthquake in {areas}: {counted(lines, 'line')} down ({risks})"
+    )
+    yield f"  {', '.join(failure.line_ids)}"
+    moved, nowhere = len({move.group_id for move in found.moves}), len(found.stranded)
+    yield (
+        f"{found.groups:,} グループ: 切替 {moved:,}、そのまま {found.stayed:,}、送信不能 {nowhere:,}"
+        if is_ja
+        else f"{counted(found.groups, 'group')}: {moved:,} would move, {found.stayed:,} stay, {nowhere:,} would go nowhere"
     )
 
 
@@ -225,12 +250,12 @@ def _moved(moves: Iterable[Move], topology: Topology, language: Language) -> lis
     priorities = {each.id: each.priority for each in topology.inventory.traffic_classes}
     return [
         [
-            f"{move.at_s:.1f} s",
+            lasting(move.at_s),
             printable(move.group_id),
             f"P{priorities[move.group_id.partition('/')[2]]}",
-            line_shown(move.before),
-            line_shown(move.to),
-            of(REASONS[move.reason], language),
+            line_shown(move.before, language),
+            line_shown(move.to, language),
+            of(BRIEFLY[move.reason], language),
         ]
         for move in moves
     ]
@@ -243,7 +268,7 @@ def _stranded(stranded: Iterable[Stranded], language: Language) -> list[list[str
             printable(each.group_id),
             f"P{each.priority}",
             rate(each.bandwidth_bps),
-            line_shown(SHED) if each.on == SHED else f"{printable(each.on)} ({dead})",
+            line_shown(SHED, language) if each.on == SHED else f"{printable(each.on)} ({dead})",
         ]
         for each in stranded
     ]
@@ -251,19 +276,6 @@ def _stranded(stranded: Iterable[Stranded], language: Language) -> list[list[str
 
 def _cut_off(found: Mapping[str, Sequence[str]]) -> list[list[str]]:
     return [[printable(sector), printable(", ".join(places))] for sector, places in found.items()]
-
-
-def _timeline(moves: Iterable[Move], language: Language) -> list[list[str]]:
-    return [
-        [
-            lasting(move.at_s),
-            printable(move.group_id),
-            line_shown(move.before),
-            line_shown(move.to),
-            of(REASONS[move.reason], language),
-        ]
-        for move in moves
-    ]
 
 
 def lasting(seconds: float) -> str:
@@ -274,12 +286,8 @@ def lasting(seconds: float) -> str:
     return f"{whole // 60} m {whole % 60:02} s" if whole < 3_600 else f"{whole // 3_600} h {whole % 3_600 // 60:02} m"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in columns:
-        table.add_column(title, overflow="fold", no_wrap=title == "GROUP")
-    for row in rows[:ROWS_MAX]:
-        table.add_row(*row)
-    if len(rows) > ROWS_MAX:
-        table.add_row(*[""] * (len(columns) - 1), f"and {len(rows) - ROWS_MAX:,} more; --json has all")
-    return table
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int, language: Language) -> Iterator[str]:
+    for line in table(titles, rows[:ROWS_MAX]):
+        yield from wrapped(line, width, beneath="    ")
+    if (rest := len(rows) - ROWS_MAX) > 0:
+        yield f"ほか {rest:,} 行（--json で全件）" if language == "ja" else f"and {rest:,} more; --json has all"

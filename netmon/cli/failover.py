@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -19,6 +20,7 @@ from netmon import config as configuration
 from netmon.buffer.view import READ_MAX
 from netmon.cli import failover_orders
 from netmon.cli.alarms import Lang, Language, language_of
+from netmon.cli.columns import wrapped
 from netmon.cli.common import (
     NOT_WELL,
     AsJson,
@@ -29,8 +31,12 @@ from netmon.cli.common import (
     live_table,
 )
 from netmon.cli.failover_orders import GroupId
-from netmon.cli.failover_source import Present, Source, open_view, wanted_of
-from netmon.cli.failover_table import Row, audit_lines, explained, headline, table
+from netmon.cli.failover_source import Present, Source, open_view, topology_of, unknown, wanted_of
+from netmon.cli.failover_table import Row, headline, legend, table
+from netmon.cli.failover_told import audit_lines, explained
+from netmon.cli.failover_words import DISABLED, REHEARSAL, STANDS_STILL, of
+from netmon.config import Config
+from netmon.config.failover import groups
 from netmon.errors import ConfigError, UnavailableError
 from netmon.failover.model import GroupState
 from netmon.failover.record import Audit
@@ -70,8 +76,8 @@ def status(
     gateway: Annotated[Filter, typer.Option("--gateway", help="Of this gateway only; may be repeated.")] = None,
     area: Annotated[Filter, typer.Option("--area", help="Of gateways in this area only; may be repeated.")] = None,
     traffic: Annotated[Filter, typer.Option("--class", help="Of this class only; may be repeated.")] = None,
-    state: Annotated[
-        Filter, typer.Option("--state", help="In this phase only, such as NO_BACKUP; may be repeated.")
+    phase: Annotated[
+        Filter, typer.Option("--phase", help="In this phase only, such as NO_BACKUP; may be repeated.")
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Draw it again when something changes, until Ctrl-C.")
@@ -86,8 +92,9 @@ def status(
         language = language_of(lang)
         loaded = configuration.load(config_in_use(config))
         source = Source(loaded)
-        wanted = wanted_of(source.topology, gateway=gateway, area=area, state=state, **{"class": traffic})
-        note = "; a rehearsal: nothing real is moved" if loaded.probe.rehearsal else ""
+        phases = [each.upper() for each in phase or ()]
+        wanted = wanted_of(source.topology, gateway=gateway, area=area, phase=phases, **{"class": traffic})
+        note = f"; {of(REHEARSAL, language)}" if loaded.probe.rehearsal else ""
         if watch and console.is_terminal and not as_json:
             _watch(source, wanted, console, language, note)
         present = source.present()
@@ -99,10 +106,14 @@ def status(
             console.print(_headline(rows, present, language, note), soft_wrap=True)
             for text in table(rows, width=console.width, language=language, now=_now()):
                 console.print(text, soft_wrap=True)
+            for line in wrapped(legend(rows, language), console.width):
+                console.print(line, style="dim", soft_wrap=True)
         if not loaded.failover.enabled:
-            print("failover.enabled is false: nobody decides", file=sys.stderr)
+            print(of(DISABLED, language), file=sys.stderr)
         elif not present.leads:
-            print("no controller leads: what is shown does not change", file=sys.stderr)
+            print(of(STANDS_STILL, language), file=sys.stderr)
+            for command in source.waiting():
+                print(f"  {printable(failover_orders.asked(command, language))}", file=sys.stderr)
         raise typer.Exit(0 if all(row.is_well for row in rows) else NOT_WELL)
 
 
@@ -120,10 +131,10 @@ def explain(group: GroupId, config: ConfigFile = None, as_json: AsJson = False, 
             return
         console = LineConsole(highlight=False, markup=False, emoji=False)
         now = _now()
-        for text in explained(found, language=language, now=now):
+        for text in explained(found, width=console.width, language=language, now=now):
             console.print(text, soft_wrap=True)
         for audit in last:
-            for text in audit_lines(audit, language=language, now=now):
+            for text in audit_lines(audit, width=console.width, language=language, now=now):
                 console.print(text, soft_wrap=True)
 
 
@@ -145,10 +156,12 @@ def log(
     """Show what was decided, why, on what evidence, and what became of it, oldest first: the audit."""
     with exit_codes(endless=follow):
         language = language_of(lang)
-        view = open_view(configuration.load(config_in_use(config)))
+        loaded = configuration.load(config_in_use(config))
+        view = open_view(loaded)
         after = view.last_id() if follow else ""
         read = _LOG_MAX if group else count
         told = [each.audit for each in view.newest_actions(read) if each.audit is not None]
+        _check_known(loaded, group or (), {each.group for each in told})
         for audit in [each for each in told if not group or each.group in group][-count:]:
             _print_audit(audit, language, as_json=as_json)
         while follow:
@@ -162,25 +175,45 @@ def log(
                 time.sleep(_RECONNECT_S)
 
 
+def _check_known(config: Config, group_ids: Sequence[str], told: AbstractSet[str]) -> None:
+    """Raises ConfigError: a group is neither of the region, nor in the audit, which remembers those that were."""
+    missing = [each for each in group_ids if each not in told]
+    known = [each.id for each in groups(topology_of(config), config.failover)] if missing else []
+    if mistakes := [unknown("--group", each, known) for each in missing if each not in known]:
+        raise ConfigError(mistakes)
+
+
 @_group.command()
 def keys(
     directory: Annotated[Path, typer.Option("--directory", help="Where to write them.")] = Path(),
     name: Annotated[str, typer.Option("--name", help="What the files are called, before .key and .pub.")] = "failover",
+    lang: Lang = None,
 ) -> None:
     """Make the keys that orders to gateways are signed with (Ed25519): NAME.key for failover.signing_key_file, NAME.pub for agents."""
     from netmon.failover.plan import sign  # noqa: PLC0415 - the library is slow to import
 
     with exit_codes():
+        is_ja = language_of(lang) == "ja"
+        if not directory.is_dir():
+            raise ConfigError([f"--directory: {directory} is no folder; make it first: mkdir -p {directory}"])
         private, public = sign.generate()
         secret, known = directory / f"{name}.key", directory / f"{name}.pub"
         if known.exists():
             raise ConfigError([f"{known}: {_THERE}"])
         for file, digits, mode in ((secret, private, 0o600), (known, public, 0o644)):
             _write_new(file, digits, mode)
-        print(f"{secret}: failover.signing_key_file of netmon.yml; a secret, nobody else may read it")
-        print(f"{known}: verify_key_file of each gateway's agent")
+        for file, (english, japanese) in ((secret, _SECRET), (known, _PUBLIC)):
+            print(f"{file}: {japanese if is_ja else english}")
 
 
+_SECRET: Final = (
+    "failover.signing_key_file of netmon.yml; a secret, nobody else may read it",
+    "netmon.yml の failover.signing_key_file に指定（秘密鍵、他の人に読ませないこと）",
+)
+_PUBLIC: Final = (
+    "verify_key_file of each gateway's agent",
+    "各ゲートウェイのエージェントの verify_key_file に指定",
+)
 _THERE: Final = "is there already; gateways that know it obey no other, so move it away first"
 
 
@@ -190,9 +223,7 @@ def _write_new(file: Path, digits: str, mode: int) -> None:
         with open(file, "x", opener=lambda path, flags: os.open(path, flags, mode)) as stream:
             stream.write(f"{digits}\n")
     except FileExistsError:
-        raise ConfigError(
-            [f"{file}: is there already; gateways that know it obey no other, so move it away first"]
-        ) from None
+        raise ConfigError([f"{file}: {_THERE}"]) from None
     except OSError as error:
         raise ConfigError([f"{file}: cannot be written: {error.strerror}"]) from None
 
@@ -222,7 +253,12 @@ def row_view(row: Row) -> dict[str, Any]:
 
 def _defaults(state: GroupState) -> dict[str, Any]:
     """What JSON of the state leaves out when there is nothing to say, and programs want to see."""
-    return {"phase": state.phase, "reason": state.reason, "since_unix_ns": state.since_unix_ns}
+    return {
+        "phase": state.phase,
+        "reason": state.reason,
+        "since_unix_ns": state.since_unix_ns,
+        "on_unix_ns": state.there_unix_ns,
+    }
 
 
 def _newest(source: Source, count: int) -> list[Audit]:
@@ -234,13 +270,13 @@ def _print_audit(audit: Audit, language: Language, *, as_json: bool) -> None:
         print(msgspec.json.encode(audit).decode(), flush=True)
         return
     console = LineConsole(highlight=False, markup=False, emoji=False)
-    for text in audit_lines(audit, language=language, now=_now()):
+    for text in audit_lines(audit, width=console.width, language=language, now=_now()):
         console.print(text, soft_wrap=True)
     sys.stdout.flush()
 
 
 def _headline(rows: Sequence[Row], present: Present, language: Language, note: str) -> Text:
-    text = headline(rows, present.freeze, present.fence, leads=present.leads, language=language)
+    text = headline(rows, present.freeze, leads=present.leads, language=language, now=_now())
     text.append(note, style="bold magenta")
     return text
 

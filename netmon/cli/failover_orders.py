@@ -11,15 +11,17 @@ import msgspec
 import typer
 
 from netmon import config as configuration
-from netmon.cli.alarms import language_of
+from netmon.cli.alarms import Lang, Language, language_of
 from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, config_in_use, exit_codes
+from netmon.cli.failover_evidence import sentence
 from netmon.cli.failover_source import Source, unknown
 from netmon.cli.failover_table import target
-from netmon.cli.failover_words import COMMANDS, of, until
+from netmon.cli.failover_words import COMMANDS, OUTCOMES, UNTIL_LIFTED, of, until
 from netmon.cli.line_table import since
 from netmon.cli.operate import end_of, login
 from netmon.errors import ConfigError, UnavailableError
-from netmon.failover.record import Command, CommandKind, CommandResult
+from netmon.failover.controller.commands import LONGEST_NS
+from netmon.failover.record import REQUEST_KINDS, Command, CommandKind, CommandResult
 from netmon.show import printable
 
 WAIT_S: Final = 10.0
@@ -31,8 +33,11 @@ MayBeLine = Annotated[str, typer.Argument(metavar="LINE", help="One of the gatew
 Why = Annotated[str, typer.Option("--why", help="Why, for the others. Needed.")]
 By = Annotated[str | None, typer.Option("--by", help="Who wants it; else who is logged in.")]
 Ticket = Annotated[str, typer.Option("--ticket", help="Number of a ticket.")]
-Lasting = Annotated[str | None, typer.Option("--for", metavar="DURATION", help="How long: 30m, 2h, 1d; else 8 hours.")]
-Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="ISO 8601, or 17:00 today.")]
+Lasting = Annotated[
+    str | None,
+    typer.Option("--for", metavar="DURATION", help="How long: 30m, 2h, 1d, 31 days at the most; else 8 hours."),
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="17:00 (the next one), or ISO 8601.")]
 
 
 def add_to(group: typer.Typer) -> None:
@@ -51,9 +56,10 @@ def force(
     ticket: Ticket = "",
     config: ConfigFile = None,
     as_json: AsJson = False,
+    lang: Lang = None,
 ) -> None:
     """Put a group onto a line even if nobody knows how that is; only a line that is down is refused. Exit 1: it was refused."""
-    _operate("forced", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, as_json=as_json)
+    _operate("forced", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, shown=(as_json, lang))
 
 
 def manual(
@@ -66,9 +72,10 @@ def manual(
     ticket: Ticket = "",
     config: ConfigFile = None,
     as_json: AsJson = False,
+    lang: Lang = None,
 ) -> None:
     """Put a group onto a line that is good; void when a line fails. Exit 1: it was refused."""
-    _operate("manual", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, as_json=as_json)
+    _operate("manual", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, shown=(as_json, lang))
 
 
 def lockout(
@@ -81,9 +88,12 @@ def lockout(
     ticket: Ticket = "",
     config: ConfigFile = None,
     as_json: AsJson = False,
+    lang: Lang = None,
 ) -> None:
     """Keep a group where it is, whatever happens; with LINE, only from that line. Exit 1: it was refused."""
-    _operate("lockout", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, as_json=as_json)
+    _operate(
+        "lockout", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, shown=(as_json, lang)
+    )
 
 
 def exercise(
@@ -96,16 +106,25 @@ def exercise(
     ticket: Ticket = "",
     config: ConfigFile = None,
     as_json: AsJson = False,
+    lang: Lang = None,
 ) -> None:
     """Try everything of a switch but the switch: whether the line (or the best one) would do. Exit 1: it was refused."""
-    _operate("exercise", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, as_json=as_json)
+    _operate(
+        "exercise", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, shown=(as_json, lang)
+    )
 
 
 def clear(
-    group: GroupId, why: Why, by: By = None, ticket: Ticket = "", config: ConfigFile = None, as_json: AsJson = False
+    group: GroupId,
+    why: Why,
+    by: By = None,
+    ticket: Ticket = "",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    lang: Lang = None,
 ) -> None:
     """Take back everything that operators want of a group; one that does not return by itself may. Exit 1: it was refused."""
-    _operate("clear", config, group, why=why, by=by, ticket=ticket, as_json=as_json)
+    _operate("clear", config, group, why=why, by=by, ticket=ticket, shown=(as_json, lang))
 
 
 def freeze(
@@ -118,14 +137,22 @@ def freeze(
     ticket: Ticket = "",
     config: ConfigFile = None,
     as_json: AsJson = False,
+    lang: Lang = None,
 ) -> None:
     """Have nothing in the region move by itself; forced switches still do. Exit 1: it was refused."""
-    _operate("freeze", config, why=why, by=by, ends=(lasting, until), ticket=ticket, as_json=as_json)
+    _operate("freeze", config, why=why, by=by, ends=(lasting, until), ticket=ticket, shown=(as_json, lang))
 
 
-def unfreeze(why: Why, by: By = None, ticket: Ticket = "", config: ConfigFile = None, as_json: AsJson = False) -> None:
+def unfreeze(
+    why: Why,
+    by: By = None,
+    ticket: Ticket = "",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    lang: Lang = None,
+) -> None:
     """Let the region's traffic move by itself again. Exit 1: it was refused."""
-    _operate("unfreeze", config, why=why, by=by, ticket=ticket, as_json=as_json)
+    _operate("unfreeze", config, why=why, by=by, ticket=ticket, shown=(as_json, lang))
 
 
 def approve(
@@ -138,9 +165,10 @@ def approve(
     ticket: Ticket = "",
     config: ConfigFile = None,
     as_json: AsJson = False,
+    lang: Lang = None,
 ) -> None:
     """Have a proposal done (mode advise). Exit 1: none waits, or it was refused."""
-    _operate("approve", config, group, why=why, by=by, ticket=ticket, as_json=as_json, generation=generation)
+    _operate("approve", config, group, why=why, by=by, ticket=ticket, shown=(as_json, lang), generation=generation)
 
 
 def _operate(
@@ -152,14 +180,16 @@ def _operate(
     why: str,
     by: str | None,
     ticket: str,
-    as_json: bool,
+    shown: tuple[bool, str | None],
     ends: tuple[str | None, str | None] = (None, None),
     generation: int | None = None,
 ) -> None:
-    """Asks the controller, waits for its answer, tells it, and ends with the exit code for it."""
+    """Asks the controller, waits for its answer, tells it (as JSON, or in a language), and ends with the exit code for it."""
     with exit_codes(interrupted="interrupted; what was asked may be done all the same"):
+        as_json, language = shown[0], language_of(shown[1])
         if not why.strip():
             raise ConfigError(["--why: found nothing; expected the reason, for whoever looks at it later"])
+        until_unix_ns = _end(*ends) if any(ends) else 0
         source = Source(configuration.load(config_in_use(config)))
         _check(source, group, line)
         command = Command(
@@ -171,18 +201,33 @@ def _operate(
             why=why,
             ticket=ticket,
             unix_ns=time.time_ns(),
-            until_unix_ns=end_of(*ends) if any(ends) else 0,
-            generation=_waiting(source, group) if kind == "approve" and generation is None else generation or 0,
+            until_unix_ns=until_unix_ns,
+            generation=_waiting(source, group, language)
+            if kind == "approve" and generation is None
+            else generation or 0,
         )
         result = source.view.ask(command, WAIT_S)
         if result is None:
-            detail = f"no controller has answered in {WAIT_S:.0f} s; it does it when one leads, within a day"
-            raise UnavailableError("timeout", detail)
+            raise UnavailableError("timeout", printable(_unanswered(command, language)))
         if as_json:
             print(msgspec.json.encode(result).decode())
         else:
-            print(_told(command, result))
+            print(_told(command, result, language))
         raise typer.Exit(0 if result.outcome == "done" else NOT_WELL)
+
+
+def _end(lasting: str | None, until: str | None) -> int:
+    """When what is wanted ends. Raises ConfigError: both are given, one is no time, or it is too far away."""
+    if lasting is not None and until is not None:
+        raise ConfigError(["--for, --until: found both; expected one of them"])
+    end = end_of(lasting, until)
+    if end > time.time_ns() + LONGEST_NS:
+        option, given = ("--for", lasting) if lasting is not None else ("--until", until)
+        days = LONGEST_NS // 86_400_000_000_000
+        raise ConfigError(
+            [f"{option}: found {printable(given or '')!r}; expected no more than {days} days, and to ask again then"]
+        )
+    return end
 
 
 def _check(source: Source, group_id: str, line_id: str) -> None:
@@ -195,21 +240,44 @@ def _check(source: Source, group_id: str, line_id: str) -> None:
         raise ConfigError([unknown("LINE", line_id, lines)])
 
 
-def _waiting(source: Source, group_id: str) -> int:
+def _waiting(source: Source, group_id: str, language: Language) -> int:
     """Generation of the proposal that waits. Ends with 1: none does. Raises UnavailableError."""
     state = source.view.group(group_id)
     attempt = None if state is None else state.attempt
     if attempt is None or attempt.stage != "proposed":
-        print(f"{group_id}: no proposal waits for approval")
+        print(f"{group_id}: {'承認待ちの提案はありません' if language == 'ja' else 'no proposal waits for approval'}")
         raise typer.Exit(NOT_WELL)
     return attempt.generation
 
 
-def _told(command: Command, result: CommandResult) -> str:
+def _unanswered(command: Command, language: Language) -> str:
+    """That nobody has answered, what becomes of the command, and how it is taken back."""
+    takes_back = f"netmon failover clear {command.group_id} --why ..." if command.kind in REQUEST_KINDS else ""
+    takes_back = "netmon failover unfreeze --why ..." if command.kind == "freeze" else takes_back
+    if language == "ja":
+        after = f"。取り消すには {takes_back} を入力してください（直後に実行されます）" if takes_back else ""
+        return f"{WAIT_S:.0f} 秒以内に制御装置の応答がありません。1 日以内に制御装置が動けば実行されます{after}"
+    after = f"; to take it back: {takes_back} (it is done right behind it)" if takes_back else ""
+    return f"no controller has answered in {WAIT_S:.0f} s; it waits, and is done when one leads, within a day{after}"
+
+
+def asked(command: Command, language: Language) -> str:
+    """A command that waits: of which group, what, who, and why."""
+    who = f"{command.by}: {command.why}"
+    return f"{_named(command, language)}: {who}" if language == "en" else f"{_named(command, language)}（{who}）"
+
+
+def _named(command: Command, language: Language) -> str:
+    group = command.group_id or ("全域" if language == "ja" else "region")
+    return f"{group}: {of(COMMANDS[command.kind], language)}{target(command.kind, command.line_id)}"
+
+
+def _told(command: Command, result: CommandResult, language: Language) -> str:
+    told = f"{_named(command, language)}: {of(OUTCOMES[result.outcome], language)}"
     if result.outcome != "done":
-        return printable("; ".join(filter(None, (result.detail, result.cure))))
-    language = language_of(None)
+        return printable(f"{told}: {sentence(result.detail, result.cure, language=language)}")
+    if command.kind == "freeze" and not result.until_unix_ns:
+        return printable(f"{told}, {of(UNTIL_LIFTED, language)}")
     end = since(result.until_unix_ns, datetime.now().astimezone())
-    words = f"{of(COMMANDS[command.kind], language)}{target(command.kind, command.line_id)}"
-    told = f"{command.group_id or 'region'}: {words}"
-    return printable(f"{told}, {until(end, language)}" if result.until_unix_ns else told)
+    told = f"{told}, {until(end, language)}" if result.until_unix_ns else told
+    return printable("; ".join(filter(None, (told, sentence(result.detail, language=language)))))

@@ -16,6 +16,7 @@ from netmon.errors import ConfigError
 from netmon.failover.controller.intake import sight_of
 from netmon.failover.model import PHASES, Freeze, Group, GroupState, LineSight, Request
 from netmon.failover.plan.model import Reported
+from netmon.failover.record import Command
 from netmon.failover.region.coordinator import Coordinator
 from netmon.failover.region.explain import Explanation
 from netmon.failover.region.sights import Sights
@@ -169,6 +170,16 @@ class Source:
         finally:
             view.close()
 
+    def waiting(self) -> list[Command]:
+        """What operators have asked for and no controller has looked at, oldest first. Raises UnavailableError."""
+        from netmon.buffer.failover_waiting import WaitingView  # noqa: PLC0415 - redis-py is slow to import
+
+        view = WaitingView(lanes_of(self._config)[0].redis)
+        try:
+            return view.waiting()
+        finally:
+            view.close()
+
     def wait(self, block_ms: int) -> None:
         """Until something happens to a group, but no longer than this. Raises UnavailableError."""
         if not self._after:
@@ -192,13 +203,13 @@ def open_view(config: Config) -> FailoverView:
 
 
 def wanted_of(topology: Topology, **given: list[str] | None) -> dict[str, tuple[str, ...]]:
-    """What of gateway, area, class and state is asked for. Raises ConfigError: something that is not there."""
+    """What of gateway, area, class and phase is asked for. Raises ConfigError: something that is not there."""
     wanted = {name: tuple(values) for name, values in given.items() if values}
     known: dict[str, Sequence[str]] = {
         "gateway": [*topology.gateways],
         "area": [*topology.areas],
         "class": [*topology.traffic_classes],
-        "state": PHASES,
+        "phase": PHASES,
     }
     mistakes = [
         unknown(f"--{name}", value, known[name])
@@ -225,7 +236,7 @@ def _is_wanted(row: Row, wanted: Mapping[str, Sequence[str]]) -> bool:
             ("gateway", group.gateway_id),
             ("area", group.area_id),
             ("class", group.class_id),
-            ("state", "" if state is None else state.phase),
+            ("phase", "" if state is None else state.phase),
         )
     )
     return all(name not in wanted or value in wanted[name] for name, value in of)

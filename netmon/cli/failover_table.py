@@ -11,42 +11,52 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.text import Text
 
+from netmon.cli.columns import cut, padded
+from netmon.cli.failover_evidence import told
 from netmon.cli.failover_words import (
-    AUDITS,
+    AT_REST,
     COMMANDS,
+    LEADS,
+    LINE_STATES,
+    MODES,
+    NOBODY_LEADS,
+    NOWHERE,
     PHASES,
     PROPOSED,
     REASONS,
-    REFUSALS,
-    REQUESTS,
     SHED,
-    TIMERS,
+    STAGES,
+    UNTIL_LIFTED,
     of,
     until,
 )
 from netmon.cli.line_table import Language, since
 from netmon.failover.model import Attempt, Freeze, Group, GroupState, LineSight, Phase, Request
-from netmon.failover.record import Audit, AuditKind, CommandKind
-from netmon.failover.region.explain import Explanation, LineExplained
+from netmon.failover.record import CommandKind
 from netmon.show import counted, printable
 
-AT_REST: Final[frozenset[Phase]] = frozenset({"NR", "EXER"})
+_RESTING: Final[frozenset[Phase]] = frozenset({"NR", "EXER"})
 WORST_FIRST: Final[tuple[Phase, ...]] = (
     "NO_BACKUP", "SF_PENDING", "FROZEN", "LO", "FS", "MS", "PROTECTING", "DEGRADED", "DNR", "WTR", "EXER", "NR",
 )  # fmt: skip
 ID_CELLS_MAX: Final = 32
 _TIMED: Final[frozenset[Phase]] = frozenset({"SF_PENDING", "WTR"})
 """Phases that end by themselves, at a time that people want to know."""
-_MOVES: Final[frozenset[AuditKind]] = frozenset(
-    {"proposed", "intent", "applied", "verified", "failed", "refused", "unreachable", "abandoned", "adopted"}
+_COMMANDED: Final[frozenset[Phase]] = frozenset({"FS", "MS"})
+"""Phases that say themselves why the group is where it is."""
+NOTHING: Final = "-"
+_TITLES: Final = (
+    ("GROUP", "グループ"),
+    ("P", "P"),
+    ("PHASE", "状態"),
+    ("ON", "使用回線"),
+    ("SINCE", "開始"),
+    ("MODE", "モード"),
 )
-_NOTHING: Final = "-"
-_S: Final = 1_000_000_000
-_TITLES: Final = ("GROUP", "P", "PHASE", "ON", "SINCE", "MODE")
-_STYLES: Final[dict[str, str]] = {
+STYLES: Final[dict[str, str]] = {
     "NR": "green",
     "EXER": "green",
     "NO_BACKUP": "bold white on red",
@@ -75,13 +85,20 @@ class Row(msgspec.Struct, frozen=True):
     def is_at_rest(self) -> bool:
         """On its working line, and nothing goes on."""
         state = self.state
-        return state is not None and state.phase in AT_REST and state.on == self.group.working and state.attempt is None
+        return (
+            state is not None and state.phase in _RESTING and state.on == self.group.working and state.attempt is None
+        )
 
     @property
     def is_well(self) -> bool:
         """At rest, and what it is on has not failed: a group in mode observe stays where it is."""
         sight = None if self.state is None else self.sights.get(self.state.on)
         return self.is_at_rest and (sight is None or sight.state != "down")
+
+    @property
+    def is_quiet(self) -> bool:
+        """Well, and nobody wants anything of it."""
+        return self.is_well and not self.requests and self.state is not None and self.state.phase == "NR"
 
 
 def sorted_rows(rows: Iterable[Row]) -> list[Row]:
@@ -98,20 +115,34 @@ def sorted_rows(rows: Iterable[Row]) -> list[Row]:
 # --- All groups. ---
 
 
-def headline(rows: Sequence[Row], freeze: Freeze | None, fence: int, *, leads: bool, language: Language) -> Text:
-    """How many groups are in which phase, and who decides."""
+def headline(rows: Sequence[Row], freeze: Freeze | None, *, leads: bool, language: Language, now: datetime) -> Text:
+    """How many groups are in which phase, who decides, and until when nobody does."""
     counts = Counter("-" if row.state is None else row.state.phase for row in rows)
-    text = Text(f"{counted(len(rows), 'group')}: ")
+    text = Text(f"{len(rows):,} グループ: " if language == "ja" else f"{counted(len(rows), 'group')}: ")
     known = [(phase, counts[phase]) for phase in (*WORST_FIRST, "-") if counts[phase]]
     for index, (phase, count) in enumerate(known):
         text.append(", " if index else "")
-        text.append(f"{count:,} {phase}", style=_style(phase))
+        text.append(f"{count:,} {phase}", style=style(phase))
     if shed := sum(row.state is not None and not row.state.on for row in rows):
         text.append(f"; {shed:,} {of(SHED, language)}", style="bold red")
-    text.append(f"; controller {fence} leads" if leads else "; no controller leads")
+    text.append(f"; {of(LEADS if leads else NOBODY_LEADS, language)}")
     if freeze is not None:
-        text.append(f"; frozen by {printable(freeze.by)}: {printable(freeze.why)}", style="bold magenta")
+        text.append(f"; {frozen(freeze, language, now)}", style="bold magenta")
     return text
+
+
+def frozen(freeze: Freeze, language: Language, now: datetime) -> str:
+    """Until when nothing moves by itself, who wanted that, and why."""
+    end = until(since(freeze.until_unix_ns, now), language) if freeze.until_unix_ns else of(UNTIL_LIFTED, language)
+    by, why = printable(freeze.by), printable(told(freeze.why, language))
+    return f"凍結中、{end}（{by}: {why}）" if language == "ja" else f"frozen {end} by {by}: {why}"
+
+
+def legend(rows: Iterable[Row], language: Language) -> str:
+    """What the phases mean that are in the table; empty: none are."""
+    shown = {row.state.phase for row in rows if row.state is not None}
+    words = [f"{phase} {of(PHASES[phase], language)}" for phase in WORST_FIRST if phase in shown]
+    return "; ".join(words)
 
 
 def table(
@@ -127,197 +158,88 @@ def table(
         rows_max: Lines of the terminal that there are; what is beyond is counted in the last one. None: as many as it takes.
     """
     with_mode = any(row.group.mode != "act" for row in rows)
-    titles = _TITLES if with_mode else _TITLES[:-1]
-    cells = [_cells(row, now)[: len(titles)] for row in rows]
+    titles = [of(title, language) for title in (_TITLES if with_mode else _TITLES[:-1])]
+    cells = [_cells(row, language, now)[: len(titles)] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(titles, *cells, strict=True)]
+    rest_cells = width - sum(widths) - 2 * len(widths)
     shown = [_aligned(titles, widths, width, "bold")]
     for index, (row, found) in enumerate(zip(rows, cells, strict=True)):
-        block = [_aligned(found, widths, width, "", "-" if row.state is None else row.state.phase)]
-        block += (
-            []
-            if row.is_well
-            else [Text(_cut(f"  {line}", width), style="dim") for line in _beneath(row, language, now)]
-        )
+        first = _aligned(found, widths, width, "", "-" if row.state is None else row.state.phase)
+        if row.is_quiet and cell_len(of(AT_REST, language)) <= rest_cells:
+            first.append(f"{' ' * (width - rest_cells - first.cell_len)}{of(AT_REST, language)}", style="dim")
+        beneath = [Text(cut(f"  {line}", width), style="dim") for line in _beneath(row, language, now)]
         rest = len(rows) - index
-        if rows_max is not None and len(shown) + len(block) > rows_max - (rest > 1):
-            shown.append(Text(f"and {counted(rest, 'group')} more", style="dim"))
+        if rows_max is not None and len(shown) + 1 + len(beneath) > rows_max - (rest > 1):
+            more = f"ほか {rest:,} グループ" if language == "ja" else f"and {counted(rest, 'group')} more"
+            shown.append(Text(more, style="dim"))
             break
-        shown.extend(block)
+        shown.extend((first, *beneath))
     return shown
 
 
-def _cells(row: Row, now: datetime) -> list[str]:
+def _cells(row: Row, language: Language, now: datetime) -> list[str]:
     group, state = row.group, row.state
-    cells = [_cut(printable(group.id), ID_CELLS_MAX), f"P{group.priority}"]
+    cells = [cut(printable(group.id), ID_CELLS_MAX), f"P{group.priority}"]
+    mode = of(MODES[group.mode], language)
     if state is None:
-        return [*cells, _NOTHING, _NOTHING, _NOTHING, group.mode]
-    return [*cells, state.phase, line_shown(state.on), since(state.since_unix_ns, now), group.mode]
+        return [*cells, NOTHING, NOTHING, NOTHING, mode]
+    return [*cells, state.phase, line_shown(state.on, language), since(state.there_unix_ns, now), mode]
 
 
-def line_shown(line_id: str) -> str:
+def line_shown(line_id: str, language: Language = "en") -> str:
     """The line, or that it is none."""
-    return printable(line_id) or "(shed)"
+    return printable(line_id) or f"({of(NOWHERE, language)})"
 
 
 def _beneath(row: Row, language: Language, now: datetime) -> Iterator[str]:
-    """What a person wants to know of a group that is not well: why, what comes next, how its lines are."""
+    """What a person wants to know of a group that is not well, the time first: what comes next, why, how its lines are."""
+    if row.is_quiet:
+        return
     state = row.state
-    if state is not None:
-        words = [of(PHASES[state.phase], language), of(REASONS[state.reason], language)]
-        if state.attempt is not None:
-            words.append(f"→ {line_shown(state.attempt.to)} ({_stage(row.group, state.attempt, language)})")
-        if state.due_unix_ns and state.phase in _TIMED:
-            words.append(until(since(state.due_unix_ns, now), language))
-        if row.is_silent:
-            words.append("ゲートウェイ無応答" if language == "ja" else "its gateway is silent")
-        yield "; ".join(filter(None, words))
-    yield ", ".join(_line(row, line_id) for line_id in (row.group.working, *row.group.protections))
+    if state is not None and not (row.is_well and state.phase == "NR"):
+        yield "; ".join(filter(None, _words(row, state, language, now)))
+    if not row.is_well:
+        yield ", ".join(_line(row, line_id, language) for line_id in (row.group.working, *row.group.protections))
     for request in row.requests:
-        yield _request(request, language, now)
+        yield request_shown(request, language, now)
 
 
-def _stage(group: Group, attempt: Attempt, language: Language) -> str:
-    return of(PROPOSED[group.mode], language) if attempt.stage == "proposed" else attempt.stage
+def _words(row: Row, state: GroupState, language: Language, now: datetime) -> Iterator[str]:
+    end = until(since(state.due_unix_ns, now), language) if state.due_unix_ns and state.phase in _TIMED else ""
+    yield ": ".join(filter(None, (end, of(PHASES[state.phase], language))))
+    if state.attempt is not None:
+        yield f"→ {line_shown(state.attempt.to, language)} ({stage(row.group, state.attempt, language)})"
+    if state.phase not in _COMMANDED:
+        yield of(REASONS[state.reason], language)
+    if row.is_silent:
+        yield "ゲートウェイ無応答" if language == "ja" else "its gateway is silent"
 
 
-def _line(row: Row, line_id: str) -> str:
+def stage(group: Group, attempt: Attempt, language: Language) -> str:
+    """How far a switch is that is under way."""
+    return of(PROPOSED[group.mode] if attempt.stage == "proposed" else STAGES[attempt.stage], language)
+
+
+def _line(row: Row, line_id: str, language: Language) -> str:
     sight = row.sights.get(line_id)
     state = "unknown" if sight is None else "one-way" if sight.one_way else sight.state
     used = " *" if row.state is not None and row.state.on == line_id else ""
-    return f"{printable(line_id)} {state}{used}"
+    return f"{printable(line_id)} {of(LINE_STATES[state], language)}{used}"
 
 
-def _request(request: Request, language: Language, now: datetime) -> str:
+def request_shown(request: Request, language: Language, now: datetime) -> str:
+    """What an operator wants, until when, who, and why."""
     ticket = f" [{printable(request.ticket)}]" if request.ticket else ""
-    what = f"{of(REQUESTS[request.kind], language)}{target(request.kind, request.line_id)}"
-    told = f"{what}: {printable(request.by)}: {printable(request.why)}{ticket}"
-    return f"{told}; {until(since(request.until_unix_ns, now), language)}"
+    what = f"{of(COMMANDS[request.kind], language)}{target(request.kind, request.line_id)}"
+    end = until(since(request.until_unix_ns, now), language)
+    return f"{end}: {what}; {printable(request.by)}: {printable(request.why)}{ticket}"
 
 
 def target(kind: CommandKind, line_id: str) -> str:
     """Which line an operator's command is about, behind its name; empty: none."""
     if not line_id:
         return ""
-    return f" ({printable(line_id)})" if kind == "lockout" else f" → {printable(line_id)}"
-
-
-# --- One group. ---
-
-
-def explained(found: Explanation, *, language: Language, now: datetime) -> Iterator[Text]:
-    """Yield all that the next decision on a group looks at, a line of the terminal each."""
-    group, state = found.group, found.state
-    yield Text.assemble(
-        (printable(group.id), "bold"),
-        f"  P{group.priority}  ",
-        (state.phase, _style(state.phase)),
-        f"  {of(PHASES[state.phase], language)}",
-    )
-    reason = of(REASONS[state.reason], language)
-    yield Text(f"  on {line_shown(state.on)} since {since(state.since_unix_ns, now)}{f': {reason}' if reason else ''}")
-    if state.attempt is not None:
-        to, stage = line_shown(state.attempt.to), _stage(group, state.attempt, language)
-        yield Text(f"  on its way to {to} ({stage}, generation {state.attempt.generation})")
-    yield from _circumstances(found, language)
-    for timer in found.timers:
-        left_s = timer.due_unix_ns / _S - now.timestamp()
-        if left_s > 0:
-            words = of(TIMERS.get(timer.name, (timer.name, timer.name)), language)
-            yield Text(f"  {since(timer.due_unix_ns, now)} (in {left_s:.0f} s)  {words}")
-    for request in found.requests:
-        yield Text(f"  {_request(request, language, now)}", style="magenta")
-    yield from _lines_explained(found, language)
-
-
-def _circumstances(found: Explanation, language: Language) -> Iterator[Text]:
-    if found.posture != "normal":
-        yield Text(f"  posture of {printable(found.group.area_id)}: {found.posture}", style="bold")
-    if found.group.mode != "act":
-        yield Text(f"  mode: {found.group.mode}")
-    if found.freeze is not None:
-        by, why = printable(found.freeze.by), printable(found.freeze.why)
-        yield Text(f"  {of(PHASES['FROZEN'], language)}: {by}: {why}", style="bold magenta")
-    if not found.reachable:
-        text = "ゲートウェイに指示が届きません" if language == "ja" else "its gateway cannot be told anything now"
-        yield Text(f"  {text}", style="bold yellow")
-    if found.failing_risk_ids:
-        yield Text(f"  failing in the region: {printable(', '.join(found.failing_risk_ids))}")
-    if found.shed_for:
-        yield Text(f"  has made room for: {printable(', '.join(found.shed_for))}")
-
-
-def _lines_explained(found: Explanation, language: Language) -> Iterator[Text]:
-    """Each line: state, whose word it is, its place or why it has none, what it shares with what has failed, its load."""
-    titles = ("LINE", "STATE", "BY", "PLACE", "LOAD")
-    cells = [_line_cells(line, found) for line in found.lines]
-    widths = [max(map(cell_len, column)) for column in zip(titles, *cells, strict=True)]
-    yield Text(
-        f"  {'  '.join(_padded(title, size) for title, size in zip((*titles, 'WHY'), (*widths, 0), strict=True))}",
-        style="bold",
-    )
-    for line, each in zip(found.lines, cells, strict=True):
-        text = Text("  ")
-        for index, (cell, size) in enumerate(zip(each, widths, strict=True)):
-            text.append(_padded(cell, size), style=_STYLES.get(line.sight.state) if index == 1 else None)
-            text.append("  ")
-        text.append(_why(line, found, language))
-        yield text
-
-
-def _line_cells(line: LineExplained, found: Explanation) -> list[str]:
-    used = "*" if line.line_id == found.state.on else ""
-    state = "one-way" if line.sight.one_way else line.sight.state
-    load = f"{rate(line.admitted_bps)}/{rate(line.usable_bps)}" if line.usable_bps else rate(line.admitted_bps)
-    return [f"{printable(line.line_id)}{used}", state, line.by, str(line.place) if line.place else _NOTHING, load]
-
-
-def _why(line: LineExplained, found: Explanation, language: Language) -> str:
-    words = []
-    if line.line_id == found.state.on:
-        words.append("使用中" if language == "ja" else "in use")
-    if line.refusal or not words:
-        words.append(of(REFUSALS[line.refusal], language))
-    if line.shared_risks and line.sight.state != "down":
-        shared = "共有リスク" if language == "ja" else "shares"
-        words.append(f"{shared} {printable(', '.join(line.shared_risks))}")
-    if line.rank:
-        words.append(f"rank {'.'.join(map(str, line.rank))}")
-    return "; ".join(words)
-
-
-# --- The audit. ---
-
-
-def audit_lines(audit: Audit, *, language: Language, now: datetime) -> Iterator[Text]:
-    """Yield one entry of the audit: what, from where to where, who, why; beneath it the evidence."""
-    moment = datetime.fromtimestamp(audit.unix_ns / _S, now.tzinfo)
-    line = Text(f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1_000:03}  ")
-    line.append(f"{audit.kind:<11}", style=_audit_style(audit))
-    line.append(f"  {printable(audit.group) or 'region'}", style="bold")
-    if audit.kind in _MOVES:
-        line.append(f"  {line_shown(audit.before)} → {line_shown(audit.to)}")
-    line.append(f"  {of(AUDITS[audit.kind], language)}")
-    words = [of(REASONS[audit.reason], language)]
-    if audit.command:
-        is_done = audit.outcome == "done"
-        outcome = f": {audit.outcome}" if audit.outcome and not is_done else ""
-        words.append(of(COMMANDS[audit.command], language) if is_done else f"{audit.command}{outcome}")
-    words += [printable(audit.by) if audit.by != "netmon" else "", printable(audit.why)]
-    words += [f"[{printable(audit.ticket)}]" if audit.ticket else "", _phases(audit.phases_s)]
-    told = "; ".join(filter(None, words))
-    line.append(f": {told}" if told else "")
-    yield line
-    for text in audit.evidence:
-        yield Text(f"    {printable(text)}", style="dim")
-
-
-def _phases(phases_s: Mapping[str, float]) -> str:
-    return ", ".join(f"{printable(name)} {seconds * 1_000:.0f} ms" for name, seconds in phases_s.items())
-
-
-def _audit_style(audit: Audit) -> str:
-    bad = audit.kind in {"failed", "refused", "unreachable", "page", "freeze"} or audit.outcome == "refused"
-    return "bold yellow" if bad else "green" if audit.kind == "verified" else ""
+    return f" ({printable(line_id)})" if kind in {"lockout", "exercise"} else f" → {printable(line_id)}"
 
 
 # --- Values. ---
@@ -331,23 +253,16 @@ def rate(bits: float) -> str:
     return f"{bits:.0f}"
 
 
-def _style(phase: str) -> str:
-    return _STYLES.get(phase, _OTHER)
+def style(phase: str) -> str:
+    """How a phase looks."""
+    return STYLES.get(phase, _OTHER)
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int], width: int, style: str, phase: str = "") -> Text:
-    text = Text(style=style)
+def _aligned(cells: Sequence[str], widths: Sequence[int], width: int, look: str, phase: str = "") -> Text:
+    text = Text(style=look)
     for index, (cell, size) in enumerate(zip(cells, widths, strict=True)):
         text.append("  " if index else "")
         is_last = index == len(cells) - 1
-        text.append(cell if is_last else _padded(cell, size), style=_style(phase) if phase and index == 2 else None)
+        text.append(cell if is_last else padded(cell, size), style=style(phase) if phase and index == 2 else None)
     text.truncate(width, overflow="ellipsis")
     return text
-
-
-def _padded(text: str, cells: int) -> str:
-    return text + " " * max(cells - cell_len(text), 0)
-
-
-def _cut(text: str, cells: int) -> str:
-    return text if cell_len(text) <= cells else set_cell_size(text, cells - 1) + "…"

@@ -39,7 +39,7 @@ _STYLES: Final[dict[str, str]] = {
     "isolated": "bold yellow",
     "stale": "bold cyan",
 }
-_WORDS: Final[dict[Reason, tuple[str, str]]] = {
+REASONS: Final[dict[Reason, tuple[str, str]]] = {
     "": ("", ""),
     "no_data": ("nothing was heard yet", "まだ結果がありません"),
     "no_answer": ("no answer", "応答なし"),
@@ -189,10 +189,10 @@ def why(status: LineStatus | None, language: Language, zone: tzinfo | None) -> s
     """Why a line is not up, in words, with who says so; empty when it is."""
     index = 1 if language == "ja" else 0
     if status is None:
-        return _WORDS["no_data"][index]
+        return REASONS["no_data"][index]
     if status.state == "up":
         return ""
-    words = [_WORDS[status.reason][index]]
+    words = [REASONS[status.reason][index]]
     if status.reason == "disagreement":
         words.append(", ".join(f"{vote.vantage_id} {vote.state}" for vote in status.votes))
     elif status.one_way and status.heard_unix_ns:

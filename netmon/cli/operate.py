@@ -6,7 +6,8 @@ import getpass
 import secrets
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
+from datetime import time as time_of_day
 from typing import Annotated, Final
 
 import msgspec
@@ -16,7 +17,6 @@ from netmon.alarms.model import Command, CommandKind
 from netmon.api.view import alarm_view
 from netmon.cli.alarms import language_of, open_view, text_of, the_alarm
 from netmon.cli.common import NOT_WELL, AsJson, ConfigFile, exit_codes
-from netmon.cli.when import parse_time
 from netmon.errors import ConfigError, UnavailableError
 from netmon.show import printable
 
@@ -37,7 +37,9 @@ def shelve(
     lasting: Annotated[
         str | None, typer.Option("--for", metavar="DURATION", help="How long: 90s, 30m, 2h, 1d.")
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="ISO 8601, or 17:00 today.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="17:00 (the next one), or ISO 8601.")
+    ] = None,
     version: Version = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -135,22 +137,48 @@ def _operate(
 
 
 def end_of(lasting: str | None, until: str | None) -> int:
-    """When something ends, by how long it lasts or by when it is over; one of them. Raises ConfigError."""
-    from netmon.cli.union import seconds_of  # noqa: PLC0415 - redis-py is slow to import
-
+    """When something ends, by how long it lasts or by when it is over; one of them. A time of day is the next one. Raises ConfigError."""
     if (lasting is None) == (until is None):
         raise ConfigError(["when does it end? Expected --for, such as 2h, or --until, such as 17:00, one of them"])
-    now = datetime.now(UTC)
     if lasting is not None:
-        return time.time_ns() + seconds_of(lasting) * 1_000_000_000
+        return time.time_ns() + lasting_s("--for", lasting) * 1_000_000_000
     assert until is not None, "one of the two is there"
+    return coming(until, datetime.now().astimezone())
+
+
+def lasting_s(option: str, text: str) -> int:
+    """A duration in seconds. Raises ConfigError: the option has none."""
+    from netmon.cli.union import seconds_of  # noqa: PLC0415 - redis-py is slow to import
+
     try:
-        end = parse_time(until, now)
-    except ValueError as error:
-        raise ConfigError([f"--until: {error}"]) from None
-    if end <= time.time_ns():
-        raise ConfigError([f"--until: {printable(until)} is over"])
-    return end
+        return seconds_of(text)
+    except typer.BadParameter:
+        raise ConfigError(
+            [f"{option}: found {printable(text)!r}; expected a duration such as 90s, 30m, 2h or 1d"]
+        ) from None
+
+
+def coming(text: str, now: datetime) -> int:
+    """The end that `--until` names, in nanoseconds since 1970; a time of day that has passed is tomorrow's. Raises ConfigError."""
+    try:
+        moment = time_of_day.fromisoformat(text)
+    except ValueError:
+        return _moment(text, now)
+    end = datetime.combine(now.date(), moment, moment.tzinfo or now.tzinfo)
+    if end <= now:
+        end += timedelta(days=1)
+    return round(end.timestamp()) * 1_000_000_000
+
+
+def _moment(text: str, now: datetime) -> int:
+    try:
+        end = datetime.fromisoformat(text)
+    except ValueError:
+        expected = "expected 17:00 (the next one), or a day with it: 2026-03-01T17:00"
+        raise ConfigError([f"--until: found {printable(text)!r}; {expected}"]) from None
+    if end.astimezone() <= now:
+        raise ConfigError([f"--until: {printable(text)} has passed"])
+    return round(end.astimezone().timestamp()) * 1_000_000_000
 
 
 def login() -> str:

@@ -211,7 +211,7 @@ def _print_faults(faults: Faults, *, as_json: bool) -> None:
         else:
             print(f"{name}: {', '.join(_words(fault))}")
     if not faults and not as_json:
-        print("all is well with them")
+        print("no line of the rehearsal fails")
 
 
 def _words(fault: Fault) -> list[str]:

@@ -10,7 +10,9 @@ import pytest
 from rich.cells import cell_len
 
 from netmon.cli import failover_words
-from netmon.cli.failover_table import WORST_FIRST, Row, audit_lines, explained, headline, rate, sorted_rows, table
+from netmon.cli.failover_evidence import told as told_text
+from netmon.cli.failover_table import WORST_FIRST, Row, headline, legend, rate, sorted_rows, table
+from netmon.cli.failover_told import audit_lines, explained
 from netmon.failover.model import (
     PHASES,
     Attempt,
@@ -19,7 +21,6 @@ from netmon.failover.model import (
     GroupState,
     LineSight,
     Request,
-    RequestKind,
     SwitchReason,
 )
 from netmon.failover.record import COMMAND_KINDS, Audit, AuditKind
@@ -81,8 +82,8 @@ def shown(*rows: Row, width: int = 80, **more: Any) -> list[str]:
 
 
 def told(audit: Audit, language: Any = "en") -> list[str]:
-    """An entry of the audit as text."""
-    return [text.plain for text in audit_lines(audit, language=language, now=NOW)]
+    """An entry of the audit as text, in 80 columns."""
+    return [text.plain for text in audit_lines(audit, width=80, language=language, now=NOW)]
 
 
 # --- The table. ---
@@ -95,10 +96,11 @@ def test_what_is_not_at_home_says_why_and_how_its_lines_are() -> None:
     assert found == [
         "GROUP         P   PHASE  ON      SINCE",
         "gw-port/life  P0  WTR    mobile  11:59:00",
-        "  its working line is back; waits to return; its line had failed; until 12:04:00",
+        "  until 12:04:00: its working line is good: waits to return; its line had failed",
         "  fibre up, mobile up *, geo down",
-        "gw-hill/bulk  P3  NR     fibre   11:59:00",
+        "gw-hill/bulk  P3  NR     fibre   11:59:00  at rest",
     ]
+    assert legend([AWAY, HOME], "en") == "WTR its working line is good: waits to return; NR at rest on its working line"
     assert max(map(cell_len, found)) <= 80
 
 
@@ -106,7 +108,8 @@ def test_in_japanese_letters_of_two_columns_are_counted_as_such() -> None:
     """Nothing is wider than the terminal."""
     found = shown(AWAY, language="ja", width=40)
 
-    assert found[2] == "  現用回線が復旧、切戻し待ち; 回線障害;…"
+    assert found[0] == "グループ      P   状態  使用回線  開始"
+    assert found[2] == "  12:04:00 まで: 現用回線は正常、切戻し…"
     assert max(map(cell_len, found)) <= 40
 
 
@@ -123,8 +126,31 @@ def test_proposals_requests_and_silent_gateways_are_told() -> None:
         "gw-port/life  P0  NO_BACKUP  (shed)  11:59:00  advise",
         "  it has to leave its line, and no other will do; → mobile (waits for approval); its gateway is silent",
         "  fibre one-way, mobile unknown, geo unknown",
-        "  forced switch → geo: sato: works [C-1]; until 13:00:00",
+        "  until 13:00:00: forced switch → geo; sato: works [C-1]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("phase", "beneath"),
+    [
+        ("NR", ["  until 13:00:00: lockout (geo); sato: works [C-1]"]),
+        ("EXER", ["  exercised by an operator", "  until 13:00:00: lockout (geo); sato: works [C-1]"]),
+        (
+            "LO",
+            [
+                "  locked out by an operator",
+                "  fibre up *, mobile unknown, geo unknown",
+                "  until 13:00:00: lockout (geo); sato: works [C-1]",
+            ],
+        ),
+    ],
+)
+def test_what_operators_want_of_a_group_at_home_is_seen(phase: Any, beneath: list[str]) -> None:
+    """Also of one line that it does not use."""
+    lockout = msgspec.structs.replace(REQUEST, kind="lockout")
+    row = Row(group(), state(phase=phase), sights(fibre="up"), (lockout,))
+
+    assert shown(row)[2:] == beneath
 
 
 def test_what_no_controller_has_decided_of_is_shown_as_such() -> None:
@@ -156,11 +182,15 @@ def test_the_headline_counts_and_says_who_decides() -> None:
     shed = Row(group("gw-a/bulk", priority=3), state(phase="PROTECTING", on=""))
     freeze = Freeze(by="sato", why="routers", unix_ns=NOON)
 
-    assert headline([HOME, shed], None, 7, leads=True, language="en").plain == (
-        "2 groups: 1 PROTECTING, 1 NR; 1 nowhere (shed); controller 7 leads"
+    assert headline([HOME, shed], None, leads=True, language="en", now=NOW).plain == (
+        "2 groups: 1 PROTECTING, 1 NR; 1 nowhere (shed); a controller leads"
     )
-    assert headline([HOME], freeze, 0, leads=False, language="ja").plain == (
-        "1 group: 1 NR; no controller leads; frozen by sato: routers"
+    assert headline([HOME], freeze, leads=False, language="en", now=NOW).plain == (
+        "1 group: 1 NR; no controller leads; frozen until it is lifted by sato: routers"
+    )
+    ends = msgspec.structs.replace(freeze, until_unix_ns=NOON + 60 * S)
+    assert headline([HOME], ends, leads=True, language="ja", now=NOW).plain == (
+        "1 グループ: 1 NR; 制御装置が稼働中; 凍結中、12:01:00 まで（sato: routers）"
     )
 
 
@@ -174,7 +204,7 @@ def test_an_explanation_has_all_that_the_next_decision_looks_at() -> None:
         state=state(phase="PROTECTING", on="mobile", reason="signal_fail"),
         lines=(
             LineExplained(line_id="fibre", sight=LineSight(line_id="fibre", state="down"), by="verdict", refusal="working", shared_risks=("duct",)),
-            LineExplained(line_id="mobile", sight=LineSight(line_id="mobile", state="up"), by="gateway", place=1, rank=(0, 1), admitted_bps=64_000, usable_bps=8_000_000),
+            LineExplained(line_id="mobile", sight=LineSight(line_id="mobile", state="up"), by="gateway", place=1, rank=(0, 0, 1, 2, 1), admitted_bps=64_000, usable_bps=8_000_000),
             LineExplained(line_id="geo", sight=LineSight(line_id="geo", state="up"), by="verdict", refusal="no_room", shared_risks=("duct",)),
         ),
         timers=(Timer(name="guard", due_unix_ns=NOON - S), Timer(name="retry", due_unix_ns=NOON + 5 * S)),
@@ -186,21 +216,25 @@ def test_an_explanation_has_all_that_the_next_decision_looks_at() -> None:
         shed_for=("gw-a/life",),
     )  # fmt: skip
 
-    assert [text.plain for text in explained(found, language="en", now=NOW)] == [
+    assert [text.plain for text in explained(found, width=80, language="en", now=NOW)] == [
         "gw-port/life  P0  PROTECTING  on a protection line",
         "  on mobile since 11:59:00: its line had failed",
         "  posture of east: disaster",
         "  mode: advise",
-        "  frozen: nothing moves by itself: netmon: blind",
+        "  frozen until it is lifted by netmon: blind",
         "  its gateway cannot be told anything now",
         "  failing in the region: duct",
+        "  failing of what its own lines share: duct",
         "  has made room for: gw-a/life",
         "  12:00:05 (in 5 s)  all lines are tried again",
-        "  forced switch → geo: sato: works [C-1]; until 13:00:00",
+        "  until 13:00:00: forced switch → geo; sato: works [C-1]",
         "  LINE     STATE  BY       PLACE  LOAD    WHY",
         "  fibre    down   verdict  -      0       its working line",
-        "  mobile*  up     gateway  1      64k/8M  in use; rank 0.1",
-        "  geo      up     verdict  -      0       it has no room for the class; shares duct",
+        "  mobile*  up     gateway  1      64k/8M  in use",
+        "    shares no failed risk; fast enough; the same carrier; cost 2; round trip to",
+        "    120 ms; 3/4 of its room is free",
+        "  geo      up     verdict  -      0       it has no room for the class; shares",
+        "                                          duct",
     ]
 
 
@@ -225,23 +259,53 @@ def test_an_entry_of_the_audit_says_who_why_and_on_what_evidence() -> None:
     )
 
     assert told(audit) == [
-        "2026-11-18 12:00:00.007  verified     gw-port/life  fibre → (shed)  its traffic arrives: an operator forced it; sato; works; [C-1]; act 4 ms",
-        "    fibre is \\x1b[2Jdown",
+        "12:00:00.007  verified     gw-port/life  fibre → (shed)",
+        "    its traffic arrives: an operator had forced it; sato; works; [C-1]; act 4 ms",
+        "    - fibre is \\x1b[2Jdown",
+    ]
+    dry = msgspec.structs.replace(audit, why="dry run: nothing was moved", by="netmon", ticket="", evidence=())
+    assert told(dry)[1:] == [
+        "    it would be there now; a dry run, nothing was moved: an operator had forced",
+        "      it; act 4 ms",
     ]
 
 
 def test_commands_say_what_became_of_them() -> None:
-    """Done, refused, or run out."""
+    """Accepted, refused, or ended, by one word each, and of which line."""
     base = Audit(kind="command", unix_ns=NOON, fence=1, by="sato", why="x")
-    done = msgspec.structs.replace(base, command="freeze", outcome="done")
-    refused = msgspec.structs.replace(base, command="manual", outcome="refused", group="g/c")
-    over = msgspec.structs.replace(base, kind="expired", command="manual", group="g/c")
+    done = msgspec.structs.replace(base, command="lockout", outcome="done", group="g/c", to="geo")
+    refused = msgspec.structs.replace(
+        base, command="manual", outcome="refused", group="g/c", to="geo", evidence=("nothing is frozen", "none needed")
+    )
+    over = msgspec.structs.replace(base, kind="expired", command="manual", group="g/c", to="geo")
 
-    assert [told(each)[0][25:] for each in (done, refused, over)] == [
-        "command      region  an operator: frozen; sato; x",
-        "command      g/c  an operator: manual: refused; sato; x",
-        "expired      g/c  an operator's command ran out: manual; sato; x",
+    assert [told(each)[1:] for each in (done, refused, over)] == [
+        ["    an operator: lockout (geo): accepted; sato; x"],
+        [
+            "    an operator: manual switch → geo: refused; sato; x",
+            "    - nothing is frozen",
+            "    - nothing needs to be done",
+        ],
+        ["    an operator's command has ended: manual switch → geo; sato; x"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "english", "japanese"),
+    [
+        (
+            "fibre is down, one-way for 2.1 s (no_answer), as its gateway sees it",
+            "fibre is down, one-way for 2.1 s (no answer), as its gateway sees it",
+            "fibre: 断線（片方向）、応答なし、2.1 秒前から、ゲートウェイによる",
+        ),
+        ("geo: no_room", "geo: it has no room for the class", "geo: 帯域不足"),
+        ("area east is in posture disaster", "area east is in posture disaster", "地域 east の態勢: 災害"),
+        ("what {nobody} knows: here", "what {nobody} knows: here", "what {nobody} knows: here"),
+    ],
+)
+def test_evidence_is_told_in_the_words_of_people(text: str, english: str, japanese: str) -> None:
+    """A closed set of sentences; any other text stays as it is."""
+    assert (told_text(text, "en"), told_text(text, "ja")) == (english, japanese)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +315,7 @@ def test_commands_say_what_became_of_them() -> None:
         (failover_words.REASONS, get_args(SwitchReason)),
         (failover_words.REFUSALS, REFUSALS),
         (failover_words.COMMANDS, COMMAND_KINDS),
-        (failover_words.REQUESTS, get_args(RequestKind)),
+        (failover_words.BRIEFLY, get_args(SwitchReason)),
         (failover_words.AUDITS, get_args(AuditKind)),
     ],
 )
