@@ -26,7 +26,13 @@ def line_of(kind: str) -> str:
 
 def obey(bench: Bench, kind: Any, line_id: str = "", seconds: float = 0.0, **fields: Any) -> CommandResult:
     """Somebody gives a command; what he is answered."""
-    values = {"id": f"{kind}-{line_id}-{bench.now}", "group_id": "g1/p0", "by": "suzuki", "why": "works", "unix_ns": bench.now}
+    values = {
+        "id": f"{kind}-{line_id}-{bench.now}",
+        "group_id": "g1/p0",
+        "by": "suzuki",
+        "why": "works",
+        "unix_ns": bench.now,
+    }
     until_ns = bench.now + round(seconds * S) if seconds else 0
     command = Command(kind=kind, line_id=line_id, until_unix_ns=until_ns, **{**values, **fields})
     return commands.obey(command, bench.core, bench.now).result
@@ -85,7 +91,10 @@ def test_a_lockout_of_a_line_stands_beside_everything_but_a_switch_to_it() -> No
     assert obey(bench, "lockout", "f3").outcome == "done"
     assert len(bench.core.requests["g1/p0"]) == 2
     obey(bench, "lockout", "m1", seconds=5.0)
-    assert [(each.kind, each.line_id) for each in bench.core.requests["g1/p0"]] == [("lockout", "f3"), ("lockout", "m1")]
+    assert [(each.kind, each.line_id) for each in bench.core.requests["g1/p0"]] == [
+        ("lockout", "f3"),
+        ("lockout", "m1"),
+    ]
     assert obey(bench, "forced", "m1").detail == "a lockout of m1 by suzuki until 20:06 JST is in force: clear it first"
 
 
@@ -125,9 +134,7 @@ def test_an_exercise_is_over_once_it_has_told_what_it_found() -> None:
     assert (bench.phase("g1/p0"), dict(bench.core.requests)) == ("NR", {})
     (page,) = decided.actions
     evidence = bench.core.evidence(page)
-    entry = of_action(
-        page, decided.states[0], fence=7, unix_ns=bench.now, evidence=evidence, request=page.request
-    )
+    entry = of_action(page, decided.states[0], fence=7, unix_ns=bench.now, evidence=evidence, request=page.request)
     assert (entry.page, entry.to, entry.by, entry.why) == ("exercise_well", "f3", "suzuki", "monthly")
     assert entry.evidence[0] == "exercise by suzuki: monthly"
     assert bench.settle(60.0) == []
@@ -142,7 +149,9 @@ def test_an_exercise_that_finds_nothing_says_why_and_is_counted() -> None:
     assert obey(bench, "exercise").detail == "exercise: no line would take it: f2: down, f3: unknown, m1: down"
     (page,) = bench.step().actions
     counts = Counts()
-    count_audit(counts, of_action(page, bench.core.states["g1/p0"], fence=7, unix_ns=1, evidence=(), request=page.request))
+    count_audit(
+        counts, of_action(page, bench.core.states["g1/p0"], fence=7, unix_ns=1, evidence=(), request=page.request)
+    )
     assert counts.refused == {"exercise_no_target": 1}
 
 
@@ -221,7 +230,9 @@ def test_a_manual_switch_needs_room_that_nobody_has_to_make() -> None:
 def test_who_weighs_less_makes_room_for_a_forced_switch() -> None:
     """As for an escape; even where that is not enough."""
     rates = {2: 4 * MBIT, 3: 4 * MBIT}
-    lower = [group(2, priority, working="m1", protections=("f3",), bandwidth_bps=rate) for priority, rate in rates.items()]
+    lower = [
+        group(2, priority, working="m1", protections=("f3",), bandwidth_bps=rate) for priority, rate in rates.items()
+    ]
     bench = settled(group(1, 0, bandwidth_bps=3 * MBIT), *lower)
     assert obey(bench, "forced", "m1").detail == "room is made: g2/p3 (P3) has to leave"
     assert bench.settle() == ["g2/p3>f3", "g1/p0>m1"]

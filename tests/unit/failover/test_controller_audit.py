@@ -10,7 +10,7 @@ import pytest
 from netmon.failover.controller.audit import APPROVAL, EVIDENCE_MAX, TEXT_MAX, of_action, of_change, of_command
 from netmon.failover.controller.report import BUCKETS_S, Counts, Histogram
 from netmon.failover.controller.tally import count_audit
-from netmon.failover.model import Action, ActionResult, Attempt, GroupState
+from netmon.failover.model import PAGES, Action, ActionResult, Attempt, GroupState, Request
 from netmon.failover.plan.model import ReportedGroup
 from netmon.failover.record import Audit, Command, CommandResult
 
@@ -108,6 +108,25 @@ def test_texts_of_strangers_are_cut() -> None:
     assert len(entry.why) == TEXT_MAX
     assert [len(text) for text in intent.evidence] == [TEXT_MAX] * EVIDENCE_MAX
     assert {len(text) for text in (wanted.group, wanted.to, wanted.by, wanted.why)} == {TEXT_MAX}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_operators_words_do_not_hide_what_people_are_told(page: str) -> None:
+    """The word is what is counted and looked for; his reason and his name stand beside it."""
+    action = Action(kind="page", group_id="gw/life", before="fibre", to="radio", text=page)
+    asked = Request(
+        id="r1",
+        kind="forced",
+        group_id="gw/life",
+        line_id="radio",
+        by="suzuki",
+        why="works",
+        unix_ns=1,
+        until_unix_ns=9,
+    )
+    for request, by, why in ((asked, "suzuki", "works"), (None, "netmon", "")):
+        entry = of_action(action, TRYING, fence=7, unix_ns=1, evidence=("seen",), request=request)
+        assert (entry.page, entry.to, entry.by, entry.why) == (page, "radio", by, why)
 
 
 def test_an_entry_is_the_same_after_a_round_over_the_wire() -> None:
