@@ -319,7 +319,8 @@ class Coordinator(Watched):
         if wanted is not None and not (wanted.kind == "lockout" and wanted.line_id):
             asked = asked._replace(request=wanted)
         evicted = bool(member.evicted_from) and self._has_to_leave(member)
-        is_home = state.on == group.working and state.attempt is None
+        # Where its gateway has put it counts, also before that is adopted.
+        is_home = state.on == group.working and state.attempt is None and member.reported_on in {None, group.working}
         sight = sights[group.working]
         is_well = is_home and sight.state == "up" and not (sight.one_way or evicted or asked.request or asked.locked)
         if is_well:
@@ -389,9 +390,9 @@ class Coordinator(Watched):
 
     def _has_to_leave(self, member: Member) -> bool:
         """Whether the line that it was told to leave is overfull still."""
-        line_id = member.evicted_from
+        line_id, reported = member.evicted_from, member.reported_on
         usable = self._loads.usable(line_id)
-        if member.place == line_id and usable and sum(self._loads.admitted(line_id)) > usable:
+        if line_id == (member.place if reported is None else reported) and usable and sum(self._loads.admitted(line_id)) > usable:
             return True
         member.evicted_from = ""
         return False

@@ -265,6 +265,23 @@ def test_an_adopted_group_that_crowds_a_line_makes_the_lesser_ones_leave() -> No
     assert bench.moves() == ["g2/p3>f3"]
 
 
+def test_who_has_left_a_crowded_line_by_itself_is_not_sent_back_to_it() -> None:
+    """The same step has it make room there, and hears that its gateway has it elsewhere already, on another line or on none."""
+    for elsewhere in ("f3", ""):
+        groups = [
+            group(1, 0, bandwidth_bps=6 * MBIT),
+            group(2, 3, working="m1", protections=("f3",), bandwidth_bps=5 * MBIT),
+        ]
+        bench = Bench(groups)
+        bench.step()
+        bench.line("f1", "down")
+        bench.report("g1", reported("g1/p0", "m1", by="edge"))
+        bench.report("g2", reported("g2/p3", elsewhere, by="edge"))
+
+        assert [move for move in bench.moves() if move.endswith(">m1")] == []
+        assert bench.core.loads["m1"].admitted_bps == (6 * MBIT, 0, 0, 0)
+
+
 def test_an_answer_to_an_order_under_a_former_leader_is_none_of_ours() -> None:
     """After Redis lost its data, generations begin anew; fences do not."""
     bench = Bench([group(1, 0)])
