@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help venv run demo test check format bench clean
+.PHONY: help venv run demo test sim check format bench clean
 
 PYTHON ?= python3
 VENV := .venv

@@ -42,6 +42,44 @@ _SENTENCES: Final = tuple(
         (r"the actuator told nothing", "the actuator told nothing", "切替装置から応答なし"),
         (r"its line died meanwhile", "its line died meanwhile", "その間に回線が断"),
         (r"(?P<line>\S+): (?P<refusal>[a-z_]+)", "{line}: {refusal}", "{line}: {refusal}"),
+        # What has been done, and what is to be known of it.
+        (
+            r"exercise: would go to (?P<line>\S+)",
+            "the exercise has found that it would go to {line}",
+            "切替試験: {line} へ切り替えられます",
+        ),
+        (
+            r"exercise: no line would take it: (?P<line>\S+): (?P<refusal>[a-z_]+)",
+            "the exercise has found no line; {line}: {refusal}",
+            "切替試験: 使える回線なし（{line}: {refusal}）",
+        ),
+        (
+            r"exercise: no line would take it: (?P<refusals>.+)",
+            "the exercise has found no line; {refusals}",
+            "切替試験: 使える回線なし（{refusals}）",
+        ),
+        (
+            r"room is made: (?P<groups>.+) (?P<has>has|have) to leave",
+            "room is made: {groups} {has} to leave",
+            "帯域を空けるため {groups} が移ります",
+        ),
+        (
+            r"no room: (?P<used>\S+) of (?P<usable>\S+) Mbit/s(?:; (?P<groups>.+) (?P<are>is|are) there)?",
+            "",
+            "帯域不足: {used} / {usable} Mbit/s（使用中: {groups}）",
+        ),
+        (
+            r"before its time: it was overruled, has failed, or another one took its place",
+            "before its time: it was overruled, has failed, or another one took its place",
+            "期限前に終了: より強い条件、失敗、または別の操作による",
+        ),
+        (r"(?P<rest>.+) is in force: clear it first", "{rest} is in force: clear it first", "先に解除が必要: {rest}"),
+        (
+            r"(?P<group>\S+) is (?P<rest>.+): only a group at rest is exercised",
+            "{group} is {rest}: only a group at rest is exercised",
+            "{group} は通常状態ではないため切替試験はできません",
+        ),
+        (r"it is over already", "it is over already", "すでに終了しています"),
         # Why a command is refused, and what to do about it.
         (r"nothing is frozen", "nothing is frozen", "凍結されていません"),
         (r"nothing is asked of (?P<group>\S+), and it waits for nothing", "nothing is asked of {group}, and it waits for nothing", "{group} には操作も待ちもありません"),
@@ -75,8 +113,8 @@ def told(text: str, language: Language) -> str:
         return _line(found, language)
     for pattern, words in _SENTENCES:
         if found := pattern.fullmatch(text):
-            values = {name: _word(name, value, language) for name, value in found.groupdict().items()}
-            return of(words, language).format(**values)
+            values = {name: _word(name, value, language) for name, value in found.groupdict("-").items()}
+            return of(words, language).format(**values) or text
     return text
 
 
@@ -110,5 +148,7 @@ def _line(found: re.Match[str], language: Language) -> str:
 
 
 def _word(domain: str, value: str, language: Language) -> str:
+    if domain == "refusals":
+        return ", ".join(told(each, language) for each in value.split(", "))
     words = _DOMAINS.get(domain, {}).get(value)
     return value if words is None else of(words, language)

@@ -306,7 +306,7 @@ def _failover_checks(snapshot: Snapshot) -> Iterator[Check]:
         cure = "find out why, then netmon failover unfreeze; forced switches are done all the same"
         yield Check("failover.frozen", False, f"frozen by {report.frozen_by}: nothing moves by itself", cure, True)
     stuck = sum(report.phases.get("NO_BACKUP", ()))
-    cure = "netmon failover status --state NO_BACKUP names them, netmon failover explain says why no line will do"
+    cure = "netmon failover status --phase NO_BACKUP names them, netmon failover explain says why no line will do"
     yield Check("failover.backups", not stuck, f"groups with nowhere to go: {stuck}", cure if stuck else None, True)
     silent = report.gateways_silent
     why = "netmon failover status --gateway names them; look at the broker, and at netmon agent there"
