@@ -110,6 +110,20 @@ def test_a_line_that_is_first_seen_has_not_come_back() -> None:
     assert play.state.left_unix_ns == 0
 
 
+def test_a_line_that_only_its_gateway_saw_fail_is_waited_for() -> None:
+    """The verdict on it has stood since before the command."""
+    play = Play()
+    first = back(play)
+    play.see(own=first)
+    play.ask("forced", "far")
+    play.after(10)
+    play.see(own="down")
+    play.see(own=first)
+    play.clear()
+    assert play.after(200) == ()
+    assert moves(play.after(100)) == [("own", "cleared")]
+
+
 def test_a_line_that_failed_after_the_command_is_waited_for() -> None:
     """Whether a step has seen that, or nobody led; and also if the group was not on it before the command."""
     for how in ("seen", "unseen", "before"):
