@@ -391,8 +391,8 @@ class Coordinator(Watched):
     def _has_to_leave(self, member: Member) -> bool:
         """Whether the line that it was told to leave is overfull still."""
         line_id, reported = member.evicted_from, member.reported_on
-        usable = self._loads.usable(line_id)
-        if line_id == (member.place if reported is None else reported) and usable and sum(self._loads.admitted(line_id)) > usable:
+        on, usable = member.place if reported is None else reported, self._loads.usable(line_id)
+        if on == line_id and usable and sum(self._loads.admitted(line_id)) > usable:
             return True
         member.evicted_from = ""
         return False
