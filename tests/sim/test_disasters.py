@@ -5,7 +5,9 @@ A seed that fails is named in the message; `python -m tests.sim --seeds 1 --from
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -32,7 +34,21 @@ HAPPENED: Final = (
 )  # fmt: skip
 """What these days have to bring about, each at least once; else they put nothing to the test."""
 
+OBJECTS: Final = 100_000
+"""Between two looks for cycles: a day makes a million objects and hardly a cycle."""
+
 _played: dict[int, Played] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rare_collections() -> Iterator[None]:
+    """What the whole suite has in memory is not looked through again and again."""
+    usual = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(OBJECTS, *usual[1:])
+    yield
+    gc.set_threshold(*usual)
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize("part", range(PARTS))
