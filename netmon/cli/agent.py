@@ -200,9 +200,11 @@ def force(
     for_: Annotated[str, typer.Option("--for", metavar="DURATION", help="After which it ends: 30m, 8h, 1d.")] = "8h",
     folder: Folder = None,
     as_json: AsJson = False,
+    lang: Lang = None,
 ) -> None:
     """Put a class onto a line now, whatever probes, plan and centre say. It stands until --for is over, or `netmon agent clear`."""
     with exit_codes():
+        language = language_of(lang)
         question = Question(
             kind="force",
             class_id=class_id,
@@ -214,19 +216,25 @@ def force(
         place = _folder(context, folder)
         before = _group_of(_asked(place, question), class_id)
         after = _await_end(place, class_id, line_id, before)
-        _print_end(after, as_json=as_json)
+        _print_end(after, language, as_json=as_json)
         raise typer.Exit(0 if after.on == line_id else NOT_WELL)
 
 
 @_group.command()
-def clear(context: typer.Context, class_id: Class, why: Why, by: By = None, folder: Folder = None) -> None:
+def clear(
+    context: typer.Context, class_id: Class, why: Why, by: By = None, folder: Folder = None, lang: Lang = None
+) -> None:
     """Take a forced switch of `netmon agent force` back; the class stays where it is until it is ordered, or returns by itself."""
     with exit_codes():
+        language = language_of(lang)
         place = _folder(context, folder)
         person = _words("--by", by or login())
         question = Question(kind="clear", class_id=class_id, by=person, why=_words("--why", why))
         after = _group_of(_asked(place, question), class_id)
-        print(f"{after.group_id}: no longer forced; on {after.on or NOWHERE[0]}")
+        on = after.on or of(NOWHERE, language)
+        print(
+            f"{after.group_id}: {f'強制切替を解除、使用回線 {on}' if language == 'ja' else f'no longer forced; on {on}'}"
+        )
 
 
 def _asked(folder: Path, question: Question) -> AgentReport:
@@ -253,12 +261,13 @@ def _group_of(report: AgentReport, class_id: str) -> ReportedGroup:
     return next(each for each in report.reported.groups if each.group_id == name)
 
 
-def _print_end(group: ReportedGroup, *, as_json: bool) -> None:
+def _print_end(group: ReportedGroup, language: Language, *, as_json: bool) -> None:
     if as_json:
         print(msgspec.json.encode(group).decode())
         return
     detail = f": {printable(group.detail)}" if group.detail else ""
-    print(f"{group.group_id}: on {group.on or NOWHERE[0]}, {group.phase}{detail}")
+    on = group.on or of(NOWHERE, language)
+    print(f"{group.group_id}: {'使用回線 ' if language == 'ja' else 'on '}{on}, {group.phase}{detail}")
 
 
 def _folder(context: typer.Context, folder: Path | None) -> Path:

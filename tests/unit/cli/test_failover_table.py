@@ -300,6 +300,16 @@ def test_commands_say_what_became_of_them() -> None:
         ),
         ("geo: no_room", "geo: it has no room for the class", "geo: 帯域不足"),
         ("area east is in posture disaster", "area east is in posture disaster", "地域 east の態勢: 災害"),
+        (
+            "exercise: no line would take it: geo: no_room, mobile: down",
+            "the exercise has found no line; geo: it has no room for the class, mobile: it is down",
+            "切替試験: 使える回線なし（geo: 帯域不足, mobile: 断線）",
+        ),
+        (
+            "no room: 12 of 8 Mbit/s; g/c (P0) is there",
+            "no room: 12 of 8 Mbit/s; g/c (P0) is there",
+            "帯域不足: 12 / 8 Mbit/s（使用中: g/c (P0)）",
+        ),
         ("what {nobody} knows: here", "what {nobody} knows: here", "what {nobody} knows: here"),
     ],
 )
