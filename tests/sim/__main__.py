@@ -25,8 +25,8 @@ def main() -> int:
     )
     parser.add_argument("--seeds", type=int, default=1_000, help="how many (default 1000)")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them (default 0)")
-    parser.add_argument("--lines", type=int, default=0, help="of each region; 0: 20 to 50, by the seed")
-    parser.add_argument("--gateways", type=int, default=0, help="of each region; 0: 10 to 40, by the seed")
+    parser.add_argument("--lines", type=int, default=0, help="of each region; 0: 16 to 40, by the seed")
+    parser.add_argument("--gateways", type=int, default=0, help="of each region; 0: 10 to 30, by the seed")
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)"
     )

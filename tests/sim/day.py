@@ -36,8 +36,8 @@ class Day:
             only: Kinds of faults; empty: the seed decides.
         """
         rng = random.Random(seed)
-        lines = lines or rng.randint(20, 50)
-        gateways = gateways or rng.randint(10, 40)
+        lines = lines or rng.randint(16, 40)
+        gateways = gateways or rng.randint(10, 30)
         self.seconds = rng.choice((60.0, 110.0, 200.0))
         self.faults: list[Fault] = faults.draw(rng, self.seconds, only)
         self.world = World(region.draw(rng, lines, gateways), seed)

@@ -45,7 +45,7 @@ class Invariants:
         self._obeyed: dict[str, tuple[int, int]] = {}
         """Group ID to the greatest (fence, generation) that its gateway has carried out."""
         self._returns: dict[str, deque[int]] = {}
-        self._turns: dict[tuple[int, str], int] = {}
+        self._turns: dict[tuple[Coordinator, str], int] = {}
         """Coordinator and area to when it last let a group return; a new leader has nothing to go by."""
         self._fences: dict[str, int] = {}
         self._now_ns = 0
@@ -128,8 +128,8 @@ class Invariants:
             return
         area = self.world.region.groups[action.group_id].area_id
         gap_ns = 30 * S if controller.postures.get(area) in {"disaster", "recovering"} else S
-        before_ns = self._turns.get((id(core), area), 0)
-        self._turns[id(core), area] = self._now_ns
+        before_ns = self._turns.get((core, area), 0)
+        self._turns[core, area] = self._now_ns
         if before_ns and self._now_ns - before_ns < gap_ns - MS and controller.posture_ns.get(area, 0) < before_ns:
             self.fail(f"two groups of {area} return within {(self._now_ns - before_ns) / S:.1f} s")
 
