@@ -170,9 +170,7 @@ def _is_followed(group: Group, state: GroupState, seen: Seen, request: Request) 
     return seen.working_fits if line_id == group.working else any(line_id == c.line_id for c in seen.candidates)
 
 
-def refusal(
-    group: Group, state: GroupState, seen: Seen, request: Request, now_ns: int, *, crowded: str = ""
-) -> str:
+def refusal(group: Group, state: GroupState, seen: Seen, request: Request, now_ns: int, *, crowded: str = "") -> str:
     """Why a command cannot be obeyed as things stand, as a sentence for who gives it; empty: it can. A lockout always can.
 
     Args:

@@ -108,7 +108,9 @@ def exercised(look: Look, to: str | None, line_id: str) -> str:
     """What an exercise finds: the line that it would go to (None: there is none), of all or of the one that was named."""
     if to is not None:
         return f"exercise: would go to {to}"
-    whys = [f"{each}: {look.refusal(each) or 'shared_risk'}" for each in look.member.lines if each != look.member.state.on]
+    whys = [
+        f"{each}: {look.refusal(each) or 'shared_risk'}" for each in look.member.lines if each != look.member.state.on
+    ]
     named = [why for why in whys if why.startswith(f"{line_id}: ")] if line_id else whys
     return f"exercise: no line would take it: {', '.join(named[:RISKS_MAX]) or 'it is there already, or has no other'}"
 
