@@ -115,7 +115,7 @@ class FakeBroker:
     def _greet(self, client: _Client) -> None:
         if self.is_away or not client.is_connected:
             return
-        for topic in client.topics:
+        for topic in sorted(client.topics):
             if topic in self._retained:
                 self._send(client, topic, self._retained[topic])
 
