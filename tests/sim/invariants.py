@@ -160,10 +160,7 @@ class Invariants:
         return sum(
             group.bandwidth_bps
             for group in self.world.region.groups.values()
-            if group.priority
-            and group.mode == "act"
-            and not core.requests.get(group.id)
-            and core.states[group.id].on == line_id
+            if group.priority and core.states[group.id].on == line_id and self._can_leave(core, group)
         )
 
     def _room(self, core: Coordinator, decided: Decided) -> None:
@@ -194,7 +191,9 @@ class Invariants:
         return found
 
     def _can_leave(self, core: Coordinator, group: Group) -> bool:
-        return group.mode == "act" and not core.requests.get(group.id)
+        return (
+            group.mode == "act" and not core.requests.get(group.id) and core.explain(group.id, self._now_ns).reachable
+        )
 
     # -- what a gateway does
 

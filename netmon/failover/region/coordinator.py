@@ -234,7 +234,7 @@ class Coordinator(Watched):
     def _note(self, member: Member, action: Action, made: _Pass) -> None:
         """Takes an action: who makes room goes first, P3 before the others, since they may go where these were."""
         if action.kind in {"switch", "abandon"}:
-            member.ordered = (self.fence, action.generation)
+            member.ordered, member.ordered_ns = (self.fence, action.generation), made.now_ns
         is_first = action.reason == "preempted" and action.kind == "switch"
         made.actions.append((-member.group.priority if is_first else 1, action))
 

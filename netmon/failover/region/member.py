@@ -13,6 +13,8 @@ from netmon.alarms.posture.model import Posture
 from netmon.failover.model import SHED, ActionResult, Group, GroupState
 from netmon.failover.plan.model import ReportedGroup
 
+UNTOLD_NS: Final = 30_000_000_000
+"""A gateway that so long after the newest order tells that it has not dealt with it was never told: where it is counts all the same."""
 GENERATION_MAX: Final = 1 << 53
 """A gateway that tells of a greater one is not believed: no number that we could count on from would be left."""
 
@@ -32,6 +34,8 @@ class Member:
         clear: Whether an operator has just said so, for its next step.
         evicted_from: Line on which it has to make room; empty: none.
         ordered: (fence, generation) of the newest order given; reports of gateways that have not dealt with it tell nothing new.
+        ordered_ns: When it was given.
+        heard_ns: When its gateway last told of it.
         reachable: Whether its gateway can be told anything.
         is_led: Whether its gateway was heard and will leave a dead line by itself: it is given the time to.
         has_turn: Whether it is its turn to return, in its next step.
@@ -41,7 +45,7 @@ class Member:
     """
 
     __slots__ = (
-        "approved", "clear", "due_unix_ns", "effective", "evicted_from", "group", "has_turn", "is_led", "lines", "news", "order", "ordered", "posture",
+        "approved", "clear", "due_unix_ns", "effective", "evicted_from", "group", "has_turn", "heard_ns", "is_led", "lines", "news", "order", "ordered", "ordered_ns", "posture",
         "reachable", "reported", "state", "terms", "waits",
     )  # fmt: skip
 
@@ -59,6 +63,7 @@ class Member:
         self.clear = False
         self.evicted_from = ""
         self.ordered = (0, 0)
+        self.ordered_ns = self.heard_ns = 0
         self.reachable = True
         self.is_led = False
         self.has_turn = False
@@ -74,11 +79,12 @@ class Member:
 
     @property
     def reported_on(self) -> str | None:
-        """Where its gateway says that it is, after it has dealt with the newest order; None: that is not known."""
+        """Where its gateway says that it is, after it has dealt with the newest order, or should have; None: that is not known."""
         reported = self.reported
         if reported is None or self.state.attempt is not None:
             return None
-        return reported.on if (reported.fence, reported.generation) >= self.ordered else None
+        is_dealt_with = (reported.fence, reported.generation) >= self.ordered
+        return reported.on if is_dealt_with or self.heard_ns - self.ordered_ns > UNTOLD_NS else None
 
     def counted(self) -> GroupState:
         """Its state, with a generation that is not smaller than what its gateway has seen: whoever kept the state may have lost the newest."""
@@ -87,11 +93,11 @@ class Member:
             return self.state
         return msgspec.structs.replace(self.state, generation=reported.generation)
 
-    def report(self, reported: ReportedGroup) -> bool:
+    def report(self, reported: ReportedGroup, now_ns: int) -> bool:
         """Takes what its gateway tells of it; tells whether the next step has to look at it."""
         if (reported.on != SHED and reported.on not in self.lines) or reported.generation > GENERATION_MAX:
             return False
-        self.reported = reported
+        self.reported, self.heard_ns = reported, now_ns
         attempt = self.state.attempt
         if attempt is None:
             return reported.on != self.state.on

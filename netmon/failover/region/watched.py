@@ -120,7 +120,7 @@ class Watched:
             news = told.get(member.group.id)
             if was_lost:
                 self._fix(member, now_ns)
-            if (news is not None and member.report(news)) or is_different:
+            if (news is not None and member.report(news, now_ns)) or is_different:
                 self._mark(member)
 
     def lose_gateway(self, gateway_id: str) -> None:

@@ -65,6 +65,24 @@ def test_a_gateway_that_leaves_a_dead_line_by_itself_goes_first() -> None:
     assert bench.moves(0.1) == ["g2/p0>f3"]
 
 
+def test_where_a_gateway_is_that_was_never_told_counts_in_the_end() -> None:
+    """The order got lost on its way, and the gateway went elsewhere by itself: for a while its word is taken for an old one."""
+    bench = Bench([group(1, 0)])
+    bench.line("f1", "down", reason="no_answer")
+    assert bench.moves() == ["g1/p0>f3"]
+    bench.line("f1", "up")
+    bench.moves(3.0)
+
+    bench.report("g1", reported("g1/p0", "m1"))
+    bench.moves()
+    assert bench.on("g1/p0") == "f1"
+    bench.moves(31.0)
+    bench.report("g1", reported("g1/p0", "m1"))
+    bench.moves()
+
+    assert bench.on("g1/p0") == "m1"
+
+
 def test_who_is_put_where_there_is_no_room_by_its_gateway_does_not_crowd_the_others() -> None:
     """m1 has room for one of them: the other is refused at its gateway; a siren is let in all the same."""
     bench = Bench([group(number, 3, bandwidth_bps=5 * MBIT, protections=("m1",)) for number in (1, 2)] + [group(3, 0)])
