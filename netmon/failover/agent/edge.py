@@ -342,7 +342,8 @@ class Edge:
         if wanted.on != SHED and wanted.on not in self._lines_of(held):
             held.outcome, held.detail = "failed", "the plan that the gateway has knows no such line for it"
             return None
-        if wanted.on == held.place:
+        # What the kernel has counts, not what is remembered: somebody may have put it elsewhere.
+        if wanted.on == held.place and (held.state.attempt is not None or held.actual in {None, wanted.on}):
             self._stay(held, wanted)
             return None
         sight = self._view.down(wanted.on)

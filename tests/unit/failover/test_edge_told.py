@@ -94,6 +94,17 @@ def test_an_order_to_where_a_class_is_already_moves_nothing() -> None:
     assert (gateway.group().generation, gateway.group().outcome, len(gateway.orders)) == (1, "verified", 1)
 
 
+def test_an_order_to_where_a_class_should_be_and_is_not_moves_it() -> None:
+    """Somebody has replaced its route: what the kernel has counts, not what is remembered."""
+    gateway = Driven()
+    gateway.passes(1)
+    gateway.edge.actual({LIFE: FIVE_G})
+    gateway.edge.desired(desired(wanted(FIBRE, 1)))
+    gateway.passes(1)
+    assert [order.on for order in gateway.orders] == [FIBRE]
+    assert (gateway.group().on, gateway.group().generation, gateway.group().outcome) == (FIBRE, 1, "verified")
+
+
 def test_a_class_may_be_ordered_nowhere() -> None:
     """Its packets are refused, so that they take no room from others."""
     gateway = Driven()
