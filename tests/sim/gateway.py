@@ -188,10 +188,12 @@ class SimGateway:
 
     def _begin(self, order: Order) -> None:
         number = self._moves[order.group_id] = self._moves.get(order.group_id, 0) + 1
+        # As it is now: another order may be refused while this one is carried out.
+        kept = self._kept(order.group_id)
         self._flying.add(order.group_id)
-        self._engine.within(2 * MS, 20 * MS, self._living(lambda: self._move(order, number)))
+        self._engine.within(2 * MS, 20 * MS, self._living(lambda: self._move(order, number, kept)))
 
-    def _move(self, order: Order, number: int) -> None:
+    def _move(self, order: Order, number: int, kept: Kept | None) -> None:
         if self._moves.get(order.group_id) != number:
             return
         if self.breaks:
@@ -200,7 +202,7 @@ class SimGateway:
             return
         before = self.kernel.get(order.group_id, SHED)
         self.kernel[order.group_id] = order.on
-        self._ground.moved(self.id, order, before, self._kept(order.group_id))
+        self._ground.moved(self.id, order, before, kept)
         self._result(order, "applied", order.on)
         self._engine.within(20 * MS, 200 * MS, self._living(lambda: self._verify(order, number, before)))
 
