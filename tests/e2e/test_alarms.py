@@ -148,9 +148,10 @@ def test_what_cannot_be_meant_is_told(disaster: None, quick: Run) -> None:
         (("alarms", "show", "NO*"), 2, "expected an alarm's ID"),
         (("alarms", "--severity", "bad"), 2, "expected critical, major"),
         (("alarms", "--lang", "fr"), 2, "expected ja or en"),
-        (("shelve", ROOT.id, "--reason", "works"), 2, "expected --for, such as 2h, or --until"),
-        (("shelve", ROOT.id, "--reason", "works", "--for", "2h", "--until", "now"), 2, "expected --for"),
-        (("shelve", ROOT.id, "--reason", "works", "--until", "-2h"), 2, "is over"),
+        (("shelve", ROOT.id, "--reason", "works"), 2, "Expected --for, such as 2h, or --until"),
+        (("shelve", ROOT.id, "--reason", "works", "--for", "2h", "--until", "now"), 2, "Expected --for"),
+        (("shelve", ROOT.id, "--reason", "works", "--until", "-2h"), 2, "expected 17:00"),
+        (("shelve", ROOT.id, "--reason", "works", "--until", "2026-03-01T17:00"), 2, "has passed"),
         (("shelve", ROOT.id, "--reason", "works", "--for", "soon"), 2, "expected a duration"),
         (("shelve", ROOT.id, "--for", "2h"), 2, "--reason"),
     ]
