@@ -111,7 +111,7 @@ class Loads:
             elsewhere: Whether a group of lower priority has another line to go to; of those that would make the same room, such a one leaves.
 
         Returns:
-            Group IDs, P3 first; empty: there is room; None: there would be none even if all of lower priority left.
+            Group IDs, P3 first; empty: there is room; None: there would be none even if all of lower priority left (P0 may fill the whole line then).
         """
         if not self.has_room(line_id, group, evict=True):
             return None
@@ -148,14 +148,14 @@ class Loads:
         if need <= 0:
             return True
         if sum(line.admitted[group.priority + 1 :]) < need:
-            return False
+            return self._is_life(line, line_id, group)
         # The largest first: mostly a few are enough to know.
         for priority in range(3, group.priority, -1):
             for rate, group_id in reversed(line.groups[priority]):
                 need -= 0 if group_id in self._stays else rate
                 if need <= 0:
                     return True
-        return False
+        return self._is_life(line, line_id, group)
 
     def order(self, group: Group, candidates: Sequence[Candidate], *, evict: bool) -> list[Candidate]:
         """Candidates that have room for the group, or could have, the best first; may be empty.
@@ -198,6 +198,18 @@ class Loads:
             return 0
         comes = 0 if self._places.get(group.id) == line_id else group.bandwidth_bps
         return line.total + comes - line.usable
+
+    def _is_life(self, line: _Ledger, line_id: str, group: Group) -> bool:
+        """Whether it is P0 that fits with all P0, and the line carries them and whoever cannot be made to leave, up to its whole capacity.
+
+        A line that was given away too often at home shall not keep sirens out: all others leave, and what is never given away is there for this.
+        """
+        if group.priority:
+            return False
+        comes = 0 if self._places.get(group.id) == line_id else group.bandwidth_bps
+        fixed = sum(rate for groups in line.groups[1:] for rate, group_id in groups if group_id in self._stays)
+        life = line.admitted[0] + comes
+        return life <= line.usable and life + fixed <= line.usable * 100 // USABLE_PERCENT
 
     def _room(self, line_id: str) -> int:
         line = self._lines[line_id]

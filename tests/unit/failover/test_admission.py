@@ -80,7 +80,7 @@ def test_of_equals_that_one_leaves_that_has_somewhere_to_go() -> None:
 
 def test_who_cannot_be_made_to_leave_makes_no_room() -> None:
     """An operator has put the large camera there; the others are too small without it, or just enough."""
-    cameras, of = on_small("bulk 4", "bulk 2", "bulk 2"), group("new/life", "elsewhere small", 4)
+    cameras, of = on_small("bulk 4", "bulk 2", "bulk 2"), group("new/control", "elsewhere small", 4)
     stays: set[str] = set()
     ledger = Loads([SMALL, line("elsewhere")], [*cameras, of], stays)
     for camera in cameras:
@@ -92,6 +92,17 @@ def test_who_cannot_be_made_to_leave_makes_no_room() -> None:
 
     stays.add("gw1/bulk")
     assert (ledger.victims("small", of), ledger.has_room("small", of, evict=True)) == (None, False)
+
+
+def test_sirens_may_fill_the_whole_line_where_not_everybody_can_be_made_to_leave() -> None:
+    """Whoever can leave, leaves; beyond the capacity even they are kept out."""
+    cameras, stays = on_small("bulk 4", "bulk 2", "bulk 2"), {"gw0/bulk", "gw1/bulk"}
+    few, many = group("new/life", "elsewhere small", 4), group("more/life", "elsewhere small", 5)
+    ledger = Loads([SMALL, line("elsewhere")], [*cameras, few, many], stays)
+    for camera in cameras:
+        ledger.place(camera.id, "small")
+
+    assert (ledger.victims("small", few), ledger.victims("small", many)) == (("gw2/bulk",), None)
 
 
 def test_a_line_that_is_overfull_at_home_sends_nobody_away_until_somebody_comes() -> None:

@@ -170,7 +170,7 @@ def test_what_was_shed_is_admitted_when_there_is_room_again() -> None:
 def test_a_group_that_cannot_be_moved_makes_no_room() -> None:
     """Locked out, only observed, or at a gateway that nobody reaches: whoever comes has to do without its room."""
     groups = [
-        group(1, 0, protections=("m1",), bandwidth_bps=4 * MBIT),
+        group(1, 1, protections=("m1",), bandwidth_bps=4 * MBIT),
         group(2, 3, working="m1", protections=(), bandwidth_bps=3 * MBIT, mode="observe"),
         group(3, 3, working="m1", protections=(), bandwidth_bps=3 * MBIT),
     ]
@@ -179,9 +179,9 @@ def test_a_group_that_cannot_be_moved_makes_no_room() -> None:
     bench.line("f1", "down")
 
     assert bench.moves() == []
-    assert bench.phase("g1/p0") == "NO_BACKUP"
+    assert bench.phase("g1/p1") == "NO_BACKUP"
     assert bench.core.clear("g3/p3", bench.now) == ""
-    assert bench.settle(60.0) == ["g3/p3>nowhere", "g1/p0>m1"]
+    assert bench.settle(60.0) == ["g3/p3>nowhere", "g1/p1>m1"]
 
 
 # -- returns
