@@ -19,6 +19,7 @@ from netmon.failover.controller.report import Counts
 from netmon.failover.model import LineSight
 from netmon.failover.plan.model import Reported, ReportedGroup
 from netmon.failover.region.coordinator import Coordinator
+from netmon.failover.region.lives import Lives
 from netmon.failover.settings import ControllerSettings
 
 JUDGE_SILENT_NS: Final = 30_000_000_000
@@ -80,24 +81,9 @@ class _Beat(NamedTuple):
 class _Heard(NamedTuple):
     """Of a gateway."""
 
-    started_unix_ns: int
-    beat: int
-    before_unix_ns: int
-    """When it started the time before."""
+    lives: Lives
     mono_ns: int
     """When it was last known to live."""
-
-    def is_news(self, reported: Reported) -> bool:
-        """Whether it is no copy of what was told before. A gateway whose clock is not set may start in 1970."""
-        if reported.started_unix_ns == self.started_unix_ns:
-            return reported.beat > self.beat
-        return reported.started_unix_ns != self.before_unix_ns
-
-    def after(self, reported: Reported, mono_ns: int) -> _Heard:
-        """With this as the newest."""
-        is_same = reported.started_unix_ns == self.started_unix_ns
-        before_unix_ns = self.before_unix_ns if is_same else self.started_unix_ns
-        return _Heard(reported.started_unix_ns, reported.beat, before_unix_ns, mono_ns)
 
 
 class LineFound(NamedTuple):
@@ -164,7 +150,7 @@ class Intake:
         """Alarm ID of a port that is down, by trusted traps, to its line."""
         self._down_ports: dict[str, set[str]] = {}
         self.agents = tuple(gateway.gateway_id for gateway in settings.gateways if gateway.actuator == "agent")
-        self._heard = {gateway_id: _Heard(0, 0, 0, mono_ns) for gateway_id in self.agents}
+        self._heard = {gateway_id: _Heard(Lives(), mono_ns) for gateway_id in self.agents}
         self._live: set[str] = set()
         """Gateways that have told something since we listen."""
 
@@ -316,13 +302,18 @@ class Intake:
         return next((each for each in groups if each.group_id == group_id), None)
 
     def remember(self, reported: Reported, now_unix_ns: int) -> None:
-        """Takes what Redis has of a gateway: it may be long ago."""
+        """Takes what Redis has of a gateway: where its groups are, and not how its lines were, which may be long ago.
+
+        It is told again by the broker, and is news then.
+        """
         if (heard := self._heard.get(reported.gateway_id)) is None:
             return
         self._hear_fence(reported)
-        self._heard[reported.gateway_id] = heard.after(reported, heard.mono_ns)
+        before = msgspec.structs.replace(reported, lines=(), beat=reported.beat - 1)
+        lives, _ = heard.lives.hear(before.started_unix_ns, before.beat)
+        self._heard[reported.gateway_id] = _Heard(lives, heard.mono_ns)
         self.gateways[reported.gateway_id] = reported
-        self.coordinator.see_gateway(reported, now_unix_ns)
+        self.coordinator.see_gateway(before, now_unix_ns)
 
     def gateway(self, reported: Reported, now_unix_ns: int, mono_ns: int) -> None:
         """Takes what a gateway tells now, or has told some time ago and the broker has kept."""
@@ -339,12 +330,14 @@ class Intake:
             # As its last will has it: of what it saw and did, this says nothing new.
             self._lose(gateway_id)
             return
-        if not heard.is_news(reported):
+        lives, is_news = heard.lives.hear(reported.started_unix_ns, reported.beat)
+        if not is_news:
+            self._heard[gateway_id] = _Heard(lives, heard.mono_ns)
             return
         # What comes while we listen has just been said: its clock is compared with ours. What the broker has kept says nothing of that.
-        is_live = heard.started_unix_ns == reported.started_unix_ns and gateway_id in self._live
+        is_live = heard.lives.started_unix_ns == reported.started_unix_ns and gateway_id in self._live
         self._live.add(gateway_id)
-        self._heard[gateway_id] = heard.after(reported, mono_ns)
+        self._heard[gateway_id] = _Heard(lives, mono_ns)
         self.silent.discard(gateway_id)
         self.told.add(gateway_id)
         reported = _by_our_clock(reported, now_unix_ns) if is_live else reported

@@ -20,6 +20,7 @@ from netmon.failover.protection.freeze import BY as GUARD
 from netmon.failover.protection.freeze import Guard
 from netmon.failover.protection.posture import EFFECTS, effective
 from netmon.failover.region.asked import NOTHING, Asked
+from netmon.failover.region.lives import Lives
 from netmon.failover.region.member import Member
 from netmon.failover.region.sights import Sights
 
@@ -70,8 +71,8 @@ class Watched:
                 for gateway_id, members in self._of_gateway.items()
             },
         )
-        self._beats: dict[str, tuple[int, int, int]] = {}
-        """Gateway ID to its newest report: when it started, which number it had; and when it started the time before."""
+        self._lives: dict[str, Lives] = {}
+        """Of gateways, by their IDs."""
         self._heard_ns: dict[str, int] = {}
         """Gateway ID to when it last told something."""
         self._postures: dict[str, Posture] = {}
@@ -274,10 +275,6 @@ class Watched:
                 self._mark(member)
 
     def _is_newer(self, reported: Reported) -> bool:
-        """Whether it is no copy of what was told before. A start that is neither the last nor the one before is a new one, whatever its clock says."""
-        started, beat, before = self._beats.get(reported.gateway_id, (0, 0, 0))
-        if reported.started_unix_ns == before or (reported.started_unix_ns == started and reported.beat <= beat):
-            return False
-        before = before if reported.started_unix_ns == started else started
-        self._beats[reported.gateway_id] = reported.started_unix_ns, reported.beat, before
-        return True
+        lives = self._lives.get(reported.gateway_id, Lives())
+        self._lives[reported.gateway_id], is_news = lives.hear(reported.started_unix_ns, reported.beat)
+        return is_news

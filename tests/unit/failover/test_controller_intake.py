@@ -216,6 +216,21 @@ def test_a_gateway_whose_clock_is_not_set_is_heard() -> None:
     assert heard.gateways["gw"].beat == 1
 
 
+def test_what_redis_has_of_a_gateway_tells_where_its_groups_are_not_how_its_lines_are() -> None:
+    """That may be long ago. The broker tells it again, if it is still so."""
+    heard = intake()
+    dead = (LineSight(line_id="radio", state="down", since_unix_ns=NOW - 60 * S),)
+    away = (ReportedGroup(group_id="gw/life", on="fibre"),)
+    old = reported(7, lines=dead, groups=away)
+    heard.remember(old, NOW)
+    assert sight(heard).state == "unknown"
+    assert heard.reported("gw", "gw/life") == away[0]
+    heard.gateway(old, NOW, 101 * S)
+    assert sight(heard).state == "down"
+    heard.gateway(old, NOW, 102 * S)
+    assert heard.gateways["gw"].beat == 7
+
+
 def test_times_of_a_gateway_are_put_right_by_ours() -> None:
     """An hour behind: of what comes while we listen, it is known. What the broker has kept may be an hour old indeed."""
     heard = intake()
