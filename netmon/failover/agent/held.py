@@ -220,6 +220,8 @@ class Held:
         on = attempt.to if is_verified else self.state.on if result.on is None else result.on
         # What was forced stays, even if it does not arrive.
         is_there = on == attempt.to
+        # An order that came to nothing, and left it where it was, has not cut short what it waited for.
+        due_ns = self.state.due_unix_ns if on == self.state.on and not is_there else 0
         if on != self.state.on:
             self.since_ns = now_ns
         self.state = msgspec.structs.replace(
@@ -230,7 +232,7 @@ class Held:
             reason=attempt.reason if is_there else self.state.reason,
             since_unix_ns=now_ns if is_there else self.state.since_unix_ns,
             on_unix_ns=self.since_ns,
-            due_unix_ns=0,
+            due_unix_ns=due_ns,
         )
         self.actual = on
         self.phases_s |= result.phases_s

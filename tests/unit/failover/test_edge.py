@@ -266,6 +266,23 @@ def test_alone_it_returns_when_its_line_has_been_well_for_long_enough() -> None:
     assert gateway.places() == {LIFE: FIBRE}
 
 
+def test_an_order_that_fails_does_not_cut_the_wait_short() -> None:
+    """It was retained at the broker for a while; where it leads to nothing arrives."""
+    gateway = Driven()
+    gateway.is_centre_there = False
+    gateway.broken = {GEO}
+    gateway.passes(40)
+    gateway.see(FIBRE, "down")
+    gateway.passes(2)
+    gateway.see(FIBRE, "up")
+    gateway.passes(10)
+    gateway.edge.desired(desired(wanted(GEO, 1, reason="signal_fail")))
+    gateway.passes(45)
+    assert (gateway.group().outcome, gateway.places()) == ("failed", {LIFE: FIVE_G})
+    gateway.passes(10)
+    assert gateway.places() == {LIFE: FIBRE}
+
+
 def test_alone_it_takes_a_wait_of_the_centres_for_none_that_is_over() -> None:
     """An order that came while the centre waited to restore, just before it was heard no more: its own wait begins then."""
     gateway = Driven()
