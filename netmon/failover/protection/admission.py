@@ -111,7 +111,7 @@ class Loads:
             elsewhere: Whether a group of lower priority has another line to go to; of those that would make the same room, such a one leaves.
 
         Returns:
-            Group IDs, P3 first; empty: there is room; None: there would be none even if all of lower priority left (P0 may fill the whole line then).
+            Group IDs, P3 first; empty: there is room; None: there would be none even if all of lower priority left, and it is not P0.
         """
         if not self.has_room(line_id, group, evict=True):
             return None
@@ -140,28 +140,18 @@ class Loads:
         )
 
     def has_room(self, line_id: str, group: Group, *, evict: bool) -> bool:
-        """Whether the group may come to the line: as things are, or (`evict`) when others have made room."""
+        """Whether the group may come to the line: as things are, or (`evict`) when others have made room; P0 also where they cannot."""
         if not evict or not group.bandwidth_bps:
             return self.fits(line_id, group)
         line = self._lines[line_id]
-        need = self._need(line, line_id, group)
-        if need <= 0:
-            return True
-        if sum(line.admitted[group.priority + 1 :]) < need:
-            return self._is_life(line, line_id, group)
-        # The largest first: mostly a few are enough to know.
-        for priority in range(3, group.priority, -1):
-            for rate, group_id in reversed(line.groups[priority]):
-                need -= 0 if group_id in self._stays else rate
-                if need <= 0:
-                    return True
-        return self._is_life(line, line_id, group)
+        return self._can_make_room(line, line_id, group) or self._is_life(line, line_id, group)
 
     def order(self, group: Group, candidates: Sequence[Candidate], *, evict: bool) -> list[Candidate]:
         """Candidates that have room for the group, or could have, the best first; may be empty.
 
         Among those of one rank, the one with more room (in quarters) goes first. When others may be made to leave: P0 goes to a line on which
-        it drives nobody away if such a one shares as few risks and is not slower than it can use; P1 and P2 prefer any such line.
+        it drives nobody away if such a one shares as few risks and is not slower than it can use; P1 and P2 prefer any such line. Where not
+        enough can be made to leave, P0 goes last of all.
 
         Args:
             group: Who is to go.
@@ -174,8 +164,9 @@ class Loads:
             driven = not self.fits(candidate.line_id, group)
             if driven and not (evict and self.has_room(candidate.line_id, group, evict=True)):
                 continue
+            is_crowded = driven and not self._can_make_room(self._lines[candidate.line_id], candidate.line_id, group)
             grade = candidate.rank[: TOO_SLOW + 1] if group.priority == 0 else ()
-            found.append((grade, driven, candidate.rank, -self._room(candidate.line_id), place, candidate))
+            found.append((is_crowded, grade, driven, candidate.rank, -self._room(candidate.line_id), place, candidate))
         found.sort()
         return [each[-1] for each in found]
 
@@ -199,17 +190,25 @@ class Loads:
         comes = 0 if self._places.get(group.id) == line_id else group.bandwidth_bps
         return line.total + comes - line.usable
 
-    def _is_life(self, line: _Ledger, line_id: str, group: Group) -> bool:
-        """Whether it is P0 that fits with all P0, and the line carries them and whoever cannot be made to leave, up to its whole capacity.
-
-        A line that was given away too often at home shall not keep sirens out: all others leave, and what is never given away is there for this.
-        """
-        if group.priority:
+    def _can_make_room(self, line: _Ledger, line_id: str, group: Group) -> bool:
+        """Whether there is room once all of lower priority that can be made to leave have left."""
+        need = self._need(line, line_id, group)
+        if need <= 0:
+            return True
+        if sum(line.admitted[group.priority + 1 :]) < need:
             return False
+        # The largest first: mostly a few are enough to know.
+        for priority in range(3, group.priority, -1):
+            for rate, group_id in reversed(line.groups[priority]):
+                need -= 0 if group_id in self._stays else rate
+                if need <= 0:
+                    return True
+        return False
+
+    def _is_life(self, line: _Ledger, line_id: str, group: Group) -> bool:
+        """Whether it is P0, and fits with all P0: that others cannot be made to leave keeps no siren out, which else would be nowhere."""
         comes = 0 if self._places.get(group.id) == line_id else group.bandwidth_bps
-        fixed = sum(rate for groups in line.groups[1:] for rate, group_id in groups if group_id in self._stays)
-        life = line.admitted[0] + comes
-        return life <= line.usable and life + fixed <= line.usable * 100 // USABLE_PERCENT
+        return group.priority == 0 and line.admitted[0] + comes <= line.usable
 
     def _room(self, line_id: str) -> int:
         line = self._lines[line_id]

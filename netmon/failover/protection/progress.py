@@ -97,13 +97,21 @@ def left_out(
         is_over = 0 < state.due_unix_ns <= now_ns and state.phase not in _KEEPS_ROUND
     tried = () if is_over else state.tried
     attempt = state.attempt
-    if attempt is None or attempt.stage == "proposed" or attempt.to in tried:
+    if attempt is None or attempt.to in tried or not has_failed(attempt, now_ns, result):
         return tried
+    return (*tried, attempt.to)
+
+
+def has_failed(attempt: Attempt, now_ns: int, result: ActionResult | None) -> bool:
+    """Whether a step at this time, with this news of the attempt, finds that it has come to nothing: answered so, or not in time."""
     if result is not None and result.generation == attempt.generation:
-        has_failed = result.outcome == "failed"
-    else:
-        has_failed = attempt.stage != "refused" and 0 < attempt.due_unix_ns <= now_ns
-    return (*tried, attempt.to) if has_failed else tried
+        return result.outcome == "failed" and attempt.stage != "proposed"
+    return is_late(attempt, now_ns)
+
+
+def is_late(attempt: Attempt, now_ns: int) -> bool:
+    """Whether the answer to an order should have come by now."""
+    return attempt.stage in ("ordered", "applied") and 0 < attempt.due_unix_ns <= now_ns
 
 
 def _attempted(group: Group, state: GroupState, attempt: Attempt, seen: Seen, now_ns: int) -> Settled:

@@ -27,7 +27,6 @@ from netmon.failover.model import (
     Step,
 )
 from netmon.failover.protection import machine, progress, requests, stepped, targets
-from netmon.failover.protection.admission import Loads
 from netmon.failover.protection.choice import has_failed
 from netmon.failover.protection.requests import InForce
 from netmon.failover.protection.stepped import Turns
@@ -35,6 +34,7 @@ from netmon.failover.region import evidence
 from netmon.failover.region.evidence import Look
 from netmon.failover.region.explain import Explanation, LineLoad
 from netmon.failover.region.member import Member
+from netmon.failover.region.rooms import Rooms
 from netmon.failover.region.watched import Watched
 
 STEPS_MAX: Final = 6
@@ -101,15 +101,12 @@ class Coordinator(Watched):
         self._was_frozen = False
         self._suspected = 0
         self._turns = Turns()
-        self._loads = Loads(lines, groups, self._stays)
-        for member in self._members:
-            self._loads.place(member.group.id, self._place(member))
+        self._rooms = Rooms(lines, self._by_id, self._sights, self._stays, self._mark)
+        self._loads = self._rooms.loads
         self._timers: list[tuple[int, int]] = []
         """Heap: when, and which group by its order. One that is not the group's `due_unix_ns` any more is void."""
         self._restless: set[int] = set()
         """Groups that are not at home and at rest, by their order."""
-        self._waiting: dict[str, set[int]] = {line_id: set() for line_id in self._facts}
-        """Line ID to those of its groups that wait for room or for their turn, by their order."""
 
     # -- what operators want
 
@@ -132,7 +129,7 @@ class Coordinator(Watched):
             return evidence.exercised(look, targets.exercised(member.effective, member.state, seen, line_id), line_id)
         if request.kind != "forced" or self._loads.fits(line_id, member.group):
             return ""
-        leavers = self._leavers(member, line_id)
+        leavers = self._rooms.leavers(member, line_id)
         return evidence.leaving(look, leavers) if leavers else evidence.crowd(look, line_id)
 
     # -- decides
@@ -142,6 +139,7 @@ class Coordinator(Watched):
         made = _Pass(now_ns, [], {}, {}, set())
         self._look_at_region(now_ns)
         self._wake(now_ns)
+        self._give_back(now_ns)
         while self._todo or self._give_turns(now_ns):
             order = heapq.heappop(self._todo)
             self._marked.discard(order)
@@ -192,6 +190,13 @@ class Coordinator(Watched):
             if self._members[order].due_unix_ns == due_ns:
                 self._mark(self._members[order])
 
+    def _give_back(self, now_ns: int) -> None:
+        """Counts whose move has come to nothing where it is, before anybody is given the room that it was to leave."""
+        for member in [self._members[order] for order in self._todo]:
+            attempt = member.state.attempt
+            if attempt is not None and progress.has_failed(attempt, now_ns, member.news):
+                self._rooms.give_back(member)
+
     def _give_turns(self, now_ns: int) -> bool:
         """Marks the groups whose turn it is to return; tells whether there are any."""
         if now_ns < self._calm_from_ns:
@@ -206,7 +211,6 @@ class Coordinator(Watched):
         if self._is_calm(member, now_ns):
             self._tell_terms(member, made)
             return
-        place = self._place(member)
         step = self._staggered(machine.step(member.effective, member.counted(), self._seen(member, now_ns), now_ns))
         member.news, member.approved, member.clear, member.has_turn = None, 0, False, False
         if step.state is not member.state:
@@ -217,8 +221,10 @@ class Coordinator(Watched):
         for action in step.actions:
             self._note(member, action, made)
         self._queue(member, step)
-        if self._place(member) != place:
-            self._move(member, place)
+        was_stuck = member.is_stuck
+        self._rooms.update(member)
+        if member.is_stuck != was_stuck:
+            self._fix(member, now_ns)
         self._settle(member, step, made)
 
     def _staggered(self, step: Step) -> Step:
@@ -245,35 +251,11 @@ class Coordinator(Watched):
         else:
             self._turns.quit(member.group)
 
-    def _move(self, member: Member, before: str) -> None:
-        """It takes room elsewhere from now on: whoever is in its way has to leave, and who waits for what it took is looked at."""
-        place, group = self._place(member), member.group
-        member.evicted_from = ""
-        if place != SHED:
-            leavers = self._leavers(member, place, before)
-            attempt = member.state.attempt
-            if leavers is None and attempt is not None and attempt.reason == "forced":
-                leavers = self._loads.lower(place, group)
-            if leavers is None and group.priority and group.id not in self._stays:
-                # Its gateway has put it there, where others have been put as well: it does not fit, and shall not crowd them.
-                leavers = (group.id,)
-            for group_id in leavers or ():
-                victim = self._by_id[group_id]
-                victim.evicted_from = place
-                self._mark(victim)
-        self._loads.place(group.id, place)
-        if before != SHED:
-            for order in self._waiting[before]:
-                self._mark(self._members[order])
-
     def _settle(self, member: Member, step: Step, made: _Pass) -> None:
         """Notes what it waits for, and what its gateway has to know."""
         state, order = member.state, member.order
-        waits = state.on == SHED or state.phase == "NO_BACKUP" or bool(step.waiting)
-        if waits != member.waits:
-            member.waits = waits
-            for line_id in member.lines:
-                (self._waiting[line_id].add if waits else self._waiting[line_id].discard)(order)
+        is_nowhere = SHED in {state.on, member.place} or state.phase == "NO_BACKUP"
+        self._rooms.wait(member, waits=is_nowhere or bool(step.waiting))
         due_ns = step.due_unix_ns
         if state.phase == "NR" and state.on == member.group.working and state.attempt is None:
             self._restless.discard(order)
@@ -318,7 +300,10 @@ class Coordinator(Watched):
         asked = self._asked.in_force(group.id, now_ns)
         if wanted is not None and not (wanted.kind == "lockout" and wanted.line_id):
             asked = asked._replace(request=wanted)
-        evicted = bool(member.evicted_from) and self._has_to_leave(member)
+        attempt = state.attempt
+        # What was not answered in time is told by where its gateway says that it is.
+        is_late = attempt is not None and member.news is None and progress.is_late(attempt, now_ns)
+        evicted = bool(member.evicted_from) and self._rooms.has_to_leave(member)
         # Where its gateway has put it counts, also before that is adopted.
         is_home = state.on == group.working and state.attempt is None and member.reported_on in {None, group.working}
         sight = sights[group.working]
@@ -330,14 +315,14 @@ class Coordinator(Watched):
         return Seen(
             sights=sights,
             candidates=candidates,
-            working_fits=is_home or self._leavers(member, group.working) is not None,
+            working_fits=is_home or self._rooms.leavers(member, group.working) is not None,
             evicted=evicted,
             request=asked.request,
             locked=asked.locked,
             clear=member.clear,
             frozen=self._was_frozen,
             posture=member.posture,
-            reported=member.reported_on,
+            reported=member.told_on if is_late else member.reported_on,
             reachable=member.reachable,
             result=member.news,
             approved=member.approved,
@@ -363,54 +348,7 @@ class Coordinator(Watched):
         )
         return self._loads.order(group, ranked, evict=escape)
 
-    def _leavers(self, member: Member, line_id: str, before: str | None = None) -> tuple[str, ...] | None:
-        """Who leaves a line so that the group can come to it: of lower weight; or of the same, if the two are on each other's working lines.
-
-        Args:
-            member: The group.
-            line_id: Where to.
-            before: Line that it comes from; None: where it is.
-
-        Returns:
-            Group IDs, may be empty; None: there is no room.
-        """
-        group, before = member.group, self._place(member) if before is None else before
-        leavers = self._loads.victims(line_id, group, self._has_elsewhere)
-        if leavers is not None or line_id != group.working or before in {SHED, line_id}:
-            return leavers
-        need = sum(self._loads.admitted(line_id)) + group.bandwidth_bps - self._loads.usable(line_id)
-        room = self._loads.usable(before) - sum(self._loads.admitted(before)) + group.bandwidth_bps
-        for group_id in self._loads.groups(line_id):
-            other = self._by_id[group_id].group
-            if group_id in self._stays or other.working != before or other.priority != group.priority:
-                continue
-            if need <= other.bandwidth_bps <= room or (need <= other.bandwidth_bps and not self._loads.usable(before)):
-                return (group_id,)
-        return None
-
-    def _has_to_leave(self, member: Member) -> bool:
-        """Whether the line that it was told to leave is overfull still."""
-        line_id, reported = member.evicted_from, member.reported_on
-        on, usable = member.place if reported is None else reported, self._loads.usable(line_id)
-        if on == line_id and usable and sum(self._loads.admitted(line_id)) > usable:
-            return True
-        member.evicted_from = ""
-        return False
-
-    def _has_elsewhere(self, group_id: str) -> bool:
-        """Whether a group has another line that would take it as things are."""
-        member = self._by_id[group_id]
-        sights = self._sights.of(member.group.gateway_id)
-        return any(
-            line_id != member.place and sights[line_id].state == "up" and self._loads.fits(line_id, member.group)
-            for line_id in member.lines
-        )
-
     # -- the rest
-
-    def _place(self, member: Member) -> str:
-        """Line that it takes room of; one that the region has no more takes none."""
-        return member.place if member.place in self._facts else SHED
 
     def _sleep(self, member: Member, due_ns: int) -> None:
         if due_ns != member.due_unix_ns:

@@ -33,6 +33,7 @@ class Member:
         approved: Generation that an operator has approved, for its next step.
         clear: Whether an operator has just said so, for its next step.
         evicted_from: Line on which it has to make room; empty: none.
+        is_stuck: Whether it was told to leave that line, and could not.
         ordered: (fence, generation) of the newest order given; reports of gateways that have not dealt with it tell nothing new.
         ordered_ns: When it was given.
         heard_ns: When its gateway last told of it.
@@ -45,7 +46,7 @@ class Member:
     """
 
     __slots__ = (
-        "approved", "clear", "due_unix_ns", "effective", "evicted_from", "group", "has_turn", "heard_ns", "is_led", "lines", "news", "order", "ordered", "ordered_ns", "posture",
+        "approved", "clear", "due_unix_ns", "effective", "evicted_from", "group", "has_turn", "heard_ns", "is_led", "is_stuck", "lines", "news", "order", "ordered", "ordered_ns", "posture",
         "reachable", "reported", "state", "terms", "waits",
     )  # fmt: skip
 
@@ -62,6 +63,7 @@ class Member:
         self.approved = 0
         self.clear = False
         self.evicted_from = ""
+        self.is_stuck = False
         self.ordered = (0, 0)
         self.ordered_ns = self.heard_ns = 0
         self.reachable = True
@@ -73,18 +75,24 @@ class Member:
 
     @property
     def place(self) -> str:
-        """Line that it takes room of: where it is being moved to, else where it is; or SHED."""
+        """Line that it takes room of: where it is being moved to, else where it is; or SHED. One that is stuck has not left until it has."""
         attempt = self.state.attempt
-        return self.state.on if attempt is None or attempt.stage == "proposed" else attempt.to
+        is_going = attempt is not None and attempt.stage != "proposed" and not self.is_stuck
+        return attempt.to if attempt is not None and is_going else self.state.on
 
     @property
-    def reported_on(self) -> str | None:
+    def told_on(self) -> str | None:
         """Where its gateway says that it is, after it has dealt with the newest order, or should have; None: that is not known."""
         reported = self.reported
-        if reported is None or self.state.attempt is not None:
+        if reported is None:
             return None
         is_dealt_with = (reported.fence, reported.generation) >= self.ordered
         return reported.on if is_dealt_with or self.heard_ns - self.ordered_ns > UNTOLD_NS else None
+
+    @property
+    def reported_on(self) -> str | None:
+        """The same, while nothing is under way; None: that is not known, or will be answered."""
+        return self.told_on if self.state.attempt is None else None
 
     def counted(self) -> GroupState:
         """Its state, with a generation that is not smaller than what its gateway has seen: whoever kept the state may have lost the newest."""

@@ -84,7 +84,7 @@ class Watched:
         """Heap of groups to be stepped, by their order."""
         self._marked = set(self._todo)
         self._stays = {member.group.id for member in self._members if member.group.mode != "act"}
-        """Groups that cannot be made to leave their lines: operators have placed them, nobody reaches them, or they are only observed."""
+        """Groups that cannot be made to leave their lines: operators have placed them, nobody reaches them, they could not, or are only observed."""
 
     # -- what happens: cheap, and only notes whom it concerns
 
@@ -262,7 +262,7 @@ class Watched:
         """Notes whether it can be made to leave its line, and marks it."""
         request = self._asked.in_force(member.group.id, now_ns).request
         is_placed = request is not None and request.kind != "exercise"
-        if is_placed or not member.reachable or member.group.mode != "act":
+        if is_placed or member.is_stuck or not member.reachable or member.group.mode != "act":
             self._stays.add(member.group.id)
         else:
             self._stays.discard(member.group.id)

@@ -134,6 +134,11 @@ class Bench:
         return self.core.states[group_id].phase
 
 
+def reported(group_id: str, on: str, **fields: Any) -> ReportedGroup:
+    """Where a group is at its gateway."""
+    return ReportedGroup(group_id=group_id, on=on, **fields)
+
+
 def told(action: Action) -> str:
     """A move as a text."""
     return f"{'' if action.kind == 'switch' else action.kind + ' '}{action.group_id}>{action.to or 'nowhere'}"

@@ -94,15 +94,18 @@ def test_who_cannot_be_made_to_leave_makes_no_room() -> None:
     assert (ledger.victims("small", of), ledger.has_room("small", of, evict=True)) == (None, False)
 
 
-def test_sirens_may_fill_the_whole_line_where_not_everybody_can_be_made_to_leave() -> None:
-    """Whoever can leave, leaves; beyond the capacity even they are kept out."""
+def test_that_others_cannot_be_made_to_leave_keeps_no_sirens_out() -> None:
+    """Whoever can leave, leaves; but another line where there is room goes first, and P0 never comes where P0 alone is too much."""
     cameras, stays = on_small("bulk 4", "bulk 2", "bulk 2"), {"gw0/bulk", "gw1/bulk"}
-    few, many = group("new/life", "elsewhere small", 4), group("more/life", "elsewhere small", 5)
+    few, many = group("new/life", "elsewhere small", 8), group("more/life", "elsewhere small", 9)
     ledger = Loads([SMALL, line("elsewhere")], [*cameras, few, many], stays)
     for camera in cameras:
         ledger.place(camera.id, "small")
 
     assert (ledger.victims("small", few), ledger.victims("small", many)) == (("gw2/bulk",), None)
+    worse_rank = Candidate(line_id="elsewhere", rank=(9,) * 6)
+    first, last = ledger.order(few, [Candidate(line_id="small", rank=(0,) * 6), worse_rank], evict=True)
+    assert (first.line_id, last.line_id) == ("elsewhere", "small")
 
 
 def test_a_line_that_is_overfull_at_home_sends_nobody_away_until_somebody_comes() -> None:

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from netmon.failover.model import Freeze, GroupState, LineSight
-from netmon.failover.plan.model import ReportedGroup
-from tests.unit.failover.regions import MBIT, START, Bench, S, crowd, cut_both, group, told
-
-
-def reported(group_id: str, on: str, **fields: Any) -> ReportedGroup:
-    """Where a group is at its gateway."""
-    return ReportedGroup(group_id=group_id, on=on, **fields)
-
+from tests.unit.failover.regions import MBIT, START, Bench, S, group, reported, told
 
 # -- escapes
 
@@ -83,17 +74,6 @@ def test_where_a_gateway_is_that_was_never_told_counts_in_the_end() -> None:
     assert bench.on("g1/p0") == "m1"
 
 
-def test_who_is_put_where_there_is_no_room_by_its_gateway_does_not_crowd_the_others() -> None:
-    """m1 has room for one of them: the other is refused at its gateway; a siren is let in all the same."""
-    bench = Bench([group(number, 3, bandwidth_bps=5 * MBIT, protections=("m1",)) for number in (1, 2)] + [group(3, 0)])
-    bench.line("f1", "down", reason="no_answer")
-    for number, priority in ((1, 3), (2, 3), (3, 0)):
-        bench.report(f"g{number}", reported(f"g{number}/p{priority}", "m1"))
-
-    assert bench.moves() == ["g2/p3>nowhere"]
-    assert [bench.on(name) for name in ("g1/p3", "g3/p0")] == ["m1", "m1"]
-
-
 def test_a_candidate_that_fails_is_followed_by_the_next() -> None:
     """With a generation of its own."""
     bench = Bench([group(1, 1)])
@@ -117,71 +97,6 @@ def test_a_line_that_nobody_has_proven_lately_is_no_candidate() -> None:
     bench.line("f1", "down")
 
     assert bench.moves() == ["g1/p0>m1"]
-
-
-# -- room
-
-
-def test_what_does_not_fit_stays_where_it_is_and_p0_comes_first() -> None:
-    """Its line is dead: it takes no room there."""
-    bench = crowd()
-    cut_both(bench)
-
-    assert bench.settle() == ["g1/p0>m1", "g1/p1>m1", "g1/p2>m1"]
-    assert {name: bench.phase(name) for name in ("g1/p2", "g1/p3")} == {"g1/p2": "PROTECTING", "g1/p3": "NO_BACKUP"}
-
-
-def test_who_is_in_the_way_is_told_to_leave_before_who_comes() -> None:
-    """P3 lives on the small line; P0 of another gateway has no other."""
-    groups = [
-        group(1, 0, protections=("m1",), bandwidth_bps=4 * MBIT),
-        group(2, 3, working="m1", protections=(), bandwidth_bps=6 * MBIT),
-    ]
-    bench = Bench(groups)
-    bench.line("f1", "down")
-
-    decided = bench.step()
-
-    assert [told(action) for action in decided.actions] == ["g2/p3>nowhere", "g1/p0>m1"]
-    assert decided.actions[0].reason == "preempted"
-    assert [bench.core.delay_s(action) for action in decided.actions] == [0.0, 0.0]
-    bench.verify(decided)
-    assert (bench.on("g2/p3"), bench.core.loads["m1"].shed_bps) == ("", (0, 0, 0, 6 * MBIT))
-    assert bench.core.loads["m1"].admitted_bps == (4 * MBIT, 0, 0, 0)
-
-
-def test_what_was_shed_is_admitted_when_there_is_room_again() -> None:
-    """As soon as whoever took it has returned."""
-    bench = Bench(
-        [
-            group(1, 0, protections=("m1",), bandwidth_bps=4 * MBIT),
-            group(2, 3, working="m1", protections=(), bandwidth_bps=6 * MBIT),
-        ]
-    )
-    bench.line("f1", "down")
-    bench.settle()
-    bench.line("f1", "up")
-
-    moves = bench.run(70)
-
-    assert moves == ["61: g1/p0>f1", "62: g2/p3>m1"]
-
-
-def test_a_group_that_cannot_be_moved_makes_no_room() -> None:
-    """Locked out, only observed, or at a gateway that nobody reaches: whoever comes has to do without its room."""
-    groups = [
-        group(1, 1, protections=("m1",), bandwidth_bps=4 * MBIT),
-        group(2, 3, working="m1", protections=(), bandwidth_bps=3 * MBIT, mode="observe"),
-        group(3, 3, working="m1", protections=(), bandwidth_bps=3 * MBIT),
-    ]
-    bench = Bench(groups)
-    bench.ask("lockout", "g3/p3")
-    bench.line("f1", "down")
-
-    assert bench.moves() == []
-    assert bench.phase("g1/p1") == "NO_BACKUP"
-    assert bench.core.clear("g3/p3", bench.now) == ""
-    assert bench.settle(60.0) == ["g3/p3>nowhere", "g1/p1>m1"]
 
 
 # -- returns
