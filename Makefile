@@ -22,8 +22,8 @@ test: venv ## run all tests; ARGS='-k name' goes to pytest
 	tests/tools.sh
 	PYTHON=$(BIN)/python tests/run.sh $(ARGS)
 
-sim: venv ## simulate disasters against the core of failover; ARGS='--seeds 1000 --from 0'
-	$(BIN)/python -m tests.sim $(ARGS)
+sim: venv ## simulate disasters against the core of failover, one of them large; ARGS='--seeds 1000 --from 0'
+	$(BIN)/python -m tests.sim --large 1 $(ARGS)
 
 check: venv ## lint, format, types, purity
 	$(BIN)/ruff check .

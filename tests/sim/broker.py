@@ -60,6 +60,10 @@ class FakeBroker:
         """A client is cut off, whether it knows or not."""
         self._clients[name].is_connected = False
 
+    def forget(self, name: str) -> None:
+        """What a client could not tell is not told any more: it has ended, or it leads no longer."""
+        self._clients[name].unsent.clear()
+
     def rejoin(self, name: str) -> None:
         """A client is back: it tells what it could not, and hears what is retained."""
         client = self._clients[name]

@@ -1,4 +1,4 @@
-"""A controller of a simulated region: the real coordinator and the real ledger of orders, around a lease that may be lost unnoticed.
+"""A controller of a simulated region: the real intake, coordinator, decisions and ledger of orders, around a lease that may be lost unnoticed.
 
 It does what the process does, in the same order: what is heard goes into the coordinator, what that decides is written under the fence, and only
 then ordered. Between any two of these it may be stopped, and go on later as if nothing had been.
@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-import msgspec
-
 from netmon.failover.actuators.base import Order
 from netmon.failover.actuators.ledger import Ledger
-from netmon.failover.controller.intake import _by_our_clock
-from netmon.failover.model import Action, Freeze, Request
+from netmon.failover.controller.decisions import Decisions, Kept, parts
+from netmon.failover.controller.intake import Intake
+from netmon.failover.controller.pending import Pending
+from netmon.failover.controller.report import Counts
 from netmon.failover.plan.model import Beat, Desired, Reported
-from netmon.failover.record import Audit, AuditKind
+from netmon.failover.record import Command
 from netmon.failover.region.coordinator import Coordinator, Decided
+from netmon.failover.settings import ControllerSettings
+from netmon.model import RedisSettings
 from tests.sim.broker import FakeBroker
 from tests.sim.engine import MS, Engine, Event, S
 from tests.sim.gateway import DESIRED, REPORTED
@@ -78,6 +80,13 @@ class SimController:
         self.posture_ns: dict[str, int] = {}
         self._engine, self._redis, self._broker = engine, redis, broker
         self._region, self._judges, self._watcher = region, judges, watcher
+        self._settings = ControllerSettings(
+            redis=RedisSettings(url="redis://simulated"),
+            directory="",
+            lines=tuple(region.facts.values()),
+            groups=tuple(region.groups.values()),
+            gateways=tuple(region.settings.values()),
+        )
         self._life = 0
         self._deferred: list[Event] = []
         self._fence_heard = 0
@@ -104,6 +113,7 @@ class SimController:
         self._life += 1
         self.is_running, self.core = False, None
         self._broker.leave(self.name)
+        self._broker.forget(self.name)
 
     def stop(self) -> None:
         """SIGSTOP."""
@@ -165,31 +175,22 @@ class SimController:
         fence = redis.acquire(self.name, LEASE_NS, true_ns)
         if fence is None:
             return
-        self.fence = fence
-        known = max([self._fence_heard, *(order.fence for order in redis.orders())])
+        orders = {order.group_id: order for order in redis.orders()}
+        known = max([self._fence_heard, *(order.fence for order in orders.values())])
         if known >= fence:
-            self.fence = redis.raise_fence(self.name, fence, known, true_ns) or fence
             self._watcher.raised()
+        if fence == 1:
+            # Redis knows of no leader, which may be because it has lost everything.
+            known = max(known, self.now_ns // S)
+        if known >= fence:
+            fence = redis.raise_fence(self.name, fence, known, true_ns) or fence
+        self.fence = fence
         self._renewed()
-        core = self.core = Coordinator(
-            list(self._region.facts.values()),
-            list(self._region.groups.values()),
-            redis.states(),
-            started_unix_ns=self.now_ns,
-            calm_from_unix_ns=self.now_ns + LEASE_NS,
+        self._go_on(redis, orders)
+        self._ledger = Ledger(
+            {name: [group.group_id for group in gateway.groups] for name, gateway in self._region.settings.items()},
+            fence,
         )
-        core.fence = self.fence
-        for request in redis.requests():
-            core.ask(request, self.now_ns)
-        core.freeze(redis.freeze, self.now_ns)
-        for area_id, posture in self.postures.items():
-            core.see_posture(area_id, posture)
-        groups = {name: [group.group_id for group in gateway.groups] for name, gateway in self._region.settings.items()}
-        self._ledger = Ledger(groups, self.fence)
-        self._orders = {order.group_id: order for order in redis.orders()}
-        self._states: dict[str, Any] = {}
-        self._audits: list[Audit] = []
-        self._open: list[Order] = []
         self._heard_ns = dict.fromkeys(self._region.gateways, true_ns)
         self._silent: set[str] = set()
         self._again_ns, self._look_ns = true_ns, 0
@@ -200,8 +201,36 @@ class SimController:
                 self._ledger.compare(found)
         self.see_vantages()
         self._broker.greet(self.name)
-        self._give_again()
+        self._decisions.give_again(self.now_ns)
+        self._flush()
         self._ring(200 * MS)
+
+    def _go_on(self, redis: FakeRedis, orders: dict[str, Order]) -> None:
+        """Begins where the leader before has ended, as Redis has it."""
+        now_ns, counts = self.now_ns, Counts()
+        core = self.core = Coordinator(
+            self._settings.lines,
+            self._settings.groups,
+            redis.states(),
+            started_unix_ns=now_ns,
+            calm_from_unix_ns=now_ns + LEASE_NS,
+        )
+        core.fence = self.fence
+        stored = redis.requests()
+        for request in stored:
+            core.ask(request, now_ns)
+        core.freeze(redis.freeze, now_ns)
+        for area_id, posture in self.postures.items():
+            core.see_posture(area_id, posture)
+        self._pending = Pending()
+        self._intake = Intake(core, self._settings, counts, mono_ns=self._engine.now_ns, fence=self.fence)
+        for reported in redis.gateways():
+            self._intake.remember(reported, now_ns)
+        kept = Kept(core, self._pending, orders)
+        self._decisions = Decisions(self._settings, kept, self._intake, counts, self.fence)
+        wanted = self._decisions.requests
+        self._pending.request(wanted.values(), {request.id for request in stored} - wanted.keys())
+        self._pending.freeze(self._decisions.frozen)
 
     def _renew(self) -> None:
         if self._reach().renew(self.name, self.fence, LEASE_NS, self._engine.now_ns):
@@ -217,6 +246,7 @@ class SimController:
         self.core = None
         self._life += 1
         self._deferred.clear()
+        self._broker.forget(self.name)
         self._every(S, self._tick)
 
     def _look_after_gateways(self, core: Coordinator) -> None:
@@ -284,55 +314,40 @@ class SimController:
         self._fence_heard = max(self._fence_heard, reported.fence)
         if self.core is None:
             return
-        self._heard_ns[reported.gateway_id] = self._engine.now_ns
-        if self._fence_heard > self.fence:
+        gateway_id = reported.gateway_id
+        self._heard_ns[gateway_id] = self._engine.now_ns
+        is_first = gateway_id not in self._intake.gateways
+        self._intake.gateway(reported, self.now_ns, self._engine.now_ns)
+        if is_first:
+            self._decisions.restate(gateway_id)
+        for result in self._ledger.report(gateway_id, reported.groups):
+            self._decisions.result(result, self.now_ns)
+        if self._intake.fence_heard > self.fence:
             self._raise_fence()
-        for result in self._ledger.report(reported.gateway_id, reported.groups):
-            self.core.result(result)
-        self.core.see_gateway(_by_our_clock(reported, self.now_ns), self.now_ns)
         self._ring()
 
     def _raise_fence(self) -> None:
         try:
-            raised = self._reach().raise_fence(self.name, self.fence, self._fence_heard, self._engine.now_ns)
+            raised = self._reach().raise_fence(self.name, self.fence, self._intake.fence_heard, self._engine.now_ns)
         except AwayError:
             return
         if raised is None or self.core is None:
             return
-        self.fence = self.core.fence = self._ledger.fence = raised
+        self.fence = self.core.fence = self._decisions.fence = self._ledger.fence = raised
         self._watcher.raised()
-        self._audits = [msgspec.structs.replace(audit, fence=raised) for audit in self._audits]
-        self._open = [msgspec.structs.replace(order, fence=raised) for order in self._open]
-        self._give_again()
+        self._pending.under(raised)
+        self._decisions.give_again(self.now_ns)
 
     # -- what operators want
 
-    def ask(self, request: Request) -> str:
-        """A request, of which the same is in Redis."""
-        if self.core is None or not self._can_be_asked():
+    def obey(self, command: Command) -> str:
+        """A command; why it is refused, empty: it is done."""
+        if self.core is None or self.is_stopped or self.is_cut_off or self._redis.is_away:
             return "nobody leads"
-        why = self.core.ask(request, self.now_ns)
-        if not why:
-            self._redis.put_request(request, self._engine.now_ns)
-            self._ring()
-        return why
-
-    def _can_be_asked(self) -> bool:
-        return not self.is_stopped and not self.is_cut_off and not self._redis.is_away
-
-    def clear(self, group_id: str) -> None:
-        """Takes back what was asked of a group."""
-        if self.core is not None and self._can_be_asked():
-            self.core.clear(group_id, self.now_ns)
-            self._redis.drop_requests(group_id, self._engine.now_ns)
-            self._ring()
-
-    def freeze(self, freeze: Freeze | None) -> None:
-        """Freezes the region, or lifts that."""
-        if self.core is not None and self._can_be_asked():
-            self.core.freeze(freeze, self.now_ns)
-            self._redis.freeze = freeze
-            self._ring()
+        self._decisions.obey(command, self.now_ns)
+        self._ring()
+        result = self._pending.results[-1]
+        return "" if result.outcome == "done" else result.detail
 
     # -- what it does
 
@@ -355,76 +370,54 @@ class SimController:
                 self.core.see_line(self._judges.fresh(line_id))
         decided = self.core.step(self.now_ns)
         self._watcher.decided(self, decided)
-        self._states |= {state.group_id: state for state in decided.states}
-        for action in decided.actions:
-            self._note(self.core, action)
-        for gateway_id in decided.gateways:
-            self._restate(gateway_id)
+        self._decisions.follow_up(self.now_ns)
+        for part in parts(decided):
+            self._decisions.note(part, self.now_ns)
+            self._flush()
+            if self.core is None:
+                return
+        self._share()
         self._flush()
         if decided.due_unix_ns:
             self._ring(max(decided.due_unix_ns - self.now_ns, MS))
 
-    def _note(self, core: Coordinator, action: Action) -> None:
-        state, group = core.states[action.group_id], self._region.groups[action.group_id]
-        kind: AuditKind = "page" if action.kind == "page" else "proposed" if action.kind == "propose" else "intent"
-        self._write(kind, action.group_id, action.generation, action.before, action.to, core.evidence(action))
-        if action.kind not in {"switch", "abandon"}:
-            return
-        order = Order(
-            group_id=group.id,
-            gateway_id=group.gateway_id,
-            class_id=group.class_id,
-            fence=self.fence,
-            generation=action.generation,
-            on=action.to,
-            before=action.before,
-            phase=state.phase,
-            reason=action.reason,
-            forced=action.forced,
-            locked=core.locked(group.id),
-            avoid=core.avoid(group.id),
-            delay_s=core.delay_s(action),
-            unix_ns=self.now_ns,
-        )
-        self._orders[group.id] = order
-        self._open.append(order)
-
-    def _write(
-        self, kind: AuditKind, group_id: str, generation: int, before: str, to: str, evidence: tuple[str, ...]
-    ) -> None:
-        """What goes into the audit with the next flush."""
-        self._audits.append(
-            Audit(
-                kind=kind, unix_ns=self.now_ns, fence=self.fence, group=group_id, generation=generation, before=before,
-                to=to, evidence=evidence,
-            )
-        )  # fmt: skip
+    def _share(self) -> None:
+        """What gateways have told is kept, too."""
+        for gateway_id in self._intake.told:
+            self._pending.gateways[gateway_id] = self._intake.gateways[gateway_id]
+        self._intake.told.clear()
 
     def _flush(self) -> None:
         """Writes what was decided; then hands it out."""
-        if not (self._states or self._audits or self._open):
+        if self.core is None:
             return
-        try:
-            is_written = self._reach().commit(
-                self.fence, list(self._states.values()), list(self._open), list(self._audits), self._engine.now_ns
-            )
-        except AwayError:
-            self._after(500 * MS, self._flush)
-            return
-        if not is_written:
-            self._stop_leading()
-            return
-        orders, self._open = self._open, []
-        self._states, self._audits = {}, []
+        pending = self._pending
+        if not pending.is_empty:
+            try:
+                is_written = self._reach().commit(self.fence, pending.flush(), self._engine.now_ns)
+            except AwayError:
+                self._after(500 * MS, self._flush)
+                return
+            if not is_written:
+                self._stop_leading()
+                return
+        orders = [*pending.orders.values(), *pending.restated.values()]
+        pending.clear()
+        by_delay: dict[float, list[Order]] = {}
         for order in orders:
-            self._after(round(order.delay_s * S) + MS, lambda order=order: self._hand_out(order))  # type: ignore[misc]
+            by_delay.setdefault(order.delay_s, []).append(order)
+        for delay_s, some in by_delay.items():
+            self._after(round(delay_s * S) + MS, lambda some=some: self._hand_out(some))  # type: ignore[misc]
 
-    def _hand_out(self, order: Order) -> None:
-        if self.core is None or self._engine.now_ns >= self._good_ns or self._orders.get(order.group_id) is not order:
+    def _hand_out(self, orders: list[Order]) -> None:
+        if self.core is None or self._engine.now_ns >= self._good_ns:
             return
-        for result in self._ledger.order(order):
-            self.core.result(result)
-        self._publish(order.gateway_id)
+        for order in orders:
+            for result in self._ledger.order(order):
+                self._decisions.result(result, self.now_ns)
+        for gateway_id in dict.fromkeys(order.gateway_id for order in orders):
+            self._publish(gateway_id)
+        self._ring()
 
     def _publish(self, gateway_id: str) -> None:
         """What is wanted of a gateway goes out; whoever is stopped just now sends it when he goes on."""
@@ -438,59 +431,3 @@ class SimController:
 
     def _sending(self, gateway_id: str, desired: Desired) -> Callable[[], None]:
         return lambda: self._broker.publish(self.name, f"{DESIRED}/{gateway_id}", desired)
-
-    def _restate(self, gateway_id: str) -> None:
-        """Tells a gateway what it may do by itself now, with what was ordered before."""
-        unwritten = {order.group_id for order in self._open}
-        for group in self._region.groups_of(gateway_id):
-            if group.id in unwritten:
-                continue
-            order = self._orders.get(group.id)
-            if order is not None:
-                self._ledger.order(self._as_now(order))
-            elif self.core is not None and (self.core.locked(group.id) or self.core.avoid(group.id)):
-                self._ledger.order(self._as_now(self._known(group.id, gateway_id)))
-        self._publish(gateway_id)
-
-    def _as_now(self, order: Order) -> Order:
-        assert self.core is not None, "asked before"
-        return msgspec.structs.replace(
-            order,
-            locked=self.core.locked(order.group_id),
-            avoid=self.core.avoid(order.group_id),
-            phase=self.core.states[order.group_id].phase,
-            delay_s=0.0,
-        )
-
-    def _known(self, group_id: str, gateway_id: str) -> Order:
-        """What stands of a group of which nothing was ordered."""
-        assert self.core is not None, "asked before"
-        state, group = self.core.states[group_id], self._region.groups[group_id]
-        return Order(
-            group_id=group_id,
-            gateway_id=gateway_id,
-            class_id=group.class_id,
-            fence=0,
-            generation=0,
-            on=dict(self._ledger.actual(gateway_id)).get(group_id, state.on),
-            phase=state.phase,
-            unix_ns=0,
-        )
-
-    def _give_again(self) -> None:
-        """Orders once more, under our number, what is under way; and tells gateways what was ordered of them before."""
-        assert self.core is not None, "asked before"
-        for order in list(self._orders.values()):
-            attempt = self.core.states[order.group_id].attempt
-            is_open = attempt is not None and attempt.stage in {"ordered", "applied"}
-            if is_open and attempt is not None and attempt.generation == order.generation:
-                again = msgspec.structs.replace(order, fence=self.fence, delay_s=0.0, unix_ns=self.now_ns)
-                self._orders[order.group_id] = again
-                self._open.append(again)
-                why = ("given again by a new leader",)
-                self._write("intent", again.group_id, again.generation, again.before, again.on, why)
-            else:
-                self._ledger.order(self._as_now(order))
-        for gateway_id in {order.gateway_id for order in self._orders.values()}:
-            self._publish(gateway_id)
-        self._flush()

@@ -79,28 +79,19 @@ class Day:
                 controller.start()
             if controller.is_stopped:
                 controller.go_on()
-            controller.freeze(None)
+            controller.obey(world.command("unfreeze"))
             controller.see_vantages()
             for area in world.region.areas:
                 controller.see_posture(area, "normal")
         for controller in world.controllers:
             for group_id in world.region.groups:
                 if controller.core is not None and controller.core.requests.get(group_id):
-                    controller.clear(group_id)
+                    controller.obey(world.command("clear", group_id))
 
     def _home_s(self) -> float:
         """Until everybody has to be at home: WTR, damping, and a turn for each."""
         timers = next(iter(self.world.region.groups.values())).timers
         return timers.wtr_s + 120.0 + 1.5 * len(self.world.region.groups) / len(self.world.region.areas)
-
-
-class Played(NamedTuple):
-    """What became of one seed."""
-
-    seed: int
-    fault: str
-    """What was violated, or what went wrong; empty: nothing."""
-    counts: Counter[str]
 
 
 class Wanted(NamedTuple):
@@ -109,6 +100,15 @@ class Wanted(NamedTuple):
     seed: int
     lines: int
     gateways: int
+
+
+class Played(NamedTuple):
+    """What became of one seed."""
+
+    wanted: Wanted
+    fault: str
+    """What was violated, or what went wrong; empty: nothing."""
+    counts: Counter[str]
 
 
 def play(wanted: Wanted) -> Played:
@@ -122,4 +122,4 @@ def play(wanted: Wanted) -> Played:
     counts = day.world.counts
     counts["events"] = day.world.engine.steps
     counts["checks"] = day.world.watch.checks
-    return Played(wanted.seed, fault, counts)
+    return Played(wanted, fault, counts)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import msgspec
-
 from netmon.failover.actuators.base import Order
 from netmon.failover.agent.edge import Edge
 from netmon.failover.agent.held import Kept
@@ -106,6 +104,7 @@ class SimGateway:
         self.is_running = False
         self._moves.clear()
         self._broker.leave(self.id)
+        self._broker.forget(self.id)
         if power:
             self.kernel.clear()
             self._is_anew = True
@@ -257,8 +256,3 @@ class SimGateway:
     def _living(self, event: Callable[[], None]) -> Callable[[], None]:
         life = self._life
         return lambda: event() if life == self._life and self.is_running else None
-
-
-def silent(reported: Reported) -> Reported:
-    """A gateway's last will."""
-    return msgspec.structs.replace(reported, stopped=True)

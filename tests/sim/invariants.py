@@ -5,7 +5,7 @@ Nothing here asks the code that is watched: what fits, what is proven and what i
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
 from netmon.failover.actuators.base import Order
@@ -23,6 +23,8 @@ RETURNS_MAX: Final = 12
 """Of one group in an hour, by itself; with the short timers of the simulation."""
 CAUSE_NS: Final = 60 * S
 """What moves traffic off a line has happened not longer ago."""
+CROWDED_NS: Final = 60 * S
+"""Of a line that carries too much, until somebody has left: every guest is looked at twice meanwhile."""
 SLACK_NS: Final = 1_500 * MS
 """By which the clocks of two machines may differ, and by which who judges comes later than what happens."""
 
@@ -47,6 +49,8 @@ class Invariants:
         self._returns: dict[str, deque[int]] = {}
         self._turns: dict[tuple[Coordinator, str], int] = {}
         """Coordinator and area to when it last let a group return; a new leader has nothing to go by."""
+        self._crowded_ns: dict[str, int] = {}
+        """Line to since when it carries more than it should although somebody could go."""
         self._fences: dict[str, int] = {}
         self._now_ns = 0
         """Of the controller that has just decided."""
@@ -150,7 +154,8 @@ class Invariants:
                 continue
             age_ns = self._now_ns - line.sight.good_unix_ns
             lower = self._lower_bps(core, line.line_id)
-            if age_ns < 4 * S and lower >= group.bandwidth_bps and line.line_id not in explained.state.tried:
+            is_there = lower >= group.bandwidth_bps and self._fits_with_life(core, line.line_id, group)
+            if age_ns < 4 * S and is_there and line.line_id not in explained.state.tried:
                 self.fail(
                     f"{controller.name} leaves {group_id} nowhere while {lower} bit/s of less weight are on {line.line_id}"
                 )
@@ -163,6 +168,11 @@ class Invariants:
             if group.priority and core.states[group.id].on == line_id and self._can_leave(core, group)
         )
 
+    def _fits_with_life(self, core: Coordinator, line_id: str, group: Group) -> bool:
+        """Whether a line could carry a group if all that is not P0 were gone."""
+        life = sum(each.bandwidth_bps for each in self._on(core, line_id) if not each.priority)
+        return life + group.bandwidth_bps <= self.world.region.facts[line_id].capacity_bps * 80 // 100
+
     def _room(self, core: Coordinator, decided: Decided) -> None:
         """Nobody comes to a line that has no room for him, as the controller counts; P0 excepted, before others have left."""
         going: dict[str, list[Group]] = {}
@@ -171,15 +181,17 @@ class Invariants:
                 going.setdefault(action.to, []).append(self.world.region.groups[action.group_id])
         for line_id, groups in going.items():
             load = core.loads[line_id]
-            if load.usable_bps and sum(load.admitted_bps) > load.usable_bps:
-                above = [group.id for group in groups if group.bandwidth_bps]
-                stays = [each for each in self._on(core, line_id) if not self._can_leave(core, each)]
-                if (
-                    above
-                    and not stays
-                    and not any(each.priority > min(g.priority for g in groups) for each in self._on(core, line_id))
-                ):
-                    self.fail(f"{above} come to {line_id}, which is overfull: {load}")
+            comers = [group for group in groups if group.bandwidth_bps]
+            if not comers or not load.usable_bps or sum(load.admitted_bps) <= load.usable_bps:
+                continue
+            names = [group.id for group in comers]
+            least = min(group.priority for group in comers)
+            if least == 0 and load.admitted_bps[0] > load.usable_bps:
+                self.fail(f"{names} come to {line_id}, which is full of P0: {load}")
+            there = self._on(core, line_id)
+            is_excused = least == 0 or any(each.priority > least or not self._can_leave(core, each) for each in there)
+            if not is_excused:
+                self.fail(f"{names} come to {line_id}, which is overfull: {load}")
 
     def _on(self, core: Coordinator, line_id: str) -> list[Group]:
         found = []
@@ -215,7 +227,7 @@ class Invariants:
         if number < self._obeyed.get(order.group_id, (0, 0)):
             self.fail(f"{order.group_id} obeys {number} after {self._obeyed[order.group_id]}")
         self._obeyed[order.group_id] = number
-        intent = self.world.redis.intents.get((kept.fence, order.group_id, kept.generation))
+        intent = self.world.redis.intent(kept.fence, order.group_id, kept.generation)
         if intent is None or not intent.evidence:
             self.fail(f"{order.group_id} obeys {number}, of which nothing stands in the audit")
         elif intent.to != order.on:
@@ -252,6 +264,30 @@ class Invariants:
                 self._fences[gateway.id] = fence
         self.world.touched.clear()
 
+    def after_beat(self) -> None:
+        """Every few seconds: a line on which more is than it gives away is not left so while somebody could go who is a guest there."""
+        leaders = [each.core for each in self.world.controllers if each.core is not None]
+        core = leaders[0] if len(leaders) == 1 and leaders[0].frozen is None else None
+        rates: Counter[str] = Counter()
+        guests: set[str] = set()
+        for group in self.world.region.groups.values():
+            on = self.world.gateways[group.gateway_id].kernel.get(group.id, SHED)
+            rates[on] += group.bandwidth_bps
+            if core is not None and group.priority and on not in {SHED, group.working} and self._can_go(core, group):
+                guests.add(on)
+        for line_id, facts in self.world.region.facts.items():
+            if rates[line_id] * 100 <= facts.capacity_bps * 80 or line_id not in guests:
+                self._crowded_ns.pop(line_id, None)
+                continue
+            since_ns = self._crowded_ns.setdefault(line_id, self.world.engine.now_ns)
+            if self.world.engine.now_ns - since_ns > CROWDED_NS:
+                self.fail(f"{line_id} carries {rates[line_id]} bit/s for {CROWDED_NS / S:.0f} s, and nobody goes")
+
+    def _can_go(self, core: Coordinator, group: Group) -> bool:
+        gateway = self.world.gateways[group.gateway_id]
+        is_well = gateway.is_running and not gateway.breaks and self.world.broker.hears(gateway.id)
+        return is_well and self._can_leave(core, group)
+
     # -- at the end
 
     def life_is_safe(self) -> None:
@@ -271,7 +307,7 @@ class Invariants:
         return True
 
     def all_is_home(self) -> None:
-        """Long after: every group that returns is at home, and everybody knows it."""
+        """Long after: every group that returns is at home, if there is room for it, and everybody knows where each is."""
         leaders = [each for each in self.world.controllers if each.core is not None]
         if len(leaders) != 1:
             self.fail(f"{len(leaders)} controllers lead")
@@ -282,8 +318,19 @@ class Invariants:
             state = core.states[group.id]
             if state.on != on:
                 self.fail(f"{group.id} is on {on or 'nothing'}, and the centre thinks {state}")
-            if group.mode == "act" and group.revertive and on != group.working:
+            if group.mode == "act" and group.revertive and on != group.working and self._has_room_at_home(group):
                 self.fail(f"{group.id} is on {on or 'nothing'}, and not at home: {state}")
+
+    def _has_room_at_home(self, group: Group) -> bool:
+        """Whether it would fit there if all of lower weight that can be moved had left: some regions give away more than there is."""
+        taken = sum(
+            other.bandwidth_bps
+            for other in self.world.region.groups.values()
+            if self.world.gateways[other.gateway_id].kernel.get(other.id) == group.working
+            and (other.priority <= group.priority or other.mode != "act")
+        )
+        usable = self.world.region.facts[group.working].capacity_bps * 80 // 100
+        return taken + group.bandwidth_bps <= usable
 
 
 def sight_of(core: Coordinator, group_id: str, line_id: str, now_ns: int) -> LineSight:

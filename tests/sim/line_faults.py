@@ -89,6 +89,9 @@ def access(world: World, fault: Fault) -> Callable[[], None]:
     line_id = gateway.line_ids[0]
 
     def turn(*, is_down: bool) -> None:
+        if ((gateway.id, line_id) in world.ports_down) == is_down:
+            # Another fault of this kind has done it already.
+            return
         (world.ports_down.add if is_down else world.ports_down.discard)((gateway.id, line_id))
         world.port_ns[gateway.id, line_id] = world.engine.now_ns
         world.felt(gateway.id, line_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netmon.failover.model import Freeze, Request, RequestKind
+from netmon.failover.model import RequestKind
 from tests.sim.broker import Weather
 from tests.sim.engine import S
 from tests.sim.fault import Fault, cut_lines, nothing, used_line
@@ -83,6 +83,9 @@ def gateway_lies(world: World, fault: Fault) -> Callable[[], None]:
     gateway = world.engine.rng.choice(list(world.gateways.values()))
 
     def turn(lines: set[str]) -> None:
+        if world.lying.get(gateway.id, set()) == lines:
+            # It tells the same already, or the truth again.
+            return
         world.lying[gateway.id] = lines
         for line_id in gateway.line_ids:
             world.port_ns[gateway.id, line_id] = world.engine.now_ns
@@ -200,29 +203,20 @@ def clock(world: World, fault: Fault) -> Callable[[], None]:
 
 def operator(world: World, fault: Fault) -> Callable[[], None]:
     """Somebody locks out, forces, switches or exercises a group, and clears it later."""
-    rng, now_ns = world.engine.rng, world.engine.now_ns
+    rng = world.engine.rng
     group = world.region.groups[rng.choice(sorted(world.region.groups))]
     kinds: tuple[RequestKind, ...] = ("lockout", "forced", "manual", "exercise")
     kind = rng.choice(kinds)
     lines = (group.working, *group.protections)
     line_id = "" if kind == "lockout" and rng.random() < 0.5 else rng.choice(lines)
-    request = Request(
-        id=f"request-{now_ns}",
-        kind=kind,
-        group_id=group.id,
-        line_id=line_id,
-        by="operator",
-        why="works",
-        unix_ns=now_ns,
-        until_unix_ns=now_ns + round(fault.for_s * S * rng.choice((0.5, 2.0))),
-    )
+    wanted = world.command(kind, group.id, line_id, until_s=fault.for_s * rng.choice((0.5, 2.0)))
     for controller in world.controllers:
-        if not controller.ask(request):
+        if not controller.obey(wanted):
             world.counts[f"asked {kind}"] += 1
 
     def over() -> None:
         for controller in world.controllers:
-            controller.clear(group.id)
+            controller.obey(world.command("clear", group.id))
         world.cleared_ns[group.id] = world.engine.now_ns
         world.cleared[group.id] += 1
 
@@ -231,12 +225,11 @@ def operator(world: World, fault: Fault) -> Callable[[], None]:
 
 def frozen(world: World, fault: Fault) -> Callable[[], None]:
     """Somebody freezes the region."""
-    freeze = Freeze(by="operator", why="works", unix_ns=world.engine.now_ns)
     for controller in world.controllers:
-        controller.freeze(freeze)
+        controller.obey(world.command("freeze"))
 
     def over() -> None:
         for controller in world.controllers:
-            controller.freeze(None)
+            controller.obey(world.command("unfreeze"))
 
     return over

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
+from netmon.buffer.failover_store import FREEZE_FIELD, REQUESTS
+from netmon.buffer.failover_writer import Flush
 from netmon.failover.actuators.base import Order
 from netmon.failover.model import Freeze, GroupState, Request
+from netmon.failover.plan.model import Reported
 from netmon.failover.record import Audit
 
 _ABSENT = object()
@@ -29,7 +33,6 @@ class FakeRedis:
     Attributes:
         is_away: It answers nobody.
         fences_refused: Writes of who leads no more.
-        intents: (fence, group, generation) to the entry of the audit that was written before the order went out; never forgotten, as people keep it.
         pages, proposals: How many were written.
     """
 
@@ -37,12 +40,13 @@ class FakeRedis:
         """Empty."""
         self.is_away = False
         self.fences_refused = 0
-        self.intents: dict[tuple[int, str, int], Audit] = {}
+        self._intents: dict[tuple[str, int], dict[int, Audit]] = {}
         self.pages = self.proposals = 0
         self._meta: dict[str, object] = {"fence": 0, "holder": "", "until_ns": 0}
         self._states: dict[str, object] = {}
         self._requests: dict[str, object] = {}
         self._orders: dict[str, object] = {}
+        self._gateways: dict[str, object] = {}
         self._undo: list[_Undo] = []
 
     # -- lease
@@ -78,29 +82,43 @@ class FakeRedis:
 
     # -- data
 
-    def commit(
-        self,
-        fence: int,
-        states: Sequence[GroupState],
-        orders: Sequence[Order],
-        entries: Sequence[Audit],
-        now_ns: int,
-    ) -> bool:
-        """States, orders and audit in one transaction; False: the fence is not the leader's. Raises AwayError."""
+    def commit(self, fence: int, flush: Flush, now_ns: int) -> bool:
+        """All of it in one transaction; False: the fence is not the leader's. Raises AwayError."""
         self._answer()
         if self._meta["fence"] != fence:
             self.fences_refused += 1
             return False
-        for state in states:
+        for state in flush.states:
             self._put(self._states, state.group_id, state, now_ns)
-        for order in orders:
+        for order in flush.orders:
             self._put(self._orders, order.group_id, order, now_ns)
-        for entry in entries:
-            if entry.kind == "intent":
-                self.intents[entry.fence, entry.group, entry.generation] = entry
-        self.pages += sum(entry.kind == "page" for entry in entries)
-        self.proposals += sum(entry.kind == "proposed" for entry in entries)
+        for request in flush.requests:
+            self._put(self._requests, request.id, request, now_ns)
+        for request_id in flush.gone.get(REQUESTS, ()):
+            self._put(self._requests, str(request_id), _ABSENT, now_ns)
+        for reported in flush.gateways:
+            self._put(self._gateways, reported.gateway_id, reported, now_ns)
+        if FREEZE_FIELD in flush.meta:
+            self.freeze = msgspec.json.decode(flush.meta[FREEZE_FIELD], type=Freeze)
+        elif FREEZE_FIELD in flush.meta_gone:
+            self.freeze = None
+        for entry in flush.audits:
+            # An order that takes another one back is an intent as well; that this has come to nothing is none.
+            if entry.kind == "intent" or (entry.kind == "abandoned" and entry.evidence):
+                self._intents.setdefault((entry.group, entry.generation), {})[entry.fence] = entry
+        self.pages += sum(entry.kind == "page" for entry in flush.audits)
+        self.proposals += sum(entry.kind == "proposed" for entry in flush.audits)
         return True
+
+    def intent(self, fence: int, group_id: str, generation: int) -> Audit | None:
+        """What stands in the audit of an order, by this leader or by the one that it has it from; never forgotten, as people keep it."""
+        by_fence = self._intents.get((group_id, generation), {})
+        return by_fence.get(max((each for each in by_fence if each <= fence), default=0))
+
+    def gateways(self) -> list[Reported]:
+        """As they told last. Raises AwayError."""
+        self._answer()
+        return list(self._gateways.values())  # type: ignore[arg-type]
 
     def orders(self) -> list[Order]:
         """The newest of each group. Raises AwayError."""
@@ -126,18 +144,6 @@ class FakeRedis:
         self._answer()
         return list(self._requests.values())  # type: ignore[arg-type]
 
-    def put_request(self, request: Request, now_ns: int) -> None:
-        """Raises AwayError."""
-        self._answer()
-        self._put(self._requests, request.id, request, now_ns)
-
-    def drop_requests(self, group_id: str, now_ns: int) -> None:
-        """Raises AwayError."""
-        self._answer()
-        for request in self.requests():
-            if request.group_id == group_id:
-                self._put(self._requests, request.id, _ABSENT, now_ns)
-
     # -- faults
 
     def lose_tail(self, since_ns: int) -> None:
@@ -152,7 +158,7 @@ class FakeRedis:
     def lose_everything(self) -> None:
         """An empty server takes its place."""
         self._meta = {"fence": 0, "holder": "", "until_ns": 0}
-        self._states, self._requests, self._orders, self._undo = {}, {}, {}, []
+        self._states, self._requests, self._orders, self._gateways, self._undo = {}, {}, {}, {}, []
 
     def _answer(self) -> None:
         if self.is_away:

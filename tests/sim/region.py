@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Final, NamedTuple
 
@@ -14,9 +15,14 @@ from netmon.inventory.model import FailoverMode, Medium
 MBIT: Final = 1_000_000
 RATES_BPS: Final = (2 * MBIT, 3 * MBIT, 5 * MBIT, 10 * MBIT)
 """Of a gateway's P0 to P3."""
+FIBRE_SHARE: Final = 0.7
+FIBRE_MBIT: Final = (60, 100, 200)
+USABLE: Final = 0.8
 FIBRES_IN_DUCT: Final = 4
 HOME_SHARE: Final = 0.6
 """Of what a line can give away, at most so much belongs to groups at home there; the rest is for those that flee."""
+CROWDED_SHARE: Final = 0.12
+"""Of the regions, so many give more away than there is: nobody has looked at what is at home on a line, and lines are half as large."""
 
 
 class Region(NamedTuple):
@@ -46,7 +52,8 @@ def draw(rng: random.Random, lines: int, gateways: int, *, is_calm: bool = False
         is_calm: With the timers of real life; else they are short, so that an hour's worth happens in minutes.
     """
     areas = tuple(f"area-{number}" for number in range(rng.randint(2, 4)))
-    facts = {line.line_id: line for line in _lines(rng, lines, areas)}
+    is_crowded = rng.random() < CROWDED_SHARE
+    facts = {line.line_id: line for line in _lines(rng, lines, areas, _scale(lines, gateways, is_crowded=is_crowded))}
     ducts: dict[str, list[str]] = {}
     for line in facts.values():
         for risk in line.risk_group_ids:
@@ -57,7 +64,7 @@ def draw(rng: random.Random, lines: int, gateways: int, *, is_calm: bool = False
     home = dict.fromkeys(facts, 0)
     for number in range(gateways):
         gateway_id = f"gw-{number}"
-        chosen[gateway_id] = _lines_of(rng, facts, home)
+        chosen[gateway_id] = _lines_of(rng, facts, home, is_crowded=is_crowded)
         for group in _groups(rng, gateway_id, rng.choice(areas), chosen[gateway_id], timers):
             groups[group.id] = group
             home[group.working] += group.bandwidth_bps
@@ -67,15 +74,23 @@ def draw(rng: random.Random, lines: int, gateways: int, *, is_calm: bool = False
         )
         for gateway_id, line_ids in chosen.items()
     }
-    return Region(facts, groups, chosen, {risk: tuple(members) for risk, members in ducts.items()}, areas, settings)
+    in_ducts = {risk: tuple(members) for risk, members in ducts.items()}
+    return Region(facts, groups, chosen, in_ducts, areas, settings)
 
 
-def _lines(rng: random.Random, count: int, areas: tuple[str, ...]) -> list[LineFacts]:
+def _scale(lines: int, gateways: int, *, is_crowded: bool) -> float:
+    """How much larger the lines are than those of a small region, so that all gateways have a home."""
+    homes = FIBRE_SHARE * lines * sum(FIBRE_MBIT) / len(FIBRE_MBIT) * MBIT * USABLE * HOME_SHARE
+    scale = max(math.ceil(gateways * sum(RATES_BPS) / homes), 1)
+    return scale / 2 if is_crowded else scale
+
+
+def _lines(rng: random.Random, count: int, areas: tuple[str, ...], scale: float) -> list[LineFacts]:
     found = []
     for number in range(count):
         share = number / count
-        medium: Medium = "fibre" if share < 0.7 else "5g" if share < 0.9 else "leo"
-        capacity = rng.choice((60, 100, 200)) if medium == "fibre" else rng.choice((15, 30, 60))
+        medium: Medium = "fibre" if share < FIBRE_SHARE else "5g" if share < 0.9 else "leo"
+        capacity = rng.choice(FIBRE_MBIT) if medium == "fibre" else rng.choice((15, 30, 60))
         risks = {f"duct-{number // FIBRES_IN_DUCT}"} if medium == "fibre" else set()
         if medium != "leo" and rng.random() < 0.5:
             risks.add(f"feeder-{rng.randrange(max(count // 8, 1))}")
@@ -86,7 +101,7 @@ def _lines(rng: random.Random, count: int, areas: tuple[str, ...]) -> list[LineF
                 carrier_id=f"carrier-{rng.randrange(3)}",
                 area_ids=tuple(sorted({rng.choice(areas), rng.choice(areas)})),
                 cost_tier={"fibre": 1, "5g": 3}.get(medium, 5),
-                capacity_bps=capacity * MBIT,
+                capacity_bps=round(capacity * scale) * MBIT,
                 risk_group_ids=tuple(sorted(risks)),
             )
         )
@@ -107,15 +122,16 @@ def _timers(rng: random.Random, *, is_calm: bool) -> Timers:
     )
 
 
-def _lines_of(rng: random.Random, facts: dict[str, LineFacts], home: dict[str, int]) -> tuple[str, ...]:
+def _lines_of(
+    rng: random.Random, facts: dict[str, LineFacts], home: dict[str, int], *, is_crowded: bool
+) -> tuple[str, ...]:
     """A fibre with room at home, often its twin in the same duct, and others."""
     fibres = [line_id for line_id, line in facts.items() if line.medium == "fibre"]
     others = [line_id for line_id, line in facts.items() if line.medium != "fibre"]
     rng.shuffle(fibres)
     need = sum(RATES_BPS)
-    working = next(
-        (each for each in fibres if home[each] + need <= HOME_SHARE * 0.8 * facts[each].capacity_bps), fibres[0]
-    )
+    roomy = (each for each in fibres if home[each] + need <= HOME_SHARE * USABLE * facts[each].capacity_bps)
+    working = fibres[0] if is_crowded else next(roomy, fibres[0])
     twins = [
         each
         for each in fibres

@@ -19,6 +19,7 @@ from netmon.failover.protection.orders import Move
 from netmon.failover.protection.stepped import Turns
 from netmon.failover.region.coordinator import Coordinator
 from netmon.failover.region.member import Member
+from netmon.failover.region.rooms import Rooms
 from tests.sim import judges
 from tests.sim.day import Day
 from tests.sim.invariants import ViolationError
@@ -54,6 +55,11 @@ def no_wait_to_restore(patch: Patch) -> None:
 def no_preemption(patch: Patch) -> None:
     """Nobody makes room for P0."""
     patch.setattr(Loads, "victims", lambda self, line_id, group, *_: () if self.fits(line_id, group) else None)
+
+
+def nobody_is_told_to_leave(patch: Patch) -> None:
+    """Where there is no room, all stay together."""
+    patch.setattr(Rooms, "_ask_to_leave", lambda *_: None)
 
 
 def no_admission(patch: Patch) -> None:
@@ -116,6 +122,7 @@ MUTATIONS: Final[dict[Callable[[Patch], None], Sequence[str]]] = {
     no_wait_to_restore: ("cut",),
     no_preemption: ("quake",),
     no_admission: ("quake",),
+    nobody_is_told_to_leave: ("quake",),
     blind_are_believed: ("blind",),
     dead_lines_are_candidates: ("duct", "cut", "offline"),
     no_turns: ("duct",),
@@ -135,8 +142,8 @@ def test_a_broken_rule_is_found(mutation: Callable[[Patch], None], monkeypatch: 
     """Within a few days."""
     mutation(monkeypatch)
 
-    # For these two it has to be crowded.
-    size = (12, 40) if mutation in {no_preemption, no_admission} else (20, 20)
+    # For these it has to be crowded.
+    size = (12, 40) if mutation in {no_preemption, no_admission, nobody_is_told_to_leave} else (20, 20)
 
     with pytest.raises(ViolationError):
         _play_days(MUTATIONS[mutation], *size)

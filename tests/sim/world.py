@@ -10,6 +10,7 @@ from netmon.failover.actuators.base import Order
 from netmon.failover.agent.held import Kept
 from netmon.failover.model import SHED
 from netmon.failover.plan.compute import Plans, plan_of
+from netmon.failover.record import Command, CommandKind
 from netmon.failover.region.coordinator import Decided
 from tests.sim.broker import FakeBroker
 from tests.sim.controller import SimController
@@ -122,7 +123,22 @@ class World:
             for gateway in self.gateways.values() if beat is not None else ():
                 if self.broker.hears(gateway.id):
                     gateway.hear(beat)
+        self.watch.after_beat()
         self.engine.after(BEAT_NS, self._beat)
+
+    def command(self, kind: CommandKind, group_id: str = "", line_id: str = "", *, until_s: float = 0.0) -> Command:
+        """What an operator wants, from now on for so long."""
+        self.counts["commands"] += 1
+        return Command(
+            id=f"command-{self.counts['commands']}",
+            kind=kind,
+            group_id=group_id,
+            line_id=line_id,
+            by="operator",
+            why="works",
+            unix_ns=self.engine.now_ns,
+            until_unix_ns=self.engine.now_ns + round(until_s * S) if until_s else 0,
+        )
 
     # -- the truth, as others ask for it
 
