@@ -21,67 +21,35 @@ from typing import Any, Final, Self
 import msgspec
 
 from loadtest.figures.subject import ROOT
+from loadtest.lab.built import LINES_MAX, Built, NumberedLine
 from loadtest.lab.flows import Flow, Receiving, Report, Sending
-from loadtest.lab.namespaces import Family, Namespace, Namespaces, end
+from loadtest.lab.namespaces import Family, end
 
 CENTRE: Final = "centre"
 SERVICE: Final = "10.99.0.1"
 """Where flows go."""
 SERVICE6: Final = "fd99::1"
 FLOW_PORT: Final = 9_000
-LINES_MAX: Final = 250
 
 
-class RegionLine(msgspec.Struct, frozen=True, kw_only=True):
+class RegionLine(NumberedLine, frozen=True, kw_only=True):
     """One line of a gateway, as the lab has it."""
 
-    line_id: str
     gateway: str
-    number: int
-    """Among all lines of the region."""
     carrier: str
-
-    @property
-    def interface(self) -> str:
-        """Of the gateway."""
-        return f"l{self.number}"
 
     @property
     def far_interface(self) -> str:
         """Of the centre."""
         return f"e{self.number}"
 
-    @property
-    def source(self) -> str:
-        """Of the gateway, on this line."""
-        return f"10.64.{self.number}.1"
 
-    @property
-    def next_hop(self) -> str:
-        """The carrier's router."""
-        return f"10.64.{self.number}.2"
-
-    @property
-    def next_hop6(self) -> str:
-        """The same in IPv6."""
-        return f"fd64:{self.number:x}::2"
-
-    @property
-    def target(self) -> str:
-        """At its far end."""
-        return f"10.66.{self.number}.2"
-
-    @property
-    def target6(self) -> str:
-        """The same in IPv6."""
-        return f"fd66:{self.number:x}::2"
-
-
-class Region:
+class Region(Built):
     """All of it. As a context manager it is built, and gone."""
 
     def __init__(self, gateways: Mapping[str, Mapping[str, str]], *, rootless: bool | None = None) -> None:
         """`gateways`: gateway to its lines, the preferred one first, each with its carrier."""
+        super().__init__(rootless=rootless)
         rows = [(gateway, *line) for gateway, lines in gateways.items() for line in lines.items()]
         assert len(rows) <= LINES_MAX
         self.lines = {
@@ -90,28 +58,15 @@ class Region:
         }
         self.gateways = tuple(gateways)
         self._carriers = sorted({line.carrier for line in self.lines.values()})
-        self._spaces = Namespaces(rootless=rootless)
-        self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self._spaces)
-            for name in (CENTRE, *self.gateways, *self._carriers):
-                self._spaces.add(name)
-            self[CENTRE].ip(f"addr add {SERVICE}/32 dev lo", f"addr add {SERVICE6}/128 dev lo")
-            for number, gateway in enumerate(self.gateways):
-                self._manage(number, gateway)
-            for line in self.lines.values():
-                self._build(line)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._stack.close()
-
-    def __getitem__(self, name: str) -> Namespace:
-        """A namespace by its name."""
-        return self._spaces[name]
+    def _build(self) -> None:
+        for name in (CENTRE, *self.gateways, *self._carriers):
+            self._spaces.add(name)
+        self[CENTRE].ip(f"addr add {SERVICE}/32 dev lo", f"addr add {SERVICE6}/128 dev lo")
+        for number, gateway in enumerate(self.gateways):
+            self._manage(number, gateway)
+        for line in self.lines.values():
+            self._build_line(line)
 
     def of(self, gateway: str) -> list[RegionLine]:
         """Its lines, the preferred one first."""
@@ -130,7 +85,7 @@ class Region:
         self[gateway].ip(f"addr add {self.managed(gateway)}/30 dev mgmt")
         self[CENTRE].ip(f"addr add {self.centre_of(gateway)}/30 dev m{number}")
 
-    def _build(self, line: RegionLine) -> None:
+    def _build_line(self, line: RegionLine) -> None:
         """One line: what comes by it goes on by it."""
         n, carrier = line.number, line.carrier
         self._spaces.link(line.gateway, line.interface, carrier, f"n{n}")

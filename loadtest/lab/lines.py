@@ -13,56 +13,29 @@ A cut is behind the carrier's router, and drops without a word: the carrier of t
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
-import msgspec
-
-from loadtest.lab.namespaces import Family, Namespace, Namespaces
+from loadtest.lab.built import LINES_MAX, Built, NumberedLine
+from loadtest.lab.namespaces import Family
 
 CARRIERS: Final = ("carrier-a", "carrier-b")
 GATEWAY, CENTRAL, EDGE, FAR = "gateway", "central", "edge", "far"
-LINES_MAX: Final = 250
 
 Refusal = Literal["unreachable", "prohibit", "throw"]
 """What a router says of a line that it knows to be dead: host unreachable, prohibited, net unreachable."""
 
 
-class LabLine(msgspec.Struct, frozen=True, kw_only=True):
+class LabLine(NumberedLine, frozen=True, kw_only=True):
     """One line by its number."""
-
-    line_id: str
-    number: int
-
-    @property
-    def interface(self) -> str:
-        """Of the gateway."""
-        return f"l{self.number}"
 
     @property
     def carrier(self) -> str:
         """Name of its router."""
         return CARRIERS[self.number % len(CARRIERS)]
 
-    @property
-    def source(self) -> str:
-        """Of the gateway, on this line."""
-        return f"10.64.{self.number}.1"
 
-    @property
-    def target(self) -> str:
-        """At its far end."""
-        return f"10.66.{self.number}.2"
-
-    @property
-    def target6(self) -> str:
-        """The same in IPv6."""
-        return f"fd66:{self.number:x}::2"
-
-
-class Lab:
+class Lab(Built):
     """All of it. As a context manager it is built, and gone."""
 
     anchors: Final = {GATEWAY: "10.67.1.2", CENTRAL: "10.67.2.2"}
@@ -70,28 +43,16 @@ class Lab:
 
     def __init__(self, line_ids: Sequence[str], *, rootless: bool | None = None) -> None:
         """Lines are numbered as they come, in turn by one carrier and the other."""
+        super().__init__(rootless=rootless)
         assert len(line_ids) <= LINES_MAX
         self.lines = {line_id: LabLine(line_id=line_id, number=number) for number, line_id in enumerate(line_ids)}
-        self._spaces = Namespaces(rootless=rootless)
-        self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self._spaces)
-            for name in (GATEWAY, CENTRAL, EDGE, *CARRIERS, FAR):
-                self._spaces.add(name)
-            self._build_backbone()
-            for line in self.lines.values():
-                self._build(line)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._stack.close()
-
-    def __getitem__(self, name: str) -> Namespace:
-        """A namespace by its name."""
-        return self._spaces[name]
+    def _build(self) -> None:
+        for name in (GATEWAY, CENTRAL, EDGE, *CARRIERS, FAR):
+            self._spaces.add(name)
+        self._build_backbone()
+        for line in self.lines.values():
+            self._build_line(line)
 
     def _build_backbone(self) -> None:
         """Everything but the lines: the management network, and the second vantage with its uplink."""
@@ -113,14 +74,14 @@ class Lab:
             self[EDGE].ip(f"addr add 10.65.{number}.1/30 dev to-{carrier}")
             self[carrier].ip(f"addr add 10.65.{number}.2/30 dev edge", f"route add 10.65.255.0/30 via 10.65.{number}.1")
 
-    def _build(self, line: LabLine) -> None:
+    def _build_line(self, line: LabLine) -> None:
         """One line: what comes by it goes back by it."""
         n, carrier = line.number, line.carrier
         self._spaces.link(GATEWAY, f"l{n}", carrier, f"n{n}")
         self._spaces.link(carrier, f"f{n}", FAR, f"e{n}")
         self[carrier].ip(
-            f"addr add 10.64.{n}.2/29 dev n{n}",
-            f"addr add fd64:{n:x}::2/64 dev n{n}",
+            f"addr add {line.next_hop}/29 dev n{n}",
+            f"addr add {line.next_hop6}/64 dev n{n}",
             f"addr add 10.66.{n}.1/30 dev f{n}",
             f"addr add fd66:{n:x}::1/64 dev f{n}",
         )
@@ -158,8 +119,8 @@ class Lab:
         self[GATEWAY].ip(
             f"addr add {source or line.source}/29 dev l{n}",
             f"addr add fd64:{n:x}::1/64 dev l{n}",
-            f"route add {line.target}/32 via 10.64.{n}.2 dev l{n}",
-            f"route add {line.target6}/128 via fd64:{n:x}::2 dev l{n}",
+            f"route add {line.target}/32 via {line.next_hop} dev l{n}",
+            f"route add {line.target6}/128 via {line.next_hop6} dev l{n}",
         )
 
     def _plug_far(self, line: LabLine) -> None:
@@ -239,7 +200,7 @@ class Lab:
         line = self.lines[line_id]
         n = line.number
         self._spaces.link(GATEWAY, line.interface, line.carrier, f"n{n}")
-        self[line.carrier].ip(f"addr add 10.64.{n}.2/29 dev n{n}", f"addr add fd64:{n:x}::2/64 dev n{n}")
+        self[line.carrier].ip(f"addr add {line.next_hop}/29 dev n{n}", f"addr add {line.next_hop6}/64 dev n{n}")
         self._plug_near(line, source)
 
     def _rules(self, verb: str, line_ids: Sequence[str], *patterns: str) -> None:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, field_validator
 from pydantic import ValidationInfo as Info
@@ -25,7 +24,8 @@ from netmon.config.kinds import (
     Rate,
     SecretFile,
     Section,
-    lines_of,
+    TokenFile,
+    WebUrl,
     section_or_defaults,
     shown,
 )
@@ -37,7 +37,6 @@ ALERTMANAGERS_MAX: Final = 8
 """Members of a cluster that each get every alert; more than five are not seen in practice."""
 FEEDS_MAX: Final = 8
 
-_TOKEN = re.compile(r"[!-~]{16,256}", re.ASCII)
 _RUNBOOK = re.compile(r"https?://[!#-;=?-Z\[\]_a-z~%-]{1,2000}", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 
@@ -75,25 +74,8 @@ def _there(path: Path, info: Info) -> Path:
     return path
 
 
-def _token(path: Path) -> Path:
-    lines = lines_of(path)
-    if len(lines) > 1 or not _TOKEN.fullmatch(lines[0].strip()):
-        cure = "such as `openssl rand -hex 32` makes"
-        raise ValueError(f"{path} holds no token; expected one line of 16 to 256 letters, digits and signs, {cure}")
-    return path
-
-
-def _web_address(value: str) -> str:
-    """Accept `http://` and `https://` without credentials; a refusal never repeats what may have a password in it."""
-    try:
-        url = urlsplit(value)
-        valid = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
-    except ValueError:
-        valid = False
-    if not valid or url.query or url.fragment:
-        raise ValueError("found another URL; expected http://HOST:PORT/PATH or https://HOST:PORT/PATH")
-    if url.username is not None or url.password is not None:
-        raise ValueError("found a user or password in the URL; expected it without")
+def _without_end(value: str) -> str:
+    """What follows begins with a slash."""
     return value.rstrip("/")
 
 
@@ -135,8 +117,7 @@ def _host_name(value: str) -> str:
 
 RegionFile = Annotated[FilePath, AfterValidator(_region)]
 FolderToRead = Annotated[FilePath, AfterValidator(_there)]
-TokenFile = Annotated[FilePath, AfterValidator(_token)]
-WebAddress = Annotated[str, AfterValidator(_web_address)]
+WebAddress = Annotated[WebUrl, AfterValidator(_without_end)]
 RunbookUrl = Annotated[str, AfterValidator(_runbook_url)]
 Ratio = Annotated[Rate, Field(ge=0, le=1)]
 HostName = Annotated[str, AfterValidator(_host_name)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, field_validator, model_validator
 from pydantic import ValidationInfo as Info
@@ -20,6 +19,8 @@ from netmon.config.kinds import (
     Rate,
     SecretFile,
     Section,
+    TokenFile,
+    WebUrl,
     lines_of,
     section_or_defaults,
     shown,
@@ -31,7 +32,6 @@ WEBHOOKS_MAX: Final = 100
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
 _PREFIX: Final = re.compile(r"[^\x00-\x1f+#$/ ][^\x00-\x1f+# ]{0,198}[^\x00-\x1f+#/ ]|[^\x00-\x1f+#$/ ]")
 _PRIVATE_KEY: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_SECRET: Final = re.compile(r"[!-~]{16,256}", re.ASCII)
 
 
 # --- Kinds of values. ---
@@ -43,20 +43,6 @@ def _prefix(value: str) -> str:
             "expected the beginning of a topic, such as netmon: without + # and blanks, / not at its ends, $ not first"
         )
         raise ValueError(f"found {shown(value)}; {cure}")
-    return value
-
-
-def _webhook_url(value: str) -> str:
-    """Accept http:// and https:// without credentials; a refusal never repeats what may have a password in it."""
-    try:
-        url = urlsplit(value)
-        valid = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0 and value.isprintable()
-    except ValueError:
-        valid = False
-    if not valid or " " in value or len(value) > 1_000:
-        raise ValueError("found another URL; expected https://HOST/PATH, or http://")
-    if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise ValueError("found a user, password or query in the URL, which gets into logs; expected it without")
     return value
 
 
@@ -75,14 +61,6 @@ def _private_key(path: Path) -> Path:
     return path
 
 
-def _hmac_secret(path: Path) -> Path:
-    lines = lines_of(path)
-    if len(lines) > 1 or not _SECRET.fullmatch(lines[0].strip()):
-        cure = "expected one line of 16 to 256 letters without blanks, such as `openssl rand -hex 32` makes"
-        raise ValueError(f"{path} has no such secret; {cure}")
-    return path
-
-
 def _names(value: dict[str, Webhook]) -> dict[str, Webhook]:
     wrong = next((name for name in value if not _NAME.fullmatch(name)), None)
     if wrong is not None:
@@ -94,7 +72,6 @@ def _names(value: dict[str, Webhook]) -> dict[str, Webhook]:
 TopicPrefix = Annotated[str, AfterValidator(_prefix)]
 ApiKey = Annotated[str, AfterValidator(_one_level)]
 KeyFile = Annotated[FilePath, AfterValidator(_private_key)]
-HmacFile = Annotated[FilePath, AfterValidator(_hmac_secret)]
 
 
 # --- The sections. ---
@@ -136,9 +113,9 @@ class Mqtt(Section):
 class Webhook(Section):
     """A carrier's controller."""
 
-    url: Annotated[str, AfterValidator(_webhook_url)]
+    url: WebUrl
     """Where orders go. No default: there is none that could be right."""
-    secret_file: HmacFile
+    secret_file: TokenFile
     """What orders are signed with (HMAC-SHA-256), on one line; the carrier has it, too."""
     tls_ca_file: SecretFile | None = None
     """Certificates (PEM) that it is checked against; null takes the system's."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StrictInt
 from pydantic import ValidationInfo as Info
@@ -21,9 +22,11 @@ KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 _SIZE = re.compile(r"(\d{1,15}) ?(KiB|MiB|GiB|TiB)", re.ASCII)
 _OID = re.compile(r"[0-2](\.(0|[1-9]\d{0,9})){1,127}\.?", re.ASCII)
+_TOKEN = re.compile(r"[!-~]{16,256}", re.ASCII)
 _BARE_PORT = re.compile(r":?(\d{1,5})", re.ASCII)
 _UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
 
+_URL_MAX = 1_000
 _FILE_BYTES_MAX = MIB
 """All the certificates of the world are a quarter of this; a file with more in it was named by mistake."""
 
@@ -141,6 +144,28 @@ def _one_line(path: Path) -> Path:
     return path
 
 
+def _token(path: Path) -> Path:
+    lines = lines_of(path)
+    if len(lines) > 1 or not _TOKEN.fullmatch(lines[0].strip()):
+        cure = "such as `openssl rand -hex 32` makes"
+        raise ValueError(f"{path} holds no secret; expected one line of 16 to 256 letters, digits and signs, {cure}")
+    return path
+
+
+def _web_url(value: str) -> str:
+    """Accept `http://` and `https://` without credentials; a refusal never repeats what may have a password in it."""
+    try:
+        url = urlsplit(value)
+        valid = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0 and value.isprintable()
+    except ValueError:
+        valid = False
+    if not valid or " " in value or len(value) > _URL_MAX:
+        raise ValueError("found another URL; expected http://HOST:PORT/PATH or https://HOST:PORT/PATH")
+    if url.username is not None or url.password is not None or url.query or url.fragment:
+        raise ValueError("found a user, password or query in the URL, which gets into logs; expected it without")
+    return value
+
+
 def _readable_catalogue(path: Path, info: Info) -> Path:
     """Refuse what cannot be read, but only in a thorough check: names are not worth a receiver that does not start."""
     if (info.context or {}).get("thorough"):
@@ -206,6 +231,9 @@ FilePath = Annotated[Path, AfterValidator(_from_folder)]
 FolderPath = Annotated[Path, BeforeValidator(_folder_name), AfterValidator(_from_folder), AfterValidator(_folder)]
 SecretFile = Annotated[FilePath, AfterValidator(_filled)]
 PasswordFile = Annotated[FilePath, AfterValidator(_one_line)]
+TokenFile = Annotated[FilePath, AfterValidator(_token)]
+"""What proves who we are, or who sent something: long enough not to be guessed."""
+WebUrl = Annotated[str, AfterValidator(_web_url)]
 Rate = Annotated[float, BeforeValidator(_rate)]
 TrapOid = Annotated[str, AfterValidator(_oid_or_subtree)]
 CatalogueFile = Annotated[FilePath, AfterValidator(_readable_catalogue)]

@@ -16,7 +16,7 @@ from tests.sim.engine import MS, Engine, S
 PLAN, DESIRED, REPORTED, CENTRE = "plan", "desired", "reported", "centre"
 CENTRE_LOST_NS = 30 * S + 1
 RETELL_NS = 10 * S
-"""A report is told again so often; where nothing has changed, only if the one before may have been lost."""
+"""A report is told again after so long, and again and again while messages are lost: not for ever as it really is, for want of time."""
 
 
 class Ground(Protocol):
@@ -248,7 +248,14 @@ class SimGateway:
         return self.edge.reported(self.now_ns)
 
     def _retell(self, told: object) -> Callable[[], None]:
-        return lambda: self.report() if self._told is told else None
+        def again() -> None:
+            if self._told is not told:
+                return
+            self.report()
+            if self._broker.weather.lost:
+                self._engine.after(RETELL_NS, self._living(again))
+
+        return again
 
     def _kept(self, group_id: str) -> Kept | None:
         return next((kept for kept in self._disk.kept if kept.state.group_id == group_id), None)

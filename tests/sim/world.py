@@ -37,16 +37,28 @@ class Line:
         one_way: Nothing passes towards the gateway.
         brown: Much is lost.
         good_since_ns: Since when it has been good; 0: it is not.
-        answering_since_ns: Since when it has answered, well or not; 0: it does not.
+        answering_since_ns: Since when it has answered, well or not, but for a moment that no probe can notice; 0: it does not.
         bad_ns: When it was last not good; 0: never.
     """
 
-    __slots__ = ("answering_since_ns", "bad_ns", "brown", "cuts", "good_since_ns", "one_way")
+    __slots__ = ("answering_since_ns", "bad_ns", "brown", "cuts", "good_since_ns", "lost", "one_way")
 
     def __init__(self) -> None:
         self.cuts = self.one_way = self.brown = 0
         self.good_since_ns = self.answering_since_ns = START_NS - 3_600 * S
         self.bad_ns = 0
+        self.lost = (0, 0)
+        """When it ceased to answer, and since when it had answered then."""
+
+    def answers(self, now_ns: int) -> None:
+        """Notes since when it has answered."""
+        if not self.is_answering:
+            if self.answering_since_ns:
+                self.lost = now_ns, self.answering_since_ns
+            self.answering_since_ns = 0
+        elif not self.answering_since_ns:
+            lost_ns, since_ns = self.lost
+            self.answering_since_ns = since_ns if now_ns - lost_ns < FEEL_NS[0] else now_ns
 
     @property
     def is_answering(self) -> bool:
@@ -167,7 +179,7 @@ class World:
         is_good = line.is_answering and not line.brown
         if not is_good or not line.good_since_ns:
             line.bad_ns = now_ns
-        line.answering_since_ns = (line.answering_since_ns or now_ns) if line.is_answering else 0
+        line.answers(now_ns)
         line.good_since_ns = (line.good_since_ns or now_ns) if is_good else 0
         self.judges.changed(line_id)
         for gateway in self._on_line[line_id]:
