@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import typer
-from rich.console import Group as Lines
 from rich.text import Text
 
 from netmon import config as configuration
@@ -28,13 +27,14 @@ from netmon.cli.common import (
     LineConsole,
     config_in_use,
     exit_codes,
-    live_table,
 )
 from netmon.cli.failover_orders import GroupId
 from netmon.cli.failover_source import Present, Source, open_view, topology_of, unknown, wanted_of
 from netmon.cli.failover_table import Row, headline, legend, table
 from netmon.cli.failover_told import audit_lines, explained
 from netmon.cli.failover_words import DISABLED, REHEARSAL, STANDS_STILL, of
+from netmon.cli.live import RECONNECT_S, REFRESH_MS, Picture
+from netmon.cli.live import watch as watch_live
 from netmon.config import Config
 from netmon.config.failover import groups
 from netmon.errors import ConfigError, UnavailableError
@@ -42,10 +42,6 @@ from netmon.failover.model import GroupState
 from netmon.failover.record import Audit
 from netmon.show import printable
 
-_REFRESH_MS: Final = 1_000
-_RECONNECT_S: Final = 1.0
-_COALESCE_S: Final = 0.2
-"""Between two pictures: a disaster moves hundreds of groups in a second, and an eye sees none of them so fast."""
 _HEAD_LINES: Final = 3
 """Of the terminal, beside the table: the headline, which may fold, and where the cursor is."""
 _LOG_MAX: Final = 10_000
@@ -166,13 +162,13 @@ def log(
             _print_audit(audit, language, as_json=as_json)
         while follow:
             try:
-                for each in view.actions(after, block_ms=_REFRESH_MS):
+                for each in view.actions(after, block_ms=REFRESH_MS):
                     after = each.entry_id
                     if each.audit is not None and (not group or each.audit.group in group):
                         _print_audit(each.audit, language, as_json=as_json)
             except UnavailableError as error:
                 print(f"Redis cannot be read: {printable(error.detail)}", file=sys.stderr)
-                time.sleep(_RECONNECT_S)
+                time.sleep(RECONNECT_S)
 
 
 def _check_known(config: Config, group_ids: Sequence[str], told: AbstractSet[str]) -> None:
@@ -284,22 +280,16 @@ def _headline(rows: Sequence[Row], present: Present, language: Language, note: s
 def _watch(
     source: Source, wanted: dict[str, tuple[str, ...]], console: LineConsole, language: Language, note: str
 ) -> None:
-    """Draw it again whenever something changes, and each second, for ever."""
-    body: list[Text] = []
-    with live_table(Text("asking Redis ..."), console) as live:
-        while True:
-            try:
-                present = source.present()
-                rows = source.rows(present, wanted)
-                height = console.height - _HEAD_LINES
-                body = table(rows, width=console.width, language=language, now=_now(), rows_max=height)
-                live.update(Lines(_headline(rows, present, language, note), *body), refresh=True)
-                source.wait(_REFRESH_MS)
-                time.sleep(_COALESCE_S)
-            except UnavailableError as error:
-                told = Text(f"Redis cannot be read: {printable(error.detail)}", style="bold yellow")
-                live.update(Lines(told, *body), refresh=True)
-                time.sleep(_RECONNECT_S)
+    """Draw it again whenever something changes, for ever."""
+
+    def draw() -> Picture:
+        present = source.present()
+        rows = source.rows(present, wanted)
+        height = console.height - _HEAD_LINES
+        body = table(rows, width=console.width, language=language, now=_now(), rows_max=height)
+        return Picture(_headline(rows, present, language, note), body)
+
+    watch_live(console, draw, source.wait)
 
 
 def _now() -> datetime:

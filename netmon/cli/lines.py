@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
-from rich.console import Group
 from rich.text import Text
 
 from netmon import config as configuration
@@ -27,11 +26,11 @@ from netmon.cli.common import (
     config_in_use,
     exit_codes,
     lanes_of,
-    live_table,
 )
 from netmon.cli.line_table import Row, headline, sorted_rows, table
+from netmon.cli.live import Picture, watch
 from netmon.config import Config
-from netmon.errors import ConfigError, UnavailableError
+from netmon.errors import ConfigError
 from netmon.inventory import schema
 from netmon.inventory.topology import Topology
 from netmon.show import printable
@@ -39,10 +38,6 @@ from netmon.show import printable
 if TYPE_CHECKING:
     from netmon.buffer.line_store import LineView
 
-_REFRESH_MS: Final = 1_000
-_RECONNECT_S: Final = 1.0
-_COALESCE_S: Final = 0.2
-"""Between two pictures: a disaster changes hundreds of lines in a second, and an eye sees none of them so fast."""
 _HEAD_LINES: Final = 2
 """Of the terminal, beside the table: the headline, and where the cursor is."""
 
@@ -179,11 +174,11 @@ class _Source:
     def _about(self, row: Row) -> LineStatusView:
         return line_view(row.line, row.status, self._topology)
 
-    def wait(self) -> None:
-        """Until a state changes, but no longer than a person waits for new figures. Raises UnavailableError."""
+    def wait(self, block_ms: int) -> None:
+        """Until a state changes, but no longer than this. Raises UnavailableError."""
         if not self._after:
             self._after = self._view.last_id()
-        changes = self._view.changes(self._after, block_ms=_REFRESH_MS)
+        changes = self._view.changes(self._after, block_ms=block_ms)
         self._after = changes[-1].entry_id if changes else self._after
 
     def warn(self) -> None:
@@ -207,24 +202,15 @@ def _unknown(name: str, values: Sequence[str], known: Sequence[str]) -> Iterator
 
 
 def _watch(source: _Source, console: LineConsole, language: Language) -> None:
-    """Draw it again whenever something changes, and each second, for ever."""
-    body: list[Text] = []
-    with live_table(Text("asking Redis ..."), console) as live:
-        while True:
-            try:
-                rows = source.rows()
-                body = table(
-                    rows, width=console.width, language=language, now=_now(), rows_max=console.height - _HEAD_LINES
-                )
-                live.update(Group(source.headline(rows), *body), refresh=True)
-                source.wait()
-                time.sleep(_COALESCE_S)
-            except UnavailableError as error:
-                live.update(
-                    Group(Text(f"Redis cannot be read: {printable(error.detail)}", style="bold yellow"), *body),
-                    refresh=True,
-                )
-                time.sleep(_RECONNECT_S)
+    """Draw it again whenever something changes, for ever."""
+
+    def draw() -> Picture:
+        rows = source.rows()
+        height = console.height - _HEAD_LINES
+        body = table(rows, width=console.width, language=language, now=_now(), rows_max=height)
+        return Picture(source.headline(rows), body)
+
+    watch(console, draw, source.wait)
 
 
 def _now() -> datetime:
