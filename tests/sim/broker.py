@@ -46,6 +46,8 @@ class FakeBroker:
         self.lost = 0
         self._engine = engine
         self._clients: dict[str, _Client] = {}
+        self._listeners: dict[str, list[_Client]] = {}
+        """Topic to who has subscribed to it."""
         self._retained: dict[str, Any] = {}
 
     def join(self, name: str, receive: Receive, topics: set[str]) -> None:
@@ -53,6 +55,10 @@ class FakeBroker:
         client = self._clients.get(name)
         if client is None:
             client = self._clients[name] = _Client(receive)
+        for topic in client.topics - topics:
+            self._listeners[topic].remove(client)
+        for topic in sorted(topics - client.topics):
+            self._listeners.setdefault(topic, []).append(client)
         client.receive, client.topics = receive, topics
         self._greet(client)
 
@@ -99,9 +105,8 @@ class FakeBroker:
             return
         if retained:
             self._retained[topic] = message
-        for other in self._clients.values():
-            if topic in other.topics:
-                self._send(other, topic, message)
+        for other in self._listeners.get(topic, ()):
+            self._send(other, topic, message)
 
     def stop(self, *, forgets: bool) -> None:
         """The broker dies; without its retained messages, if its disk was slow."""

@@ -44,6 +44,11 @@ class Invariants:
         """Nothing has happened."""
         self.world = world
         self.checks = 0
+        self._of_line: dict[str, list[Group]] = {}
+        """Line ID to the groups that have it."""
+        for group in world.region.groups.values():
+            for line_id in (group.working, *group.protections):
+                self._of_line.setdefault(line_id, []).append(group)
         self._obeyed: dict[str, tuple[int, int]] = {}
         """Group ID to the greatest (fence, generation) that its gateway has carried out."""
         self._returns: dict[str, deque[int]] = {}
@@ -164,7 +169,7 @@ class Invariants:
         """What groups below P0 have of a line, of those that can be moved."""
         return sum(
             group.bandwidth_bps
-            for group in self.world.region.groups.values()
+            for group in self._of_line[line_id]
             if group.priority and core.states[group.id].on == line_id and self._can_leave(core, group)
         )
 
@@ -195,7 +200,7 @@ class Invariants:
 
     def _on(self, core: Coordinator, line_id: str) -> list[Group]:
         found = []
-        for group in self.world.region.groups.values():
+        for group in self._of_line[line_id]:
             state = core.states[group.id]
             place = state.attempt.to if state.attempt is not None and state.attempt.stage != "proposed" else state.on
             if place == line_id:
@@ -269,19 +274,27 @@ class Invariants:
         leaders = [each.core for each in self.world.controllers if each.core is not None]
         core = leaders[0] if len(leaders) == 1 and leaders[0].frozen is None else None
         rates: Counter[str] = Counter()
-        guests: set[str] = set()
         for group in self.world.region.groups.values():
-            on = self.world.gateways[group.gateway_id].kernel.get(group.id, SHED)
-            rates[on] += group.bandwidth_bps
-            if core is not None and group.priority and on not in {SHED, group.working} and self._can_go(core, group):
-                guests.add(on)
+            rates[self._place(group)] += group.bandwidth_bps
         for line_id, facts in self.world.region.facts.items():
-            if rates[line_id] * 100 <= facts.capacity_bps * 80 or line_id not in guests:
+            is_crowded = rates[line_id] * 100 > facts.capacity_bps * 80
+            if not is_crowded or core is None or not self._has_guest(core, line_id):
                 self._crowded_ns.pop(line_id, None)
                 continue
             since_ns = self._crowded_ns.setdefault(line_id, self.world.engine.now_ns)
             if self.world.engine.now_ns - since_ns > CROWDED_NS:
                 self.fail(f"{line_id} carries {rates[line_id]} bit/s for {CROWDED_NS / S:.0f} s, and nobody goes")
+
+    def _place(self, group: Group) -> str:
+        """Where a group's packets go."""
+        return self.world.gateways[group.gateway_id].kernel.get(group.id, SHED)
+
+    def _has_guest(self, core: Coordinator, line_id: str) -> bool:
+        """Whether somebody is on the line who could go, and is not at home there."""
+        return any(
+            group.priority and group.working != line_id and self._place(group) == line_id and self._can_go(core, group)
+            for group in self._of_line.get(line_id, ())
+        )
 
     def _can_go(self, core: Coordinator, group: Group) -> bool:
         gateway = self.world.gateways[group.gateway_id]
@@ -294,7 +307,7 @@ class Invariants:
         """Some time after the last fault: P0 of every gateway is on a line that carries it."""
         for group in self.world.region.groups.values():
             if group.priority == 0:
-                on = self.world.gateways[group.gateway_id].kernel.get(group.id, SHED)
+                on = self._place(group)
                 if on == SHED or not self.world.answers(group.gateway_id, on):
                     self.fail(f"{group.id} is on {on or 'nothing'}, a while after all lines were good again")
 
@@ -314,7 +327,7 @@ class Invariants:
         core = leaders[0].core
         assert core is not None, "it leads"
         for group in self.world.region.groups.values():
-            on = self.world.gateways[group.gateway_id].kernel.get(group.id, SHED)
+            on = self._place(group)
             state = core.states[group.id]
             if state.on != on:
                 self.fail(f"{group.id} is on {on or 'nothing'}, and the centre thinks {state}")
@@ -325,9 +338,8 @@ class Invariants:
         """Whether it would fit there if all of lower weight that can be moved had left: some regions give away more than there is."""
         taken = sum(
             other.bandwidth_bps
-            for other in self.world.region.groups.values()
-            if self.world.gateways[other.gateway_id].kernel.get(other.id) == group.working
-            and (other.priority <= group.priority or other.mode != "act")
+            for other in self._of_line[group.working]
+            if self._place(other) == group.working and (other.priority <= group.priority or other.mode != "act")
         )
         usable = self.world.region.facts[group.working].capacity_bps * 80 // 100
         return taken + group.bandwidth_bps <= usable
