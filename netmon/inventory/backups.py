@@ -21,11 +21,16 @@ def doubts(topology: Topology) -> Iterator[str]:
     """Yield each, in the order of the file."""
     carrying = [gateway for gateway in topology.inventory.gateways if gateway.class_ids]
     carried = {name for gateway in carrying for name in gateway.class_ids}
-    vital = _vital(topology, carrying)
+    vital, home = _vital(topology, carrying), _home(topology, carrying)
     for line in topology.inventory.lines:
         if (wanted := vital.get(line.id, 0)) > (usable := usable_bps(line.capacity_bps)):
             text = f"{_rate(wanted)} of P0 may come to it, and it takes {_rate(usable)}"
             yield f"lines.{line.id}: {text}; some of it would have nowhere to go"
+        # That of one gateway alone is told of the gateway.
+        gateways, wanted = home.get(line.id, (0, 0))
+        if gateways > 1 and wanted > usable:
+            text = f"{gateways} gateways are at home on it with {_rate(wanted)}, and it takes {_rate(usable)}"
+            yield f"lines.{line.id}: {text}; who has left it may not get back"
     for each in topology.inventory.traffic_classes:
         if each.id in carried:
             yield from (f"traffic_classes.{each.id}: {text}" for text in _about_class(each))
@@ -42,6 +47,17 @@ def _vital(topology: Topology, carrying: list[Gateway]) -> dict[str, int]:
         for name in gateway.line_ids:
             wanted[name] = wanted.get(name, 0) + rate
     return wanted
+
+
+def _home(topology: Topology, carrying: list[Gateway]) -> dict[str, tuple[int, int]]:
+    """Line ID to how many gateways have it as their working line, and what all their classes need."""
+    found: dict[str, tuple[int, int]] = {}
+    for gateway in carrying:
+        working = gateway.line_ids[0]
+        count, rate = found.get(working, (0, 0))
+        needs = sum(topology.traffic_classes[name].bandwidth_bps for name in gateway.class_ids)
+        found[working] = count + 1, rate + needs
+    return found
 
 
 def _about_class(carried: TrafficClass) -> Iterator[str]:

@@ -147,6 +147,7 @@ def test_backups_that_are_none_are_told() -> None:
     backed = backed.replace("{interface: f}", "{interface: f, next_hop: 192.0.2.8}")
 
     assert doubts_about(backed) == [
+        "lines.fibre: 3 gateways are at home on it with 9.9 Mbps, and it takes 8 Mbps; who has left it may not get back",
         "lines.geo: 900 kbps of P0 may come to it, and it takes 800 kbps; some of it would have nowhere to go",
         "traffic_classes.hasty: has no bandwidth_bps, so it is taken to need no room, and may fill a line that others need",
         "traffic_classes.hasty: wtr_s is 10 s, and a line that has just come back goes again more often than others; expected 60 s or more",
