@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from netmon.failover.actuators.base import Order
 from netmon.failover.actuators.ledger import Ledger
 from netmon.failover.controller.decisions import Decisions, Kept, parts
 from netmon.failover.controller.intake import Intake
 from netmon.failover.controller.pending import Pending
 from netmon.failover.controller.report import Counts
+from netmon.failover.model import LineSight
 from netmon.failover.plan.model import Beat, Desired, Reported
 from netmon.failover.record import Command
 from netmon.failover.region.coordinator import Coordinator, Decided
@@ -125,6 +128,17 @@ class SimController:
         deferred, self._deferred = self._deferred, []
         for event in deferred:
             self._live(event)()
+
+    def set_clock(self, by_ns: int) -> None:
+        """Its clock is set; whoever is stopped just now finds that out when he goes on."""
+        self.skew_ns += by_ns
+        self._live(lambda: self._follow_clock(by_ns))()
+
+    def _follow_clock(self, by_ns: int) -> None:
+        if self.core is not None:
+            self._decisions.shift(by_ns)
+            self._fresh_ns = 0
+            self._ring()
 
     def _live(self, event: Event) -> Event:
         life = self._life
@@ -283,8 +297,14 @@ class SimController:
 
     def _see(self, line_id: str) -> None:
         if self.core is not None and not self.is_cut_off and not self._redis.is_away:
-            self.core.see_line(self._judges.fresh(line_id))
+            self.core.see_line(self._fresh(line_id))
             self._ring()
+
+    def _fresh(self, line_id: str) -> LineSight:
+        """The verdict on a line, proven as our clock has it."""
+        sight = self._judges.fresh(line_id)
+        good_ns = sight.good_unix_ns and sight.good_unix_ns + self.skew_ns
+        return sight if good_ns == sight.good_unix_ns else msgspec.structs.replace(sight, good_unix_ns=good_ns)
 
     def see_vantages(self) -> None:
         """One of the vantages is another."""
@@ -301,7 +321,7 @@ class SimController:
     def see_posture(self, area_id: str, posture: Any) -> None:
         """An area is in another posture."""
         self.postures[area_id] = posture
-        self.posture_ns[area_id] = self.now_ns
+        self.posture_ns[area_id] = self._engine.now_ns
         if self.core is not None:
             self.core.see_posture(area_id, posture)
             self._ring()
@@ -367,7 +387,7 @@ class SimController:
         if not self.is_cut_off and not self._redis.is_away and self._engine.now_ns - self._fresh_ns >= FRESH_NS:
             self._fresh_ns = self._engine.now_ns
             for line_id in self._region.facts:
-                self.core.see_line(self._judges.fresh(line_id))
+                self.core.see_line(self._fresh(line_id))
         decided = self.core.step(self.now_ns)
         self._watcher.decided(self, decided)
         self._decisions.follow_up(self.now_ns)

@@ -73,6 +73,7 @@ KINDS: Final[dict[str, Fails]] = {
         processes.cut_from_redis,
         processes.cut_from_broker,
         processes.clock,
+        processes.centre_clock,
         processes.operator,
         processes.frozen,
     )

@@ -137,10 +137,10 @@ class Invariants:
             return
         area = self.world.region.groups[action.group_id].area_id
         gap_ns = 30 * S if controller.postures.get(area) in {"disaster", "recovering"} else S
-        before_ns = self._turns.get((core, area), 0)
-        self._turns[core, area] = self._now_ns
-        if before_ns and self._now_ns - before_ns < gap_ns - MS and controller.posture_ns.get(area, 0) < before_ns:
-            self.fail(f"two groups of {area} return within {(self._now_ns - before_ns) / S:.1f} s")
+        now_ns, before_ns = self.world.engine.now_ns, self._turns.get((core, area), 0)
+        self._turns[core, area] = now_ns
+        if before_ns and now_ns - before_ns < gap_ns - MS and controller.posture_ns.get(area, 0) < before_ns:
+            self.fail(f"two groups of {area} return within {(now_ns - before_ns) / S:.1f} s")
 
     def _cut_off(self, controller: SimController, core: Coordinator, group_id: str) -> None:
         """P0 is never nowhere, nor on a dead line, while anything lower is on a line that it could use."""

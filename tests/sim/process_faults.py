@@ -198,6 +198,18 @@ def clock(world: World, fault: Fault) -> Callable[[], None]:
     return lambda: turn(-by_ns)
 
 
+def centre_clock(world: World, fault: Fault) -> Callable[[], None]:
+    """The clock that both controllers follow is set, and set back."""
+    by_ns = world.engine.rng.choice((-7_200, -40, 40, 7_200)) * S
+
+    def turn(by_ns: int) -> None:
+        for controller in world.controllers:
+            controller.set_clock(by_ns)
+
+    turn(by_ns)
+    return lambda: turn(-by_ns)
+
+
 # -- operators
 
 

@@ -18,6 +18,8 @@ _SLEW_RATIO: Final = 1_000
 """adjtime(3) moves a clock by 0.5 ms a second at most; twice that is no step yet."""
 _TOLD_NS: Final = 10_000_000
 """Moments that are told to others move only when the clock has moved so far: the same moment shall look the same tomorrow."""
+SET_NS: Final = 100_000_000
+"""Whoever keeps moments of the time of day moves them along when the clock was set by more than this."""
 
 
 class Clock:

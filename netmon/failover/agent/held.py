@@ -12,6 +12,7 @@ import msgspec
 
 from netmon.failover.model import ActionResult, Attempt, Group, GroupState, Phase, Request, SwitchReason
 from netmon.failover.plan.model import DesiredGroup, PlannedGroup, ReportedGroup
+from netmon.failover.protection import timers
 
 Owner = Literal["", "centre", "edge", "local"]
 """Who wants what is under way: nobody, the centre, the plan, or an operator at the gateway."""
@@ -177,7 +178,7 @@ class Held:
 
     def shift(self, by_ns: int) -> None:
         """The clock was set: what was a while ago, or is to come, is as far away as before."""
-        self.state = shifted(self.state, by_ns)
+        self.state = timers.shifted(self.state, by_ns)
         self.since_ns += by_ns
 
     # -- what becomes of it
@@ -242,21 +243,6 @@ class Held:
         if is_there:
             self.by = "centre" if self.owner == "centre" else "edge"
         self.owner = ""
-
-
-_MOMENTS: Final = (
-    "since_unix_ns", "on_unix_ns", "due_unix_ns", "guard_until_unix_ns", "penalty_unix_ns", "suppressed_unix_ns", "rival_unix_ns",
-)  # fmt: skip
-
-
-def shifted(state: GroupState, by_ns: int) -> GroupState:
-    """The same on a clock that was set; 0 is no moment."""
-    moments = {name: at_ns + by_ns for name in _MOMENTS if (at_ns := getattr(state, name))}
-    attempt = state.attempt
-    if attempt is not None:
-        due_ns = attempt.due_unix_ns + by_ns if attempt.due_unix_ns else 0
-        attempt = msgspec.structs.replace(attempt, began_unix_ns=attempt.began_unix_ns + by_ns, due_unix_ns=due_ns)
-    return msgspec.structs.replace(state, attempt=attempt, **moments)
 
 
 def recalled(planned: PlannedGroup, kept: Kept | None, now_ns: int) -> Kept:

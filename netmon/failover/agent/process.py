@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from netmon.active_probe.model import LineState
-from netmon.active_probe.vantage.clock import Clock
+from netmon.active_probe.vantage.clock import SET_NS, Clock
 from netmon.errors import ConfigError, UnavailableError, disk_cure
 from netmon.failover.actuators.base import Mover, Order
 from netmon.failover.agent import machine
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 FORCE_S: Final = 8 * 3_600.0
 """How long a forced switch stands for which nobody said it."""
-CLOCK_SET_NS: Final = 100_000_000
-"""A clock that moved further than this between two looks was set."""
 LOOK_S: Final = 1.0
 """Between two looks at the clock and at the kernel."""
 
@@ -230,7 +228,7 @@ class Agent:
         if self._watch is None:
             self._clock.adjust()
         by_ns = self._clock.told(0) - self._offset_ns
-        if abs(by_ns) > CLOCK_SET_NS:
+        if abs(by_ns) > SET_NS:
             self._offset_ns += by_ns
             self._edge.shift(by_ns)
             log.info("agent.clock_followed", by_s=by_ns / 1e9)

@@ -102,6 +102,12 @@ class Decisions:
             given = sum(action.kind in ("switch", "abandon") for action in decided.actions)
             log.info("failover.decided", actions=len(decided.actions), orders=given, groups=len(states))
 
+    def shift(self, by_ns: int) -> None:
+        """The clock was set by so much."""
+        for state in self._coordinator.shift(by_ns):
+            self._before[state.group_id] = self._pending.states[state.group_id] = state
+            self.tally.put(state)
+
     def _act(self, action: Action, now_unix_ns: int) -> None:
         state = self._coordinator.states[action.group_id]
         request = action.request or self._request_of(state)

@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from netmon.active_probe.vantage.clock import SET_NS, Clock
 from netmon.buffer.alarm_reader import Batch, CommandReader
 from netmon.buffer.failover_reader import AlarmsReader, PulseReader
 from netmon.buffer.failover_store import COMMANDS, GROUPS, ORDERS, POSITION_FIELD
@@ -100,6 +101,8 @@ class Leader:
             ring: Called by other threads when there is something to work on.
         """
         self._began_ns, now_unix_ns = time.monotonic_ns(), time.time_ns()
+        self._clock = Clock()
+        self._offset_ns = self._clock.told(0)
         self.lag_s = 0.0
         self._settings, self._writer, self._counts = settings, writer, counts
         stands = standing.load(writer, counts)
@@ -233,6 +236,7 @@ class Leader:
             UnavailableError: Redis does not answer, or another process leads: this time as the leader is over.
         """
         mono_ns = time.monotonic_ns()
+        self._follow_clock()
         if mono_ns >= self._lease_due:
             was_away = mono_ns >= self._good_until_ns
             self._renew(mono_ns)
@@ -280,6 +284,15 @@ class Leader:
             return True
         has_heard = not self._is_unknown or self.intake.told.issuperset(self.intake.agents)
         return has_heard and {"lines", "pulse"} <= self._read
+
+    def _follow_clock(self) -> None:
+        """When the clock is set, timers run on as if it had not been: no return is earlier for it, and no order has failed by it."""
+        self._clock.adjust()
+        by_ns = self._clock.told(0) - self._offset_ns
+        if abs(by_ns) > SET_NS:
+            self._offset_ns += by_ns
+            self.decisions.shift(by_ns)
+            log.warning("failover.clock_followed", by_s=by_ns / 1e9)
 
     def _renew(self, mono_ns: int) -> None:
         """Says that we live. Raises UnavailableError."""

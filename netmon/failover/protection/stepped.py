@@ -128,6 +128,13 @@ class Turns:
                 break
         return sorted(found)
 
+    def shift(self, by_ns: int) -> None:
+        """The clock was set by so much: gaps and pauses go on as if it had not been."""
+        for area in self._areas.values():
+            area.open_ns += by_ns
+            for wave in area.waves.values():
+                wave.open_ns += by_ns
+
     def due_ns(self, now_ns: int) -> int:
         """When to ask `ready` again; 0: nobody waits. Never before now, and soon even if the clock has gone back."""
         dues = [

@@ -20,6 +20,11 @@ RETRY_MAX_NS: Final = 60 * NS_PER_S
 LOCKOUT_AGE_NS: Final = 4 * 3600 * NS_PER_S
 """A group that is locked out has no protection: people are reminded so often."""
 
+_MOMENTS: Final = (
+    "since_unix_ns", "on_unix_ns", "due_unix_ns", "restore_unix_ns", "left_unix_ns", "guard_until_unix_ns", "penalty_unix_ns", "suppressed_unix_ns",
+    "rival_unix_ns",
+)  # fmt: skip
+
 
 def ns(seconds: float) -> int:
     """Seconds as nanoseconds."""
@@ -115,6 +120,16 @@ def in_time(group: Group, state: GroupState, now_ns: int) -> GroupState:
     if not changes or all(getattr(state, name) == value for name, value in changes.items()):
         return state
     return msgspec.structs.replace(state, **changes)
+
+
+def shifted(state: GroupState, by_ns: int) -> GroupState:
+    """The same on a clock that was set by so much, so that no timer runs out by it; 0 is no moment."""
+    moments = {name: at_ns + by_ns for name in _MOMENTS if (at_ns := getattr(state, name))}
+    attempt = state.attempt
+    if attempt is not None:
+        due_ns = attempt.due_unix_ns + by_ns if attempt.due_unix_ns else 0
+        attempt = msgspec.structs.replace(attempt, began_unix_ns=attempt.began_unix_ns + by_ns, due_unix_ns=due_ns)
+    return msgspec.structs.replace(state, attempt=attempt, **moments)
 
 
 def _attempt_in_time(timers: Timers, attempt: Attempt, now_ns: int) -> Attempt:

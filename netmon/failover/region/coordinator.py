@@ -108,6 +108,28 @@ class Coordinator(Watched):
         self._restless: set[int] = set()
         """Groups that are not at home and at rest, by their order."""
 
+    def shift(self, by_ns: int) -> list[GroupState]:
+        """The clock was set by so much: the timers of groups and areas run on as if it had not been.
+
+        What operators want ends when they have said, by the clock on the wall.
+
+        Returns:
+            States of groups that are not at rest, as they are now.
+        """
+        for member in self._members:
+            member.shift(by_ns)
+            self.states[member.group.id] = member.state
+            if member.due_unix_ns:
+                self._sleep(member, member.due_unix_ns + by_ns)
+            if member.order in self._restless or member.state.attempt is not None or member.state.penalty:
+                self._mark(member)
+        self._heard_ns = {gateway_id: heard_ns + by_ns for gateway_id, heard_ns in self._heard_ns.items()}
+        self._calm_from_ns += by_ns
+        self._now_ns += by_ns
+        self._turns.shift(by_ns)
+        self._sights.shift(by_ns)
+        return [self._members[order].state for order in self._todo]
+
     # -- what operators want
 
     def refusal(self, request: Request, now_ns: int) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from netmon.alarms.posture.model import Posture
 from netmon.failover.model import SHED, ActionResult, Group, GroupState
 from netmon.failover.plan.model import ReportedGroup
+from netmon.failover.protection import timers
 
 UNTOLD_NS: Final = 30_000_000_000
 """A gateway that so long after the newest order tells that it has not dealt with it was never told: where it is counts all the same."""
@@ -100,6 +101,12 @@ class Member:
         if reported is None or self.state.attempt is not None or reported.generation <= self.state.generation:
             return self.state
         return msgspec.structs.replace(self.state, generation=reported.generation)
+
+    def shift(self, by_ns: int) -> None:
+        """The clock was set by so much."""
+        self.state = timers.shifted(self.state, by_ns)
+        self.ordered_ns += by_ns
+        self.heard_ns += by_ns
 
     def report(self, reported: ReportedGroup, now_ns: int) -> bool:
         """Takes what its gateway tells of it; tells whether the next step has to look at it."""

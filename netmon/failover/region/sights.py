@@ -93,6 +93,18 @@ class Sights:
         self._merged.pop(gateway_id, None)
         return bool(self._own.pop(gateway_id, None))
 
+    def shift(self, by_ns: int) -> None:
+        """Our clock was set by so much: what was good a moment ago was so by the new one, too. Since when lines are as they are, others tell."""
+        self._verdicts = {line_id: _moved(sight, by_ns) for line_id, sight in self._verdicts.items()}
+        self._own = {
+            gateway_id: {line_id: _moved(sight, by_ns) for line_id, sight in own.items()}
+            for gateway_id, own in self._own.items()
+        }
+        self._traps = {line_id: _Trap(trap.failed, trap.unix_ns + by_ns) for line_id, trap in self._traps.items()}
+        self._merged.clear()
+        for line_id in self._verdicts:
+            self._place(line_id)
+
     def of(self, gateway_id: str) -> Mapping[str, LineSight]:
         """How lines are for the groups of a gateway: at least all that it has. Not to be kept: it changes."""
         own = self._own.get(gateway_id)
@@ -131,6 +143,10 @@ class Sights:
         self.region[line_id] = now
         self._version += 1
         return _differs(before, now)
+
+
+def _moved(sight: LineSight, by_ns: int) -> LineSight:
+    return msgspec.structs.replace(sight, good_unix_ns=sight.good_unix_ns + by_ns) if sight.good_unix_ns else sight
 
 
 def _differs(before: LineSight, now: LineSight) -> bool:

@@ -383,3 +383,27 @@ def test_an_operator_lifts_the_guards_freeze() -> None:
 
     assert bench.core.frozen is None
     assert bench.moves() == ["g1/p0>m1"]
+
+
+# -- the clock
+
+
+def test_a_clock_that_is_set_brings_nobody_home_early_and_makes_no_order_fail() -> None:
+    """Two hours ahead, or back: what was waited for is waited for as long as before."""
+    for by_s in (7_200, -7_200):
+        bench = Bench([group(1, 0), group(2, 0, working="f2", protections=("f3",))])
+        bench.line("f1", "down")
+        bench.settle()
+        bench.line("f1", "up")
+        bench.run(20)
+        bench.line("f2", "down")
+        assert bench.moves() == ["g2/p0>f3"]
+
+        states = bench.core.shift(by_s * S)
+        bench.now += by_s * S
+
+        assert {state.group_id for state in states} == {"g1/p0", "g2/p0"}
+        assert bench.moves(0.5) == []
+        assert bench.core.states["g2/p0"].attempt is not None
+        bench.line("f2", "up")
+        assert bench.run(60)[-1] == "41: g1/p0>f1"
