@@ -22,6 +22,7 @@ need prometheus-alertmanager prometheus-alertmanager
 need amtool prometheus-alertmanager
 need mosquitto mosquitto
 need snmpd snmpd
+need faketime faketime
 
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 

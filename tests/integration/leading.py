@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -28,6 +29,9 @@ _Told = TypeVar("_Told", bound=msgspec.Struct)
 
 class Leading(Generic[_Told]):
     """One process. As a context manager it starts, and ends."""
+
+    environment: Mapping[str, str] = {}
+    """Of the process, beside ours."""
 
     def __init__(
         self, folder: Path, words: tuple[str, ...], settings: msgspec.Struct, report_file: str, report: type[_Told]
@@ -57,6 +61,7 @@ class Leading(Generic[_Told]):
             process = subprocess.Popen(
                 [sys.executable, "-m", *self._words],
                 cwd=REPOSITORY,
+                env={**os.environ, **self.environment},
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,

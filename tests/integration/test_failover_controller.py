@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from netmon.buffer.failover_store import (
 )
 from netmon.failover.model import GroupState
 from tests.integration.controlling import Carrier, Centre, Controller, Judge, carriers, centre, group, region
+from tests.integration.faketime import faked_clock
 from tests.integration.valkey import Valkey, wait_until
 
 GW = "gw-port"
@@ -344,6 +345,35 @@ def test_a_new_leader_waits_with_what_can_wait(server: Valkey, judge: Judge, peo
     lead = [each for each in people.audit() if each.kind == "lead"]
     assert [each.fence - lead[0].fence for each in lead] == [0, 1, 2]
     assert urgent_s < 1.0 < calm_s + 0.2
+
+
+def test_a_clock_that_is_set_ends_no_wait_and_blinds_nobody(
+    server: Valkey, judge: Judge, people: Centre, tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """Two hours ahead, then an hour back, for the controller alone: the return comes when it would have, and the next cut is left as ever."""
+    wait_s = 6.0
+    patient = group(GW, timers=msgspec.structs.replace(LIFE.timers, wtr_s=wait_s))
+    controller = Controller(tmp_path, server, region("dry_run", patient))
+    set_clock = faked_clock(tmp_path, require_tool)
+    controller.environment = set_clock.environment
+    with controller:
+        wait_until(lambda: people.on(ID) == "fibre", "it is at home")
+        judge.say("fibre", "down")
+        people.wait_on(ID, "radio")
+        judge.say("fibre", "up")
+        wait_until(lambda: people.phase(ID) == "WTR", "it waits to restore")
+        began_s = time.monotonic()
+
+        set_clock(7_200)
+        wait_until(lambda: len(controller.events("failover.clock_followed")) == 1, "that is noticed")
+        set_clock(3_600)
+        wait_until(lambda: len(controller.events("failover.clock_followed")) == 2, "that is noticed")
+        people.wait_on(ID, "fibre")
+        assert time.monotonic() - began_s > wait_s - 1.0
+        judge.say("fibre", "down")
+        people.wait_on(ID, "radio")
+
+    assert [each.kind for each in people.audit(ID) if each.kind == "failed"] == []
 
 
 def test_a_flood_of_spoofed_traps_moves_nothing(server: Valkey, judge: Judge, people: Centre, tmp_path: Path) -> None:

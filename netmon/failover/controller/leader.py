@@ -150,7 +150,7 @@ class Leader:
 
     def begin(self) -> None:
         """Brings Redis up to what we know, gives again what is under way, and begins to listen. Raises UnavailableError."""
-        now_unix_ns, stands = time.time_ns(), self._stands
+        now_unix_ns, stands = self._now_ns(), self._stands
         assert stands is not None, "it has begun"
         self._bring_up(stands, self._name, now_unix_ns)
         self._renew(time.monotonic_ns())
@@ -246,7 +246,7 @@ class Leader:
         news = self._take(mono_ns)
         if not self._is_ready(mono_ns):
             return 0.0 if news else _until(min(self._lease_due, self._began_ns + PATIENCE_NS))
-        now_unix_ns = time.time_ns()
+        now_unix_ns = self._now_ns()
         decided = self.kept.coordinator.step(now_unix_ns)
         self._counts.steps += 1
         is_share_due = mono_ns >= self._share_due
@@ -275,7 +275,7 @@ class Leader:
             return 0.0 if news else _PLANS_S
         sleep_s = _until(min(self._lease_due, self._share_due))
         if decided.due_unix_ns:
-            sleep_s = min(sleep_s, max((decided.due_unix_ns - time.time_ns()) / 1e9, _SLEEP_MIN_S))
+            sleep_s = min(sleep_s, max((decided.due_unix_ns - self._now_ns()) / 1e9, _SLEEP_MIN_S))
         return sleep_s
 
     def _is_ready(self, mono_ns: int) -> bool:
@@ -284,6 +284,10 @@ class Leader:
             return True
         has_heard = not self._is_unknown or self.intake.told.issuperset(self.intake.agents)
         return has_heard and {"lines", "pulse"} <= self._read
+
+    def _now_ns(self) -> int:
+        """The time of day as far as it is followed: it moves on by itself, and jumps in `_follow_clock` alone."""
+        return self._clock.now_ns() + self._offset_ns
 
     def _follow_clock(self) -> None:
         """When the clock is set, timers run on as if it had not been: no return is earlier for it, and no order has failed by it."""
@@ -306,7 +310,7 @@ class Leader:
 
     def _take(self, mono_ns: int) -> News:
         """Takes what the readers and the actuators have, one reply of each. Raises UnavailableError."""
-        now_unix_ns = time.time_ns()
+        now_unix_ns = self._now_ns()
         news: News = ""
         for batch in [batch for reader in self._readers for batch in reader.take()]:
             self._read.add(batch.kind)
