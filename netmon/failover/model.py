@@ -185,7 +185,7 @@ class Freeze(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """0: until it is lifted."""
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A switch that is under way: ordered of the actuator, not yet verified."""
 
     generation: int
@@ -202,7 +202,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The order is given only after so much time, so that not all of a region move at once; until then nobody can answer it."""
 
 
-class GroupState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class GroupState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Where a group stands. All that the next step needs of the past is in here: it survives restarts and leaders."""
 
     group_id: str
@@ -292,7 +292,7 @@ class Seen(NamedTuple):
     (stepped revert), while the leader is new, and at a gateway while the centre is there."""
 
 
-class ActionResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ActionResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What became of an attempt, as the actuator tells."""
 
     group_id: str
@@ -317,7 +317,7 @@ PAGES: Final = (
 """What people are told."""
 
 
-class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What the core wants done, and tells in the audit."""
 
     kind: Literal["propose", "switch", "abandon", "page"]

@@ -59,7 +59,7 @@ class SimController:
         is_stopped: By SIGSTOP.
         is_cut_off: From Redis.
         stops_at_order: It is stopped in the middle of its next order.
-        skew_ns: How wrong its clock is.
+        skew_ns: How wrong the time is by which it goes.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class SimController:
         self.fence = 0
         self.is_stopped = self.is_cut_off = self.is_running = False
         self.stops_at_order: Event | None = None
-        self.skew_ns = 0
+        self.skew_ns = self._ahead_ns = 0
         self.postures: dict[str, Any] = {}
         self.posture_ns: dict[str, int] = {}
         self._engine, self._redis, self._broker = engine, redis, broker
@@ -98,7 +98,7 @@ class SimController:
 
     @property
     def now_ns(self) -> int:
-        """By its own clock."""
+        """By its own clock, as it follows that."""
         return self._engine.now_ns + self.skew_ns
 
     # -- its life
@@ -131,11 +131,12 @@ class SimController:
 
     def set_clock(self, by_ns: int) -> None:
         """Its clock is set; whoever is stopped just now finds that out when he goes on."""
-        self.skew_ns += by_ns
-        self._live(lambda: self._follow_clock(by_ns))()
+        self._ahead_ns += by_ns
+        self._live(self._follow_clock)()
 
-    def _follow_clock(self, by_ns: int) -> None:
-        if self.core is not None:
+    def _follow_clock(self) -> None:
+        by_ns, self.skew_ns = self._ahead_ns - self.skew_ns, self._ahead_ns
+        if self.core is not None and by_ns:
             self._decisions.shift(by_ns)
             self._fresh_ns = 0
             self._ring()
@@ -185,6 +186,7 @@ class SimController:
         return self._redis
 
     def _try_to_lead(self) -> None:
+        self.skew_ns = self._ahead_ns
         redis, true_ns = self._reach(), self._engine.now_ns
         fence = redis.acquire(self.name, LEASE_NS, true_ns)
         if fence is None:

@@ -224,7 +224,7 @@ class Invariants:
         if kept.owner == "centre":
             self._obeys(order, kept)
         if order.reason == "revert" and order.on == group.working and before not in {SHED, order.on}:
-            self._returned(gateway_id, group, is_centres=kept.owner == "centre")
+            self._returned(gateway_id, group, kept)
 
     def _obeys(self, order: Order, kept: Kept) -> None:
         """(fence, generation) only grows at a gateway, whatever restarts; and what is done stood in the audit before it was ordered."""
@@ -238,10 +238,14 @@ class Invariants:
         elif intent.to != order.on:
             self.fail(f"{order.group_id} goes to {order.on}, and the audit says {intent.to}")
 
-    def _returned(self, gateway_id: str, group: Group, *, is_centres: bool) -> None:
+    def _returned(self, gateway_id: str, group: Group, kept: Kept) -> None:
         """Not before the wait to restore is over, as whoever decided it could see; and not often."""
         now_ns, world = self.world.engine.now_ns, self.world
-        if is_centres:
+        is_orphan = kept.owner == "centre" and kept.fence < max(each.fence for each in world.controllers)
+        if is_orphan and world.counts["fault lost_all"]:
+            # Nobody knew of the order any more who could have taken it back.
+            good_ns = 0
+        elif kept.owner == "centre":
             good_ns = world.judges.bad_ns.get((group.working, group.both_ways), 0)
         else:
             port_ns = world.port_ns.get((gateway_id, group.working), 0)

@@ -37,7 +37,7 @@ class Line:
         one_way: Nothing passes towards the gateway.
         brown: Much is lost.
         good_since_ns: Since when it has been good; 0: it is not.
-        answering_since_ns: Since when it has answered, well or not, but for a moment that no probe can notice; 0: it does not.
+        answering_since_ns: Since when it has answered, well or not, but for moments that probes may miss; 0: it does not.
         bad_ns: When it was last not good; 0: never.
     """
 
@@ -58,7 +58,7 @@ class Line:
             self.answering_since_ns = 0
         elif not self.answering_since_ns:
             lost_ns, since_ns = self.lost
-            self.answering_since_ns = since_ns if now_ns - lost_ns < FEEL_NS[0] else now_ns
+            self.answering_since_ns = since_ns if now_ns - lost_ns < FEEL_NS[1] else now_ns
 
     @property
     def is_answering(self) -> bool:

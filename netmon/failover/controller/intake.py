@@ -340,7 +340,7 @@ class Intake:
         self._heard[gateway_id] = _Heard(lives, mono_ns)
         self.silent.discard(gateway_id)
         self.told.add(gateway_id)
-        reported = _by_our_clock(reported, now_unix_ns) if is_live else reported
+        reported = _by_our_clock(reported, now_unix_ns) if is_live else _without_future(reported, now_unix_ns)
         self.gateways[gateway_id] = reported
         self.coordinator.see_gateway(reported, now_unix_ns)
 
@@ -408,3 +408,11 @@ def _by_our_clock(reported: Reported, now_unix_ns: int) -> Reported:
         for group in reported.groups
     )
     return msgspec.structs.replace(reported, lines=lines, groups=groups, unix_ns=now_unix_ns)
+
+
+def _without_future(reported: Reported, now_unix_ns: int) -> Reported:
+    """The report without what it says is still to come: by a clock that differs from ours, and of unknown age, it proves nothing."""
+    if reported.unix_ns - now_unix_ns < SKEW_MIN_NS:
+        return reported
+    lines = tuple(msgspec.structs.replace(line, good_unix_ns=0) for line in reported.lines)
+    return msgspec.structs.replace(reported, lines=lines)

@@ -113,10 +113,12 @@ class Loads:
         Returns:
             Group IDs, P3 first; empty: there is room; None: there would be none even if all of lower priority left, and it is not P0.
         """
-        if not self.has_room(line_id, group, evict=True):
-            return None
         line = self._lines[line_id]
         need = self._need(line, line_id, group)
+        if need <= 0 and group.bandwidth_bps:
+            return ()
+        if not self.has_room(line_id, group, evict=True):
+            return None
         if need <= 0:
             return ()
         chosen: list[tuple[int, str]] = []

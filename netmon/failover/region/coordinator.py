@@ -105,8 +105,6 @@ class Coordinator(Watched):
         self._loads = self._rooms.loads
         self._timers: list[tuple[int, int]] = []
         """Heap: when, and which group by its order. One that is not the group's `due_unix_ns` any more is void."""
-        self._restless: set[int] = set()
-        """Groups that are not at home and at rest, by their order."""
 
     def shift(self, by_ns: int) -> list[GroupState]:
         """The clock was set by so much: the timers of groups and areas run on as if it had not been.
@@ -171,6 +169,9 @@ class Coordinator(Watched):
                 continue
             made.times[order] = times + 1
             self._step_one(member, made)
+        for order in self._terms_due:
+            self._tell_terms(self._members[order], made)
+        self._terms_due.clear()
         made.actions.sort(key=itemgetter(0))
         return Decided(
             [action for _, action in made.actions],
@@ -279,7 +280,7 @@ class Coordinator(Watched):
         is_nowhere = SHED in {state.on, member.place} or state.phase == "NO_BACKUP"
         self._rooms.wait(member, waits=is_nowhere or bool(step.waiting))
         due_ns = step.due_unix_ns
-        if state.phase == "NR" and state.on == member.group.working and state.attempt is None:
+        if self._is_at_rest(member):
             self._restless.discard(order)
         else:
             self._restless.add(order)
@@ -288,19 +289,20 @@ class Coordinator(Watched):
         self._sleep(member, max(due_ns, made.now_ns + 1) if due_ns else 0)
         self._tell_terms(member, made)
 
+    def _is_at_rest(self, member: Member) -> bool:
+        """Whether it is at home, and waits for nothing but its line to fail."""
+        state = member.state
+        is_home = state.phase == "NR" and state.on == member.group.working and state.attempt is None
+        return is_home and not (state.tried or state.due_unix_ns or member.evicted_from)
+
     def _is_calm(self, member: Member, now_ns: int) -> bool:
-        """Whether a step would find nothing: it is at home and well. So it is with most of those that a dead line would have been a backup for."""
+        """Whether a step would find nothing: it is at home and well. So it is with many of those to which nothing happened but a report."""
         state, reported = member.state, member.reported
-        if state.phase != "NR" or state.on != member.group.working or state.attempt is not None or state.tried:
+        if not self._is_at_rest(member) or member.order in self._restless:
             return False
-        if (
-            state.working_failed
-            or state.due_unix_ns
-            or state.since_unix_ns > now_ns
-            or member.group.id in self._asked.by_group
-        ):
+        if state.working_failed or state.since_unix_ns > now_ns or member.group.id in self._asked.by_group:
             return False
-        if self._was_frozen or member.clear or member.evicted_from or member.order in self._restless:
+        if self._was_frozen or member.clear:
             return False
         if reported is not None and (reported.on != state.on or reported.generation > state.generation):
             return False
@@ -308,7 +310,7 @@ class Coordinator(Watched):
         return sight.state == "up" and not sight.one_way
 
     def _tell_terms(self, member: Member, made: _Pass) -> None:
-        terms = self.locked(member.group.id), self.avoid(member.group.id)
+        terms = self._terms(member)
         if terms != member.terms:
             member.terms = terms
             made.gateways.add(member.group.gateway_id)
@@ -407,20 +409,25 @@ class Coordinator(Watched):
 
     def locked(self, group_id: str) -> bool:
         """Whether its gateway must not move it by itself: locked out, forced, or frozen."""
-        member = self._by_id[group_id]
-        request = self._asked.in_force(group_id, self._now_ns).request
-        is_held = request is not None and request.kind in {"lockout", "forced"}
-        return is_held or self._was_frozen or member.group.mode != "act"
+        return self._terms(self._by_id[group_id])[0]
 
     def avoid(self, group_id: str) -> tuple[str, ...]:
         """Lines of the group to which its gateway must not go by itself: locked out, damped, or dead as the centre sees it; sorted."""
-        member = self._by_id[group_id]
-        group, region = member.group, self._sights.region
-        lines = [line_id for line_id in member.lines if has_failed(region[line_id], both_ways=group.both_ways)]
-        lines += self._asked.in_force(group_id, self._now_ns).locked
+        return self._terms(self._by_id[group_id])[1]
+
+    def _terms(self, member: Member) -> tuple[bool, tuple[str, ...]]:
+        """`locked` and `avoid`: asked of each group that has a line that is different now, so it has to be quick."""
+        group = member.group
+        failed = self._sights.failed if group.both_ways else self._sights.down
+        lines = [line_id for line_id in member.lines if line_id in failed]
+        is_locked = self._was_frozen or group.mode != "act"
+        if group.id in self._asked.by_group:
+            asked = self._asked.in_force(group.id, self._now_ns)
+            lines += asked.locked
+            is_locked = is_locked or (asked.request is not None and asked.request.kind in {"lockout", "forced"})
         if member.state.suppressed_unix_ns:
             lines.append(group.working)
-        return tuple(sorted(set(lines))) if len(lines) > 1 else tuple(lines)
+        return is_locked, tuple(sorted(set(lines))) if len(lines) > 1 else tuple(lines)
 
     def explain(self, group_id: str, now_ns: int) -> Explanation:
         """Why the group is where it is. Raises KeyError: there is no such group."""

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from netmon.failover.model import LineSight
+from netmon.failover.protection.choice import has_failed
 
 By = Literal["nobody", "verdict", "gateway", "trap"]
 TRAP: Final = "trap"
@@ -45,6 +46,8 @@ class Sights:
 
     Attributes:
         region: Line ID to what verdict and traps say; for what shares a risk, and for gateways that tell nothing.
+        down: IDs of the lines that are down there.
+        failed: The same, with those that are one-way: SF for what needs both ways.
     """
 
     def __init__(self, line_ids: Iterable[str], gateway_lines: Mapping[str, frozenset[str]]) -> None:
@@ -56,6 +59,8 @@ class Sights:
         """
         self._verdicts = {line_id: LineSight(line_id=line_id) for line_id in line_ids}
         self.region: dict[str, LineSight] = dict(self._verdicts)
+        self.down: set[str] = set()
+        self.failed: set[str] = set()
         self._traps: dict[str, _Trap] = {}
         self._gateway_lines = gateway_lines
         self._own: dict[str, dict[str, LineSight]] = {}
@@ -141,6 +146,8 @@ class Sights:
         if trap is not None and trap.failed and now.state != "down" and now.good_unix_ns <= trap.unix_ns:
             now = msgspec.structs.replace(now, state="down", one_way=False, since_unix_ns=trap.unix_ns, reason=TRAP)
         self.region[line_id] = now
+        for lines, is_in in ((self.down, now.state == "down"), (self.failed, has_failed(now, both_ways=True))):
+            (lines.add if is_in else lines.discard)(line_id)
         self._version += 1
         return _differs(before, now)
 

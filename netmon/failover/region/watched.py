@@ -83,6 +83,10 @@ class Watched:
         self._todo = [member.order for member in self._members]
         """Heap of groups to be stepped, by their order."""
         self._marked = set(self._todo)
+        self._restless: set[int] = set()
+        """Groups that are not at home and at rest, by their order."""
+        self._terms_due: set[int] = set()
+        """Groups of which a line is different now, by their order: their gateways may have to be told to avoid it."""
         self._stays = {member.group.id for member in self._members if member.group.mode != "act"}
         """Groups that cannot be made to leave their lines: operators have placed them, nobody reaches them, they could not, or are only observed."""
 
@@ -236,7 +240,7 @@ class Watched:
     @property
     def failed(self) -> frozenset[str]:
         """IDs of the lines that are SF for whatever needs both ways."""
-        return frozenset(line_id for line_id, sight in self._sights.region.items() if has_failed(sight, both_ways=True))
+        return frozenset(self._sights.failed)
 
     @property
     def failing(self) -> frozenset[str]:
@@ -270,9 +274,14 @@ class Watched:
 
     def _line_seen(self, line_id: str, is_different: bool) -> None:
         self._chooser.risks.see(self._sights.region[line_id])
-        if is_different:
-            for member in self._of_line[line_id]:
+        if not is_different:
+            return
+        for member in self._of_line[line_id]:
+            # What another line is like does not move who is at home and at rest.
+            if line_id == member.state.on or member.order in self._restless:
                 self._mark(member)
+            else:
+                self._terms_due.add(member.order)
 
     def _is_newer(self, reported: Reported) -> bool:
         lives = self._lives.get(reported.gateway_id, Lives())

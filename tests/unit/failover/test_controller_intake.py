@@ -244,6 +244,20 @@ def test_times_of_a_gateway_are_put_right_by_ours() -> None:
     assert good_s(heard) == -1.0
 
 
+def test_what_was_kept_of_a_gateway_whose_clock_is_ahead_does_not_hide_what_is_proven() -> None:
+    """Of two hours ahead nobody knows how old it is; the verdict's word is fresh. Once it speaks, its clock is known."""
+    heard = intake()
+    ahead = {
+        "unix_ns": NOW + 7_200 * S,
+        "lines": (LineSight(line_id="radio", state="up", good_unix_ns=NOW + 7_199 * S),),
+    }
+    heard.coordinator.see_line(LineSight(line_id="radio", state="up", good_unix_ns=NOW - 2 * S))
+    heard.gateway(reported(1, **ahead), NOW, 101 * S)
+    assert good_s(heard) == -2.0
+    heard.gateway(reported(2, **ahead), NOW, 101 * S)
+    assert good_s(heard) == -1.0
+
+
 def test_a_greater_number_is_heard_unless_nobody_can_have_meant_it() -> None:
     """In the report, or in what it tells of an order."""
     heard = intake()
