@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
+import gc
 import ipaddress
 import os
 import socket
@@ -15,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -207,6 +210,28 @@ def _name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
+
+
+@contextlib.asynccontextmanager
+async def leaving_nothing() -> AsyncIterator[None]:
+    """What is done inside leaves no socket and no task."""
+    before, tasks = open_files(), len(asyncio.all_tasks())
+    yield
+    async with asyncio.timeout(TIMEOUT_S):
+        while open_files() > before or len(asyncio.all_tasks()) > tasks:
+            gc.collect()
+            await asyncio.sleep(0.01)
+    assert (open_files(), len(asyncio.all_tasks())) == (before, tasks)
+
+
+async def cancelled(asked: Any, turns: int = 1) -> None:
+    """A probe that is ended in the middle, after so many turns of the loop."""
+    probing = asyncio.create_task(asked.probe(TIMEOUT_S))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    probing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await probing
 
 
 def open_files() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import socket
 import subprocess
@@ -30,7 +29,15 @@ from netmon.model import RedisSettings
 from netmon.mqtt.connection import Connection
 from netmon.mqtt.packet import Hello
 from tests.integration.harness import REPOSITORY, free_port
-from tests.integration.services import TIMEOUT_S, Certificate, Mosquitto, open_files, prober, refused_port
+from tests.integration.services import (
+    TIMEOUT_S,
+    Certificate,
+    Mosquitto,
+    cancelled,
+    leaving_nothing,
+    prober,
+    refused_port,
+)
 from tests.integration.valkey import Valkey
 
 SHORT_S = 0.2
@@ -198,27 +205,16 @@ async def test_brokers_of_all_kinds(answers: tuple[bytes, ...], detail: str) -> 
 
 async def test_nothing_is_left_behind(broker: int) -> None:
     """Answered, lost and cancelled probes leave no task and no socket."""
-    before, tasks = open_files(), len(asyncio.all_tasks())
-    async with prober(probe_of(broker)) as asked:
-        for _ in range(300):
+    async with leaving_nothing():
+        async with prober(probe_of(broker)) as asked:
+            for _ in range(300):
+                assert (await asked.probe(TIMEOUT_S)).kind == "reply"
+            for _ in range(50):
+                await cancelled(asked, turns=3)
             assert (await asked.probe(TIMEOUT_S)).kind == "reply"
-        for _ in range(50):
-            probing = asyncio.create_task(asked.probe(TIMEOUT_S))
-            for _ in range(3):
-                await asyncio.sleep(0)
-            probing.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await probing
-        assert (await asked.probe(TIMEOUT_S)).kind == "reply"
-    async with answering(b"") as port:
-        for _ in range(50):
-            await outcome_of(probe_of(port), 0.01)
-    async with asyncio.timeout(TIMEOUT_S):
-        while open_files() > before or len(asyncio.all_tasks()) > tasks:
-            gc.collect()
-            await asyncio.sleep(0.01)
-
-    assert (open_files(), len(asyncio.all_tasks())) == (before, tasks)
+        async with answering(b"") as port:
+            for _ in range(50):
+                await outcome_of(probe_of(port), 0.01)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import signal
 import socket
@@ -30,7 +29,8 @@ from tests.integration.services import (
     COMMUNITY,
     TIMEOUT_S,
     Snmpd,
-    open_files,
+    cancelled,
+    leaving_nothing,
     prober,
     refused_port,
     user_file,
@@ -241,23 +241,13 @@ async def test_lost_requests_are_forgotten(agent: int) -> None:
 
 async def test_nothing_is_left_behind(agent: int) -> None:
     """Answered, lost and cancelled probes leave no socket; the shared engine ends with its last prober, and its timer with it."""
-    before, tasks = open_files(), len(asyncio.all_tasks())
-    for community, timeout_s, times in ((COMMUNITY, TIMEOUT_S, 100), ("another", 0.005, 20)):
-        probe = SnmpProbe(address="127.0.0.1", port=agent, community_file="community")
-        async with prober(probe, community=community) as asked:
-            for _ in range(times):
-                await asked.probe(timeout_s)
-            probing = asyncio.create_task(asked.probe(TIMEOUT_S))
-            await asyncio.sleep(0)
-            probing.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await probing
-    async with asyncio.timeout(TIMEOUT_S):
-        while open_files() > before or len(asyncio.all_tasks()) > tasks:
-            gc.collect()
-            await asyncio.sleep(0.01)
-
-    assert (open_files(), len(asyncio.all_tasks())) == (before, tasks)
+    async with leaving_nothing():
+        for community, timeout_s, times in ((COMMUNITY, TIMEOUT_S, 100), ("another", 0.005, 20)):
+            probe = SnmpProbe(address="127.0.0.1", port=agent, community_file="community")
+            async with prober(probe, community=community) as asked:
+                for _ in range(times):
+                    await asked.probe(timeout_s)
+                await cancelled(asked)
 
 
 @pytest.mark.parametrize(

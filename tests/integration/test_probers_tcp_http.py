@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +17,7 @@ from netmon.active_probe.probers.http import make_service
 from netmon.errors import ConfigError
 from netmon.inventory.probes import HttpProbe, Pin, TcpProbe
 from netmon.sockets import has_ipv6
-from tests.integration.services import TIMEOUT_S, Certificate, open_files, prober, refused_port
+from tests.integration.services import TIMEOUT_S, Certificate, cancelled, leaving_nothing, prober, refused_port
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 SHORT_S = 0.2
@@ -276,22 +275,12 @@ async def test_nothing_is_left_behind() -> None:
     """Hundreds of probes, answered, lost and cancelled, leave no task and no socket."""
     async with website() as good, serving(silent) as mute:
         urls = [f"http://127.0.0.1:{good}/", f"http://127.0.0.1:{mute}/", f"https://127.0.0.1:{mute}/"]
-        before, tasks = open_files(), len(asyncio.all_tasks())
-        for url in urls:
-            async with prober(HttpProbe(url=url)) as asked, asyncio.timeout(60):
-                for _ in range(200 if url == urls[0] else 20):
-                    await asked.probe(TIMEOUT_S if url == urls[0] else 0.005)
-                probing = asyncio.create_task(asked.probe(TIMEOUT_S))
-                await asyncio.sleep(0)
-                probing.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await probing
-        async with asyncio.timeout(TIMEOUT_S):
-            while open_files() > before or len(asyncio.all_tasks()) > tasks:
-                gc.collect()
-                await asyncio.sleep(0.01)
-
-        assert (open_files(), len(asyncio.all_tasks())) == (before, tasks)
+        async with leaving_nothing():
+            for url in urls:
+                async with prober(HttpProbe(url=url)) as asked, asyncio.timeout(60):
+                    for _ in range(200 if url == urls[0] else 20):
+                        await asked.probe(TIMEOUT_S if url == urls[0] else 0.005)
+                    await cancelled(asked)
 
 
 @pytest.mark.parametrize(
