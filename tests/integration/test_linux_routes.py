@@ -337,6 +337,21 @@ def test_what_others_have_put_there_stays(region: Region, mover: Mover) -> None:
     assert after == before
 
 
+def test_a_plan_that_is_refused_leaves_the_one_before_in_force(region: Region, mover: Mover) -> None:
+    """What is broken meanwhile is put right, by that one: on the line to which the class was moved."""
+    region[GATEWAY].ip("route add default dev mgmt table 1002 proto 186")
+    mover.plan(SIREN)
+    mover.move(SIREN, RADIO)
+
+    assert mover.plan(SIREN, CAMERA) != ()
+    region[GATEWAY].ip("rule del fwmark 0x10")
+    until(lambda: way(region, SERVICE, "mark", "0x10") == region.lines[RADIO].interface, "its rule is back")
+    actual = mover.actual()
+    region[GATEWAY].ip("route flush table 1002")
+
+    assert actual == {SIREN.group_id: RADIO}
+
+
 def test_interface_that_is_gone_lets_nothing_fall_through(region: Region, mover: Mover) -> None:
     """The kernel takes the route of an interface that vanishes: packets are refused, and flow again when it is back."""
     mover.plan(SIREN)

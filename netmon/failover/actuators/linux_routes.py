@@ -100,10 +100,8 @@ class LinuxRoutes:
             raise ConfigError(mistakes)
         self._warn_of_strict_filters(lines)
         async with self._lock:
-            self._lines = {line.line_id: line for line in lines}
-            self._groups, self._left = {group.group_id: group for group in groups}, {}
             try:
-                await self._adopt()
+                await self._adopt(groups, {line.line_id: line for line in lines})
                 await self._repair()
             except KernelError as error:
                 if error.code == errno.EPERM:
@@ -111,10 +109,13 @@ class LinuxRoutes:
                 raise
         self._keep()
 
-    async def _adopt(self) -> None:
-        """What stands is wanted; what stands nowhere is wanted on its working line, or left alone where netmon only observes."""
-        mistakes, wanted = [], {}
-        for group in list(self._groups.values()):
+    async def _adopt(self, groups: Sequence[PlannedGroup], lines: dict[str, PlannedLine]) -> None:
+        """What stands is wanted; what stands nowhere is wanted on its working line, or left alone where netmon only observes.
+
+        Raises ConfigError, or KernelError: then what was planned before is kept up.
+        """
+        mistakes, kept, left, wanted = [], {}, {}, {}
+        for group in groups:
             ours, others = await self._kernel.table(group.table)
             if others:
                 mistakes.append(
@@ -122,17 +123,18 @@ class LinuxRoutes:
                     f"`ip route show table {group.table}`; remove them, or give the class another table"
                 )
             if group.mode == "observe" and not ours:
-                self._left[group.group_id] = self._groups.pop(group.group_id)
+                left[group.group_id] = group
                 continue
             known = self._wanted.get(group.group_id)
-            stands = layout.where(ours, self._lines, known)
-            shall = known if known in {SHED, *self._lines} else stands
+            stands = layout.where(ours, lines, known)
+            shall = known if known in {SHED, *lines} else stands
+            kept[group.group_id] = group
             wanted[group.group_id] = group.working if shall is None else shall
             if stands is not None and known is None:
                 log.info("routes.group_adopted", group=group.group_id, on=stands)
         if mistakes:
             raise ConfigError(mistakes)
-        self._wanted = wanted
+        self._lines, self._groups, self._left, self._wanted = lines, kept, left, wanted
 
     def _warn_of_strict_filters(self, lines: Sequence[PlannedLine]) -> None:
         """Strict filtering drops what comes in by a line that is not preferred: a class that was moved would be mute."""
