@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Final, Self
 
@@ -51,7 +52,7 @@ class NumberedLine(msgspec.Struct, frozen=True, kw_only=True):
         return f"fd66:{self.number:x}::2"
 
 
-class Built:
+class Built(ABC):
     """Namespaces with lines between them. As a context manager they are built, and gone."""
 
     def __init__(self, *, rootless: bool | None = None) -> None:
@@ -73,6 +74,6 @@ class Built:
         """A namespace by its name."""
         return self._spaces[name]
 
+    @abstractmethod
     def _build(self) -> None:
         """Makes all of it, in namespaces that are there."""
-        raise NotImplementedError

@@ -156,11 +156,11 @@ class Reader:
         self._client.close()
 
 
-def fall_behind(netmon: Netmon) -> None:
-    """Makes decode shed: holds it until it is far behind, in a storm."""
+def fall_behind(netmon: Netmon, by: int = 2_000) -> None:
+    """Makes decode shed: holds it until it is so far behind, in a storm."""
     sheddings = netmon.ledger().sheddings
     with netmon.stopped("decode"):
-        netmon.wait_until(lambda: netmon.ledger().durable - decoded(netmon) > 2_000, what="behind")
+        netmon.wait_until(lambda: netmon.ledger().durable - decoded(netmon) > by, what="behind")
     netmon.wait_until(lambda: netmon.ledger().shedding or netmon.ledger().sheddings > sheddings, what="shedding")
 
 
@@ -235,19 +235,19 @@ def test_what_is_new_goes_first_and_who_babbles_waits(small: Netmon) -> None:
 def test_what_was_shed_waits_visibly(netmon: Netmon) -> None:
     """Counted as waiting, on /metrics and in the ledger, until late has come to it; readiness is not at stake."""
     with netmon.stopped("late"):
-        sender = storm(netmon, 12_000)
-        fall_behind(netmon)
+        sender = storm(netmon, 30_000)
+        # So far that it sheds hundreds, however slowly the storm goes on afterwards.
+        fall_behind(netmon, 20_000)
         assert sender.wait(60) == 0
-        found = netmon.wait_settled(12_000)
-        # How many depends on how far decode falls behind on this machine.
-        assert found.waiting["shed"] == found.parked["shed"] > 0
+        found = netmon.wait_settled(30_000)
+        assert found.waiting["shed"] == found.parked["shed"] > 500
         assert (found.difference, found.balanced) == (0, True)
         metrics = netmon.metrics()
         labels = f'lane="0",listener="127.0.0.1:{netmon.port}"'
         assert metrics[f'netmon_trap_waiting{{{labels},reason="shed",receiver="test"}}'] == found.waiting["shed"]
         assert metrics[f'netmon_trap_express_total{{{labels},receiver="test"}}'] == found.express
         assert netmon.get("/readyz")[0] == 200
-    assert_each_in_one_place(netmon, 12_000)
+    assert_each_in_one_place(netmon, 30_000)
 
 
 def test_a_full_express_stream_is_no_loss(small: Netmon) -> None:
