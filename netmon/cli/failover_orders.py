@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -46,72 +47,64 @@ def add_to(group: typer.Typer) -> None:
         group.command()(command)
 
 
-def force(
-    group: GroupId,
-    line: LineId,
-    why: Why,
-    by: By = None,
-    lasting: Lasting = None,
-    until: Until = None,
-    ticket: Ticket = "",
-    config: ConfigFile = None,
-    as_json: AsJson = False,
-    lang: Lang = None,
-) -> None:
-    """Put a group onto a line even if nobody knows how that is; only a line that is down is refused. Exit 1: it was refused."""
-    _operate("forced", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, shown=(as_json, lang))
+def _onto_line(name: str, kind: CommandKind, told: str) -> Callable[..., None]:
+    """A command that names the line to go to."""
+
+    def command(
+        group: GroupId,
+        line: LineId,
+        why: Why,
+        by: By = None,
+        lasting: Lasting = None,
+        until: Until = None,
+        ticket: Ticket = "",
+        config: ConfigFile = None,
+        as_json: AsJson = False,
+        lang: Lang = None,
+    ) -> None:
+        _operate(kind, config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, shown=(as_json, lang))
+
+    return _named_command(command, name, told)
 
 
-def manual(
-    group: GroupId,
-    line: LineId,
-    why: Why,
-    by: By = None,
-    lasting: Lasting = None,
-    until: Until = None,
-    ticket: Ticket = "",
-    config: ConfigFile = None,
-    as_json: AsJson = False,
-    lang: Lang = None,
-) -> None:
-    """Put a group onto a line that is good; void when a line fails. Exit 1: it was refused."""
-    _operate("manual", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, shown=(as_json, lang))
+def _of_line_or_all(name: str, kind: CommandKind, told: str) -> Callable[..., None]:
+    """A command that may name a line."""
+
+    def command(
+        group: GroupId,
+        why: Why,
+        line: MayBeLine = "",
+        by: By = None,
+        lasting: Lasting = None,
+        until: Until = None,
+        ticket: Ticket = "",
+        config: ConfigFile = None,
+        as_json: AsJson = False,
+        lang: Lang = None,
+    ) -> None:
+        _operate(kind, config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, shown=(as_json, lang))
+
+    return _named_command(command, name, told)
 
 
-def lockout(
-    group: GroupId,
-    why: Why,
-    line: MayBeLine = "",
-    by: By = None,
-    lasting: Lasting = None,
-    until: Until = None,
-    ticket: Ticket = "",
-    config: ConfigFile = None,
-    as_json: AsJson = False,
-    lang: Lang = None,
-) -> None:
-    """Keep a group where it is, whatever happens; with LINE, only from that line. Exit 1: it was refused."""
-    _operate(
-        "lockout", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, shown=(as_json, lang)
-    )
+def _named_command(command: Callable[..., None], name: str, told: str) -> Callable[..., None]:
+    command.__name__ = name
+    command.__doc__ = f"{told} Exit 1: it was refused."
+    return command
 
 
-def exercise(
-    group: GroupId,
-    why: Why,
-    line: MayBeLine = "",
-    by: By = None,
-    lasting: Lasting = None,
-    until: Until = None,
-    ticket: Ticket = "",
-    config: ConfigFile = None,
-    as_json: AsJson = False,
-    lang: Lang = None,
-) -> None:
-    """Try everything of a switch but the switch: whether the line (or the best one) would do. Exit 1: it was refused."""
-    _operate(
-        "exercise", config, group, line, why=why, by=by, ends=(lasting, until), ticket=ticket, shown=(as_json, lang)
-    )
+force = _onto_line(
+    "force", "forced", "Put a group onto a line even if nobody knows how that is; only a line that is down is refused."
+)
+manual = _onto_line("manual", "manual", "Put a group onto a line that is good; void when a line fails.")
+lockout = _of_line_or_all(
+    "lockout", "lockout", "Keep a group where it is, whatever happens; with LINE, only from that line."
+)
+exercise = _of_line_or_all(
+    "exercise",
+    "exercise",
+    "Try everything of a switch but the switch: whether the line (or the best one) would do.",
+)
 
 
 def clear(

@@ -17,7 +17,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 from netmon import config as configuration
 from netmon.config import checked
 from netmon.config.failover_section import Mqtt
-from netmon.config.kinds import KIB, MIB, FilePath, FolderPath, Rate, Section, lines_of, section_or_defaults, shown
+from netmon.config.kinds import (
+    KIB,
+    MIB,
+    FilePath,
+    FolderPath,
+    Rate,
+    Section,
+    line_like,
+    lines_of,
+    section_or_defaults,
+    shown,
+)
 from netmon.config.probe_section import VantageId
 from netmon.config.settings import Log
 from netmon.errors import ConfigError
@@ -29,12 +40,10 @@ _FILE_BYTES_MAX: Final = MIB
 _PUBLIC_KEY: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-def _public_key(path: Path) -> Path:
-    lines = lines_of(path)
-    if len(lines) > 1 or not _PUBLIC_KEY.fullmatch(lines[0].strip()):
-        cure = "`netmon failover keys` at the centre makes a pair, and this is the .pub of it"
-        raise ValueError(f"{path} has no public key of 64 hexadecimal digits; {cure}")
-    return path
+_public_key = line_like(
+    _PUBLIC_KEY,
+    "has no public key of 64 hexadecimal digits; `netmon failover keys` at the centre makes a pair, and this is the .pub of it",
+)
 
 
 def _protocol(value: int) -> int:

@@ -21,7 +21,7 @@ from netmon.config.kinds import (
     Section,
     TokenFile,
     WebUrl,
-    lines_of,
+    line_like,
     section_or_defaults,
     shown,
 )
@@ -54,13 +54,6 @@ def _one_level(value: str) -> str:
     return value
 
 
-def _private_key(path: Path) -> Path:
-    lines = lines_of(path)
-    if len(lines) > 1 or not _PRIVATE_KEY.fullmatch(lines[0].strip()):
-        raise ValueError(f"{path} has no private key of 64 hexadecimal digits; `netmon failover keys` makes one")
-    return path
-
-
 def _names(value: dict[str, Webhook]) -> dict[str, Webhook]:
     wrong = next((name for name in value if not _NAME.fullmatch(name)), None)
     if wrong is not None:
@@ -71,7 +64,12 @@ def _names(value: dict[str, Webhook]) -> dict[str, Webhook]:
 
 TopicPrefix = Annotated[str, AfterValidator(_prefix)]
 ApiKey = Annotated[str, AfterValidator(_one_level)]
-KeyFile = Annotated[FilePath, AfterValidator(_private_key)]
+KeyFile = Annotated[
+    FilePath,
+    AfterValidator(
+        line_like(_PRIVATE_KEY, "has no private key of 64 hexadecimal digits; `netmon failover keys` makes one")
+    ),
+]
 
 
 # --- The sections. ---

@@ -6,7 +6,7 @@ import ipaddress
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import urlsplit
@@ -144,12 +144,16 @@ def _one_line(path: Path) -> Path:
     return path
 
 
-def _token(path: Path) -> Path:
-    lines = lines_of(path)
-    if len(lines) > 1 or not _TOKEN.fullmatch(lines[0].strip()):
-        cure = "such as `openssl rand -hex 32` makes"
-        raise ValueError(f"{path} holds no secret; expected one line of 16 to 256 letters, digits and signs, {cure}")
-    return path
+def line_like(pattern: re.Pattern[str], mistake: str) -> Callable[[Path], Path]:
+    """A check that a file is one line of this form; of another one `mistake` is told behind its path, and never what is in it."""
+
+    def check(path: Path) -> Path:
+        lines = lines_of(path)
+        if len(lines) > 1 or not pattern.fullmatch(lines[0].strip()):
+            raise ValueError(f"{path} {mistake}")
+        return path
+
+    return check
 
 
 def _web_url(value: str) -> str:
@@ -231,7 +235,15 @@ FilePath = Annotated[Path, AfterValidator(_from_folder)]
 FolderPath = Annotated[Path, BeforeValidator(_folder_name), AfterValidator(_from_folder), AfterValidator(_folder)]
 SecretFile = Annotated[FilePath, AfterValidator(_filled)]
 PasswordFile = Annotated[FilePath, AfterValidator(_one_line)]
-TokenFile = Annotated[FilePath, AfterValidator(_token)]
+TokenFile = Annotated[
+    FilePath,
+    AfterValidator(
+        line_like(
+            _TOKEN,
+            "holds no secret; expected one line of 16 to 256 letters, digits and signs, such as `openssl rand -hex 32` makes",
+        )
+    ),
+]
 """What proves who we are, or who sent something: long enough not to be guessed."""
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 Rate = Annotated[float, BeforeValidator(_rate)]
