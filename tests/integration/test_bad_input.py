@@ -382,7 +382,9 @@ def test_memory_stays_bounded_when_every_source_and_oid_is_new(tmp_path: Path) -
         assert max(peaks.values()) < RSS_BYTES_MAX, (begun, peaks)
         assert peaks["capture"] - begun["capture"] < 64 << 20
         assert netmon.pids() == pids
-        assert len({event.source for _, event in netmon.entries()}) == len(netmon.entries())
+        # Read once: the stream is cut to what Redis may hold meanwhile.
+        entries = netmon.entries()
+        assert len({event.source for _, event in entries}) == len(entries) > 0
 
 
 def test_memory_stays_bounded_under_a_flood_of_the_largest_datagrams(tmp_path: Path) -> None:
