@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from netmon.failover.actuators import Site, make_agent
 from netmon.failover.actuators.base import Order
 from netmon.failover.actuators.mqtt import Agents
+from netmon.failover.agent.centre import Centre as EdgeCentre
 from netmon.failover.model import ActionResult
 from netmon.failover.mqtt import wire
 from netmon.failover.mqtt.link import Filter, Heard, Link, Will
@@ -34,11 +35,11 @@ async def until(what: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def running(link: Link) -> AsyncIterator[Link]:
-    """A link, until it takes leave."""
+async def running(link: Link | EdgeCentre) -> AsyncIterator[None]:
+    """A link, or an agent's, until it is cancelled."""
     task = asyncio.create_task(link.run(), name="link")
     try:
-        yield link
+        yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):

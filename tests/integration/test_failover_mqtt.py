@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 import time
@@ -17,15 +18,17 @@ import pytest
 from netmon.failover.actuators import Site, make
 from netmon.failover.actuators import iota_json as iota_module
 from netmon.failover.actuators import mqtt as mqtt_module
+from netmon.failover.agent.centre import Centre as Edge
 from netmon.failover.model import ActionResult
 from netmon.failover.mqtt import link as link_module
 from netmon.failover.mqtt import wire
 from netmon.failover.mqtt.link import Filter, Heard, Link, LinkState
 from netmon.failover.plan import sign
-from netmon.failover.plan.model import Desired, Plan
+from netmon.failover.plan.model import Desired, Plan, Reported
 from netmon.failover.settings import MqttSettings
 from tests.integration.failover_mqtt import (
     KEY,
+    PUBLIC,
     VERIFIED,
     WAIT_S,
     Gateway,
@@ -298,6 +301,28 @@ async def test_gateway_that_is_gone_without_leave_is_unreachable(mqtt: MqttSetti
     ]
     with suppress(asyncio.CancelledError):
         await gone
+
+
+async def test_last_word_of_an_agent_is_the_last(mqtt: MqttSettings) -> None:
+    """A move that ends after it has taken leave is told by one that is gone: else the centre took it for one that is there, and waited for it."""
+    beats = itertools.count(1)
+
+    def now() -> Reported:
+        return Reported(gateway_id="gw-1", beat=next(beats), started_unix_ns=1, unix_ns=time.time_ns())
+
+    edge = Edge(mqtt, "gw-1", sign.public_key(PUBLIC), lambda _told, _octets: None, now)
+    async with centre(mqtt) as there, running(edge):
+        edge.tell()
+        await until(lambda: there.reports)
+        await edge.leave()
+        await edge.tell_surely()
+        await until(lambda: there.reports[-1].stopped)
+        left = len(there.reports)
+        edge.tell()
+        await until(lambda: len(there.reports) > left)
+
+    assert not there.reports[0].stopped
+    assert there.reports[-1].stopped
 
 
 async def test_gateway_that_is_silent_is_unreachable(mqtt: MqttSettings, monkeypatch: pytest.MonkeyPatch) -> None:

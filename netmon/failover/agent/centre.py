@@ -51,6 +51,7 @@ class Centre:
         self._public = public
         self._take = take
         self._now = now
+        self._is_leaving = False
         topics = Topics(settings.prefix)
         self._reported = topics.of(gateway_id, "reported")
         self._kinds: Mapping[str, type[Plan | Desired | Beat]] = {
@@ -71,7 +72,7 @@ class Centre:
             self._hear,
             message_bytes_max=PLAN_BYTES_MAX,
             changed=self._changed,
-            will=lambda: Will(self._reported, self._encoded(stopped=True)),
+            will=lambda: Will(self._reported, encode_reported(_stopped(self._now()))),
         )
 
     @property
@@ -94,14 +95,15 @@ class Centre:
             self._link.renew()
 
     async def leave(self) -> None:
-        """Tells that the agent ends, if that can be told soon."""
-        self._link.publish(self._reported, self._encoded(stopped=True))
+        """Tells that the agent ends, if that can be told soon. Whatever is told after it, of a move that just ends, says so too."""
+        self._is_leaving = True
+        self.tell()
         if self._link.state.connected:
             await self._link.settle(LEAVE_S)
 
-    def _encoded(self, *, stopped: bool = False) -> bytes:
+    def _encoded(self) -> bytes:
         reported = self._now()
-        return encode_reported(_stopped(reported) if stopped else reported)
+        return encode_reported(_stopped(reported) if self._is_leaving else reported)
 
     def _hear(self, heard: Heard) -> None:
         wanted = self._kinds.get(heard.topic)
