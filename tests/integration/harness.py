@@ -29,13 +29,12 @@ import yaml
 
 from netmon.buffer import embedded
 from netmon.model import RejectEvent, TrapEvent
-from netmon.snmp.encode import encode_v2c
 from netmon.trap_receiver import ledger
 from netmon.trap_receiver.ledger import LaneLedger
+from tests.integration import sending
+from tests.integration.sending import NUMBER_OID
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-NUMBER_OID = "1.3.6.1.4.1.8072.9999.1"
-"""Of the varbind that carries a test trap's number; under netSnmpPlaypen."""
 POLL_S = 0.02
 LOG_TAIL_LINES = 40
 
@@ -353,37 +352,16 @@ class Netmon:
     @staticmethod
     def trap(number: int, *, inform: bool = False, community: bytes = b"public") -> bytes:
         """A v2c linkDown that carries a number; for an INFORM it is the request ID too."""
-        return encode_v2c(
-            community=community,
-            pdu="inform" if inform else "trap",
-            request_id=number,
-            uptime_centis=number & 0xFFFF_FFFF,
-            trap_oid="1.3.6.1.6.3.1.1.5.3",
-            varbinds=[(NUMBER_OID, "Integer32", number)],
-        )
+        return sending.trap(number, inform=inform, community=community)
 
-    def send(self, datagrams: Iterable[bytes], *, rate: float | None = None) -> int:
+    def send(self, datagrams: Iterable[bytes], *, rate: float | None = None, source: str = "") -> int:
         """Send datagrams to the first listener, at most `rate` a second (None: as fast as we can); returns how many."""
-        count = 0
-        started = time.monotonic()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.connect(("127.0.0.1", self.port))
-            for datagram in datagrams:
-                sock.send(datagram)
-                count += 1
-                if rate is not None and (ahead_s := started + count / rate - time.monotonic()) > 0.002:
-                    time.sleep(ahead_s)
-        return count
+        return sending.send(self.port, datagrams, rate, source)
 
-    def start_storm(self, first: int, count: int, rate: float) -> subprocess.Popen[bytes]:
+    def start_storm(self, first: int, count: int, rate: float, *kind: str) -> subprocess.Popen[bytes]:
         """Send numbered traps from a process of its own, so that the test can break things meanwhile; `wait()` for it."""
-        program = (
-            "import sys; from pathlib import Path; from tests.integration.harness import Netmon;"
-            "n = Netmon.__new__(Netmon); n.port = int(sys.argv[1]); first, count = int(sys.argv[2]), int(sys.argv[3]);"
-            "n.send((n.trap(i) for i in range(first, first + count)), rate=float(sys.argv[4]))"
-        )
-        arguments = [str(self.port), str(first), str(count), str(rate)]
-        return subprocess.Popen([sys.executable, "-c", program, *arguments], cwd=REPOSITORY)
+        arguments = [str(each) for each in (self.port, first, count, rate)]
+        return subprocess.Popen([sys.executable, "-m", "tests.integration.sending", *arguments, *kind], cwd=REPOSITORY)
 
     def inform(self, number: int, *, timeout_s: float = 5.0, tries: int = 1) -> bytes | None:
         """Send an INFORM and wait for the answer; None when none came."""

@@ -14,7 +14,8 @@ from netmon.trap_receiver.journal.segment import segments
 from netmon.trap_receiver.late.reread import segment_of
 from netmon.trap_receiver.ledger import DECODE_FIELDS, DECODE_STATE
 from netmon.trap_receiver.state import StatePage
-from tests.integration.harness import NUMBER_OID, Netmon
+from tests.integration.harness import Netmon
+from tests.integration.sending import NUMBER_OID
 
 
 def park(netmon: Netmon, seqs: Iterable[int], reason: str = "usm_unknown_user") -> None:

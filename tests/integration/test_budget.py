@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from netmon.model import TrapEvent
-from tests.integration.harness import NUMBER_OID, Netmon
+from tests.integration.harness import Netmon
+from tests.integration.sending import NUMBER_OID
 
 BUDGET_BYTES = 1 << 20
 """The smallest that the configuration allows: some 2,000 test traps."""

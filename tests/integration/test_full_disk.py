@@ -27,8 +27,9 @@ from netmon.trap_receiver.ledger import (
 )
 from netmon.trap_receiver.state import StatePage
 from tests.integration.disk import SmallDisk, small_disk
-from tests.integration.harness import NUMBER_OID, Netmon
+from tests.integration.harness import Netmon
 from tests.integration.parking import late_numbers
+from tests.integration.sending import NUMBER_OID
 from tests.integration.snmpv3 import ENGINE, KNOWN, Device
 from tests.integration.valkey import Valkey
 from tests.unit.trap_receiver.samples import append, open_writer

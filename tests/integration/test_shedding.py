@@ -7,9 +7,7 @@ import itertools
 import os
 import random
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,13 +18,12 @@ import pytest
 import redis
 
 from netmon.model import TrapEvent
-from netmon.snmp.encode import encode_v2c
 from netmon.trap_receiver.journal.marks import EXPRESS, PARKED_MARKS, TURN, Marks
 from netmon.trap_receiver.ledger import LaneLedger
-from tests.integration.harness import NUMBER_OID, REPOSITORY, Netmon
+from tests.integration.harness import Netmon
+from tests.integration.sending import NUMBER_OID, trap
 
 SHED = PARKED_MARKS["shed"]
-LINK_DOWN = "1.3.6.1.6.3.1.1.5.3"
 BATTERY_LOW = "1.3.6.1.4.1.8072.9999.0.7"
 FLOOD, SIREN = "127.0.0.1", "127.0.0.2"
 SHEDDING = {
@@ -64,53 +61,18 @@ def small(tmp_path: Path) -> Iterator[Netmon]:
         yield running
 
 
-def trap(number: int, trap_oid: str = LINK_DOWN) -> bytes:
-    """A trap with a number, of any kind."""
-    return encode_v2c(
-        community=b"public",
-        pdu="trap",
-        request_id=number,
-        uptime_centis=number,
-        trap_oid=trap_oid,
-        varbinds=[(NUMBER_OID, "Integer32", number)],
-    )
-
-
 def send(netmon: Netmon, source: str, datagrams: Iterable[bytes], rate: float = RATE) -> None:
     """Sends from an address of the loopback; capture must get all."""
-    before, started, count = netmon.ledger().captured, time.monotonic(), 0
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((source, 0))
-        sock.connect(("127.0.0.1", netmon.port))
-        for count, datagram in enumerate(datagrams, 1):
-            sock.send(datagram)
-            time.sleep(max(0.0, started + count / rate - time.monotonic()))
+    before = netmon.ledger().captured
+    count = netmon.send(datagrams, rate=rate, source=source)
     netmon.wait_until(lambda: netmon.ledger().captured == before + count, what="captured")
 
 
 def storm(netmon: Netmon, count: int) -> subprocess.Popen[bytes]:
     """Numbered traps in a process of its own: nine of ten from one source, the rest from five others; each fiftieth is new."""
-    program = (
-        "import sys, time; from tests.integration import test_shedding as t; from tests.integration.harness import Netmon;"
-        "n = Netmon.__new__(Netmon); n.port = int(sys.argv[1]); t.blow(n, int(sys.argv[2]))"
-    )
-    sender = subprocess.Popen([sys.executable, "-c", program, str(netmon.port), str(count)], cwd=REPOSITORY)
+    sender = netmon.start_storm(1, count, RATE, "babble")
     SENDERS.append(sender)
     return sender
-
-
-def blow(netmon: Netmon, count: int) -> None:
-    """The body of `storm`."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(6)]
-        for index, sock in enumerate(sockets, 1):
-            sock.bind((f"127.0.0.{index}", 0))
-            sock.connect(("127.0.0.1", netmon.port))
-        started = time.monotonic()
-        for number in range(1, count + 1):
-            sock = sockets[0] if number % 10 else sockets[1 + number // 10 % 5]
-            sock.send(trap(number, f"1.3.6.1.4.1.8072.9999.0.{number}" if number % 50 == 0 else LINK_DOWN))
-            time.sleep(max(0.0, started + number / RATE - time.monotonic()))
 
 
 def entries(netmon: Netmon, stream: str) -> list[tuple[int, int]]:
@@ -118,6 +80,13 @@ def entries(netmon: Netmon, stream: str) -> list[tuple[int, int]]:
     with contextlib.closing(netmon.redis()) as client:
         found: Any = client.xrange(netmon.key(stream))
     return [_numbered(entry_id, fields) for entry_id, fields in found]
+
+
+def lengths(netmon: Netmon) -> int:
+    """How many entries are in all streams together."""
+    with contextlib.closing(netmon.redis()) as client:
+        found: Any = [client.xlen(netmon.key(stream)) for stream in STREAMS]
+    return sum(found)
 
 
 def _numbered(entry_id: bytes, fields: dict[bytes, bytes]) -> tuple[int, int]:
@@ -175,7 +144,7 @@ def assert_each_in_one_place(netmon: Netmon, count: int) -> LaneLedger:
     netmon.wait_settled(count, timeout_s=60)
     netmon.wait_until(lambda: not sum(netmon.ledger().waiting.values()), 60, "all decoded late")
     netmon.wait_until(lambda: not netmon.ledger().shedding, what="no storm")
-    netmon.wait_until(lambda: sum(len(entries(netmon, stream)) for stream in STREAMS) >= count, 30, "all there")
+    netmon.wait_until(lambda: lengths(netmon) >= count, 30, "all there")
     found = netmon.ledger()
     place = {stream: entries(netmon, stream) for stream in STREAMS}
     everywhere = sorted(itertools.chain(*place.values()))

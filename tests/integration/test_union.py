@@ -17,7 +17,8 @@ from netmon.buffer import consumer
 from netmon.buffer.consumer import Follower
 from netmon.buffer.union import Union
 from netmon.model import RedisSettings, TrapEvent
-from tests.integration.harness import NUMBER_OID, Netmon, free_port
+from tests.integration.harness import Netmon, free_port
+from tests.integration.sending import NUMBER_OID
 from tests.integration.valkey import Valkey
 
 COUNT = 3_000
