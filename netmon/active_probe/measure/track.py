@@ -63,7 +63,7 @@ class Track:
 
     __slots__ = (
         "_answers", "_back_seq", "_baseline_ns", "_buckets", "_detail", "_detail_ns", "_errors", "_judge_ns", "_median_ns",
-        "_newest_failed", "_patience_ns", "_phase", "_profile", "_round_trips_ns", "_row_seq", "_sum_ns", "_window", "fell_ns", "first_miss_ns",
+        "_missed_ns", "_newest_failed", "_patience_ns", "_phase", "_profile", "_round_trips_ns", "_row_seq", "_sum_ns", "_window", "fell_ns", "first_miss_ns",
         "label", "last_miss_ns", "misses", "reason", "since_ns", "state", "unasked", "undecided",
     )  # fmt: skip
 
@@ -80,7 +80,7 @@ class Track:
         self.last_miss_ns = 0
         """When the last of them was sent; 0: none."""
         self.fell_ns = 0
-        """`last_miss_ns` of when it last fell."""
+        """When the newest miss had been sent, of when it last fell, or lost too many."""
         self.undecided = False
         """From the first miss until it has answered or fallen: ask fast."""
         self.unasked = 0
@@ -96,6 +96,8 @@ class Track:
         """The present row of misses, or the last one, began here."""
         self._back_seq = -1
         """Probes after this one are those since it came back from a cut."""
+        self._missed_ns = 0
+        """When the newest probe that was a miss had been sent, in a row or not."""
         self._newest_failed = False
         self._detail = ""
         self._detail_ns = 0
@@ -277,9 +279,10 @@ class Track:
         self._note(detail, now_ns)
         self._newest_failed = status == FAILED
         self._errors = self._answers = 0
+        sent_ns = self._window.sent_ns(seq)
+        self._missed_ns = max(self._missed_ns, sent_ns)
         if seq < self._window.answered:
             return False
-        sent_ns = self._window.sent_ns(seq)
         if not self.misses:
             self._row_seq = self._window.answered + 1
         self.misses += 1
@@ -309,8 +312,8 @@ class Track:
 
     def _settle(self, now_ns: int, phase: Phase, was: tuple[LineState, Reason, bool]) -> bool:
         """Set what is seen from outside; True: it differs from what it was."""
-        if phase == "fallen" != self._phase:
-            self.fell_ns = self.last_miss_ns
+        if phase in _MISSING and phase != self._phase:
+            self.fell_ns = self._missed_ns
         self._phase = phase
         state, reason = MEANING[phase]
         if phase == "fallen":
@@ -380,5 +383,7 @@ class Track:
 
 _STEADY: Final = frozenset({"up", "lossy", "slow", "failing"})
 """Phases that one more answer changes nothing about."""
+_MISSING: Final = frozenset({"fallen", "lossy", "failing"})
+"""Phases that misses lead to."""
 _AWAY: Final = frozenset({"new", "fallen", "mute", "astray"})
 """Phases that only answers end."""

@@ -390,12 +390,12 @@ class Engine:
                 if target.line_id:
                     self._ask_anchors(track.first_miss_ns + track.trip_ns, now_ns)
                 self.hurry(target, now_ns)
-        if target.line_id and track.state == "down" and track.misses:
+        if target.line_id and ((track.state == "down" and track.misses) or track.reason == "loss"):
             self._ask_anchors(track.fell_ns, now_ns)
         self._changed(target)
 
     def _ask_anchors(self, missed_ns: int, now_ns: int) -> None:
-        """Only an anchor that was asked after a line's first miss, and after it fell, can tell whether the line is to blame."""
+        """Only an anchor that was asked after a line's first miss, and after the one that was one too many, can tell whether the line is to blame."""
         for anchor in self._witnesses:
             # A line that stands in has one chance at a time: if it is our own uplink, what it misses would be held against it.
             is_free = not anchor.line_id or anchor.track.answered_ns == anchor.asked_ns

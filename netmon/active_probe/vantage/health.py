@@ -26,6 +26,8 @@ HOLD_MIN_NS: Final = 5_000_000_000
 HOLD_MAX_NS: Final = 60_000_000_000
 """... each time, up to this."""
 
+_RANK: Final[dict[LineState, int]] = {"unknown": 0, "up": 0, "degraded": 1, "down": 2}
+"""How much is said against a line."""
 _ANSWERS_MAX: Final = 1024
 _ANSWERS_APART_NS: Final = 10_000_000
 """Of what lines answered, one in so much time is remembered: 10 s and more."""
@@ -126,15 +128,15 @@ class Health:
 
     # --- What it means. ---
 
-    def may_say_down(self, first_miss_ns: int, now_ns: int, last_miss_ns: int = 0, fell_ns: int = 0) -> bool:
-        """Whether a row of misses is the line's fault: meanwhile something else was reached from here, and it still is.
+    def may_blame(self, first_miss_ns: int, now_ns: int, last_miss_ns: int = 0, fell_ns: int = 0) -> bool:
+        """Whether misses are the line's fault: meanwhile something else was reached from here, and it still is.
 
         An answer to a probe that was sent before the row proves nothing, and neither does one to a probe that was sent after it: our own
         uplink may have been away in between. It may be away again by now, so there has to be one since the line fell, too. While this is
         False, the vote is held; ask again when an anchor has answered or fallen.
 
         Args:
-            first_miss_ns: When the first missed probe was sent; 0: no row, the line is down by its loss.
+            first_miss_ns: When the first missed probe was sent; 0: no row, it is said for the line's loss.
             now_ns: Now.
             last_miss_ns: When the last of them was sent; 0: now.
             fell_ns: When the one was sent that was one too many.
@@ -164,18 +166,18 @@ class Health:
         """
         if self.state == "isolated":
             return "unknown", "isolated"
-        if state != "down" or said == "down":
+        if _RANK[state] <= _RANK[said] or reason == "round_trip":
             return state, reason
-        may = all(self._may_say_down(target, now_ns) for target in targets if target.state == "down")
-        return (state, reason) if may else None
+        missing = [target for target in targets if target.state == state and target.reason != "round_trip"]
+        return (state, reason) if all(self._may_blame(target, now_ns) for target in missing) else None
 
-    def _may_say_down(self, target: Track, now_ns: int) -> bool:
-        """The same for one target. One that fell but answers again by now has not been shown to be down while it was."""
+    def _may_blame(self, target: Track, now_ns: int) -> bool:
+        """Whether what one target misses is the line's fault. One that fell but answers again by now has not been shown to be down while it was."""
         if target.reason == "loss":
-            return self.may_say_down(0, now_ns)
+            return self.may_blame(0, now_ns, fell_ns=target.fell_ns)
         # Its first probe may have been on its way back already when our own uplink went, and one that was sent later may have been faster.
         since_ns = target.first_miss_ns + target.trip_ns
-        return target.misses > 0 and self.may_say_down(since_ns, now_ns, target.last_miss_ns, target.fell_ns)
+        return target.misses > 0 and self.may_blame(since_ns, now_ns, target.last_miss_ns, target.fell_ns)
 
     # --- Why. ---
 

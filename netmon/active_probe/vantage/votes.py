@@ -53,7 +53,7 @@ class Votes:
     """The votes of one vantage.
 
     Attributes:
-        held: Lines that look down, and wait until an anchor has answered or fallen.
+        held: Lines that look down or lossy, and wait until an anchor has answered or fallen.
     """
 
     def __init__(self, vantage_id: str, targets: Iterable[Target], clock: Clock, health: Health, tell: Tell) -> None:

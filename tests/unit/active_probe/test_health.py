@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -192,7 +194,7 @@ def test_before_an_anchor_has_answered_nothing_is_down() -> None:
     anchor = Track("icmp 192.0.2.9", FIBRE, 0)
     health = Health([anchor], 1, 2.0, 0)
 
-    assert (health.look(SECOND), health.state, health.may_say_down(SECOND, 2 * SECOND)) == (False, "live", False)
+    assert (health.look(SECOND), health.state, health.may_blame(SECOND, 2 * SECOND)) == (False, "live", False)
 
 
 def test_answers_from_before_or_after_a_row_of_misses_prove_nothing() -> None:
@@ -204,7 +206,7 @@ def test_answers_from_before_or_after_a_row_of_misses_prove_nothing() -> None:
         anchor.replied(seq, MILLI, at_s * SECOND + MILLI)
     rows = [(1, 2), (1, 3), (2, 4), (3, 5)]
 
-    assert [health.may_say_down(first * SECOND, 9 * SECOND, last * SECOND) for first, last in rows] == [
+    assert [health.may_blame(first * SECOND, 9 * SECOND, last * SECOND) for first, last in rows] == [
         False, True, True, False,
     ]  # fmt: skip
 
@@ -214,11 +216,11 @@ def test_a_late_answer_of_an_anchor_counts_by_when_it_was_asked() -> None:
     anchor = Track("icmp 192.0.2.9", FIBRE, 0)
     health = Health([anchor], 1, 2.0, 0)
     anchor.sent(0, 2 * SECOND)
-    before = health.may_say_down(SECOND, 3 * SECOND, 3 * SECOND)
+    before = health.may_blame(SECOND, 3 * SECOND, 3 * SECOND)
     anchor.lost(0, 3 * SECOND)
     anchor.replied(0, 2 * SECOND, 4 * SECOND)
 
-    assert (before, health.may_say_down(SECOND, 4 * SECOND, 3 * SECOND)) == (False, True)
+    assert (before, health.may_blame(SECOND, 4 * SECOND, 3 * SECOND)) == (False, True)
 
 
 def test_an_anchor_has_to_answer_after_the_line_fell_as_well() -> None:
@@ -229,7 +231,7 @@ def test_an_anchor_has_to_answer_after_the_line_fell_as_well() -> None:
     for seq, at_s in enumerate((2, 4)):
         anchor.sent(seq, at_s * SECOND)
         anchor.replied(seq, MILLI, at_s * SECOND + MILLI)
-        shown.append(health.may_say_down(SECOND, 5 * SECOND, 4 * SECOND, 3 * SECOND))
+        shown.append(health.may_blame(SECOND, 5 * SECOND, 4 * SECOND, 3 * SECOND))
 
     assert shown == [False, True]
 
@@ -253,7 +255,7 @@ def test_a_long_round_trip_that_our_uplink_cut_off_on_its_way_back() -> None:
     first_miss_ns, last_miss_ns, fell_ns = line.first_miss_ns, line.last_miss_ns, line.fell_ns
 
     assert (line.state, line.trip_ns, first_miss_ns) == ("down", 600 * MILLI, sent_ns)
-    assert place.health.may_say_down(first_miss_ns, sent_ns + 7 * SECOND, last_miss_ns, fell_ns) is True
+    assert place.health.may_blame(first_miss_ns, sent_ns + 7 * SECOND, last_miss_ns, fell_ns) is True
     assert place.health.say("down", "no_answer", [line], "up", sent_ns + 7 * SECOND) is None
 
 
@@ -277,6 +279,45 @@ def test_a_line_that_is_down_by_loss_needs_no_row() -> None:
     anchor.replied(0, MILLI, SECOND + MILLI)
 
     assert (held, health.say("down", "loss", [line], "degraded", 2 * SECOND)) == (None, ("down", "loss"))
+
+
+@pytest.mark.parametrize("anchors", [0, 2])
+@pytest.mark.parametrize("part", range(10))
+def test_no_line_is_degraded_while_our_own_uplink_is_cut(part: int, anchors: int) -> None:
+    """A short window is full of misses long before an anchor has fallen: traffic that minds would leave a line that is well."""
+    place = hasty(anchors)
+    place.go_on(part / 20, well, well)
+    during = place.go_on(10, cut, cut, anchor=cut)
+
+    # That the windows would have said it, had they been believed.
+    assert {line.track.reason for line in place.lines} == {"loss"}
+    assert sorted(states(during)) == [("line 0", "unknown"), ("line 1", "unknown"), ("vantage", "no_anchor")]
+    assert [what for what in states(place.go_on(30, well, well)) if what[1] in {"degraded", "down"}] == []
+
+
+@pytest.mark.parametrize("anchors", [0, 2])
+def test_a_line_that_loses_a_quarter_is_degraded_as_soon_as_an_anchor_has_answered(anchors: int) -> None:
+    """Anchors are asked then; without them, what the line itself answers proves as much."""
+    place, probes = hasty(anchors), itertools.count()
+
+    def lossy(_: float) -> Fate:
+        return None if next(probes) % 4 == 0 else 0.002
+
+    told = place.go_on(5, lossy, well)
+
+    assert states(told) == [("line 0", "degraded")]
+    assert told[0][0] - 10 <= 2.5
+
+
+def hasty(anchors: int) -> Place:
+    """A vantage whose lines have windows of four seconds, and fall late; all has been well for ten seconds."""
+    place = Place(anchors=anchors)
+    profile = msgspec.structs.replace(
+        FIBRE, interval_s=0.1, timeout_s=0.3, confirm_interval_s=0.1, confirm_timeout_s=0.3, fall=200, loss_down=1.0, window_s=4.0
+    )  # fmt: skip
+    place.lines = [Asker(profile) for _ in place.lines]
+    place.go_on(10, well, well)
+    return place
 
 
 @given(
@@ -371,7 +412,7 @@ def test_a_loop_that_was_late_once_says_down_a_heartbeat_later() -> None:
     anchor.replied(0, MILLI, SECOND + MILLI)
     shown = []
     for beat, lag_s in enumerate((0.9, 1.0, 0.0), start=2):
-        shown.append((health.beat(lag_s, beat * SECOND), health.may_say_down(0, beat * SECOND)))
+        shown.append((health.beat(lag_s, beat * SECOND), health.may_blame(0, beat * SECOND)))
 
     assert shown == [(False, True), (False, False), (False, True)]
 
