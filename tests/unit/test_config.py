@@ -6,8 +6,9 @@ Each file in tests/data/config/ has one kind of mistake, and the messages that i
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,30 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from netmon import config, model
+from netmon.alarms.rules import ruleset
 from netmon.config import settings as config_settings
 from netmon.config import source as config_source
+from netmon.config.alarms import STANDARD_RULES
 from netmon.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = REPOSITORY / "config" / "netmon.yml"
 INVALID = REPOSITORY / "tests" / "data" / "config"
 SETTINGS = list(config_settings.names())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _standard_rules_are_read_once() -> Iterator[None]:
+    """They stay the same, and reading them takes longer than all else that a file is checked for."""
+    load = ruleset.load
+    standard = functools.cache(lambda: load([STANDARD_RULES]))
+
+    def once(files: Sequence[Path], catalogues: Sequence[Path] = ()) -> ruleset.RuleSet:
+        return load(files, catalogues) if catalogues or list(files) != [STANDARD_RULES] else standard()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ruleset, "load", once)
+        yield
 
 
 def written(folder: Path, text: str) -> Path:
