@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 import redis
-from typer.testing import CliRunner
 
 from netmon.alarms.model import Comment, Place, StateChange
-from netmon.cli import build
 from tests.integration.alarms import LINK_UP, Worker, event, fill
 from tests.integration.api import NOON, alarm, put
 from tests.integration.harness import REPOSITORY
+from tests.integration.harness import quick as in_process
 from tests.integration.valkey import Valkey, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -73,13 +72,11 @@ def run(config: Path) -> Run:
 
 @pytest.fixture
 def quick(config: Path) -> Run:
-    """The same in this process, for what needs no process of its own to be believed."""
+    """The same in this process."""
 
     def quick(*arguments: str, **person: str) -> subprocess.CompletedProcess[str]:
-        words = [*arguments, "-c", str(config)]
         person_only = {**environ(**person), "LC_ALL": None, "LC_MESSAGES": None}
-        found = CliRunner().invoke(build(words), words, env=person_only, catch_exceptions=False)
-        return subprocess.CompletedProcess(words, found.exit_code, found.stdout, found.stderr)
+        return in_process(*arguments, "-c", str(config), environ=person_only)
 
     return quick
 

@@ -353,7 +353,7 @@ def test_options_that_mean_nothing_are_refused(netmon: Netmon) -> None:
         ["ledger", "--receiver", "x"],
         ["traps", "--receiver", "x"],
     ):
-        found = netmon.command_line(*arguments)
+        found = netmon.quick(*arguments)
         assert (found.returncode, "--union" in found.stderr) == (2, True), arguments
     netmon.send([netmon.trap(1)])
     netmon.wait_settled(captured=1)

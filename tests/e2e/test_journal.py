@@ -105,15 +105,15 @@ def test_an_export_goes_to_a_pipe_and_takes_a_range(stopped: Netmon) -> None:
     before = stopped.folder / "before.pcap"
     before.write_bytes(b"of yesterday")
     for file in (before, stopped.folder / "none.pcap"):
-        assert stopped.command_line("journal", "export", "--pcap", str(file), "--from", since).returncode == 1
+        assert stopped.quick("journal", "export", "--pcap", str(file), "--from", since).returncode == 1
     assert before.read_bytes() == b"of yesterday"
     assert not (stopped.folder / "none.pcap").exists()
     other = subprocess.run(
         [*command, "-", "--source", "192.0.2.0/24"], cwd=REPOSITORY, capture_output=True, check=False
     )
     assert other.returncode == 1
-    assert stopped.command_line("journal", "export", "--pcap", "/nowhere/at/all.pcap").returncode == 2
-    assert stopped.command_line("journal", "export", "--pcap", "-", "--source", "nobody").returncode == 2
+    assert stopped.quick("journal", "export", "--pcap", "/nowhere/at/all.pcap").returncode == 2
+    assert stopped.quick("journal", "export", "--pcap", "-", "--source", "nobody").returncode == 2
 
 
 def test_packets_are_not_written_to_a_terminal(stopped: Netmon) -> None:

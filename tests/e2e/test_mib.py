@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.integration.harness import REPOSITORY, Netmon
+from tests.integration.harness import quick as in_process
 
 SIREN = """
 SIREN-MIB DEFINITIONS ::= BEGIN
@@ -38,6 +40,12 @@ def mib(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=60,
     )
+
+
+def quick(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process."""
+    with contextlib.chdir(folder):
+        return in_process("mib", *arguments, environ={"NETMON_CONFIG": None, "COLUMNS": "200"})
 
 
 def test_a_vendors_folder_becomes_a_catalogue(tmp_path: Path) -> None:
@@ -74,8 +82,8 @@ def test_a_vendors_folder_becomes_a_catalogue(tmp_path: Path) -> None:
 def test_modules_are_listed_and_shown(tmp_path: Path) -> None:
     """What is there at all, before one asks for a name; a module that only has types is no mistake."""
     (tmp_path / "siren.my").write_text(SIREN)
-    assert mib(tmp_path, "compile", "siren.my", "-o", "vendor.cat").returncode == 0
-    listed = mib(tmp_path, "list", "--catalogue", "vendor.cat", "--json").stdout.splitlines()
+    assert quick(tmp_path, "compile", "siren.my", "-o", "vendor.cat").returncode == 0
+    listed = quick(tmp_path, "list", "--catalogue", "vendor.cat", "--json").stdout.splitlines()
     modules = {each["module"]: each for each in map(json.loads, listed)}
     assert modules["SIREN-MIB"] == {
         "module": "SIREN-MIB",
@@ -84,20 +92,20 @@ def test_modules_are_listed_and_shown(tmp_path: Path) -> None:
         "catalogue": "vendor.cat",
     }
     assert Path(modules["IF-MIB"]["catalogue"]).name == "ietf.cat"
-    text = mib(tmp_path, "list").stdout.splitlines()
+    text = quick(tmp_path, "list").stdout.splitlines()
     assert (len(text), text[-1].partition(";")[0]) == (len(modules) + 1, f"{len(modules) - 1} modules")
-    assert mib(tmp_path, "show", "SIREN-MIB", "--catalogue", "vendor.cat").stdout.splitlines() == [
+    assert quick(tmp_path, "show", "SIREN-MIB", "--catalogue", "vendor.cat").stdout.splitlines() == [
         "SIREN-MIB  from vendor.cat",
         "  notification  sirenBatteryLow  1.3.6.1.4.1.424242.0.1  sirenBattery",
         "  scalar        sirenBattery     1.3.6.1.4.1.424242.1",
     ]
-    only_types = mib(tmp_path, "show", "INET-ADDRESS-MIB")
+    only_types = quick(tmp_path, "show", "INET-ADDRESS-MIB")
     assert (only_types.returncode, "defines types" in only_types.stdout) == (0, True)
 
 
 def test_what_the_documents_say_of_the_shipped_modules_is_so(tmp_path: Path) -> None:
     """Their number, those that are named as shipped, and those that are named as missing."""
-    modules = {json.loads(line)["module"] for line in mib(tmp_path, "list", "--json").stdout.splitlines()}
+    modules = {json.loads(line)["module"] for line in quick(tmp_path, "list", "--json").stdout.splitlines()}
     for name in ("configuration", "operations", "architecture"):
         text = (REPOSITORY / "docs" / f"{name}.md").read_text()
         assert set(re.findall(r"(\d+) modules", text)) == {str(len(modules))}, name
@@ -112,10 +120,10 @@ def test_problems_are_told_and_nothing_is_written_unless_it_is_wanted(tmp_path: 
     (tmp_path / "good.my").write_text(SIREN)
     (tmp_path / "bad.my").write_text("BAD-MIB DEFINITIONS ::= BEGIN\n\nx OBJECT IDENTIFIER ::= { lost 1 }\nEND\n")
     message = "bad.my:3: lost is neither defined nor imported; add it to IMPORTS, or correct its name"
-    found = mib(tmp_path, "compile", "good.my", "bad.my")
+    found = quick(tmp_path, "compile", "good.my", "bad.my")
     assert (found.returncode, found.stderr.splitlines()[0]) == (1, message)
     assert not (tmp_path / "mibs.cat").exists()
-    found = mib(tmp_path, "compile", "good.my", "bad.my", "--keep-going", "--json")
+    found = quick(tmp_path, "compile", "good.my", "bad.my", "--keep-going", "--json")
     assert (found.returncode, found.stderr) == (1, "")
     assert json.loads(found.stdout) == {
         "file": "mibs.cat",
@@ -125,8 +133,8 @@ def test_problems_are_told_and_nothing_is_written_unless_it_is_wanted(tmp_path: 
         "files_ignored": 0,
         "problems": [{"file": "bad.my", "line": 3, "module": "BAD-MIB", "text": message.partition(": ")[2]}],
     }
-    assert mib(tmp_path, "show", "sirenBattery").returncode == 1
-    assert mib(tmp_path, "show", "sirenBattery", "--catalogue", "mibs.cat", "--json").stdout.count("\n") == 1
+    assert quick(tmp_path, "show", "sirenBattery").returncode == 1
+    assert quick(tmp_path, "show", "sirenBattery", "--catalogue", "mibs.cat", "--json").stdout.count("\n") == 1
 
 
 def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
@@ -141,7 +149,7 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
         (["show", "x", "--catalogue", "broken.cat"], 2, "broken.cat is no catalogue that can be used"),
         (["show", "noSuchName"], 1, "noSuchName is in no catalogue"),
     ):
-        found = mib(tmp_path, *arguments)
+        found = quick(tmp_path, *arguments)
         assert (found.returncode, expected in found.stderr, "Traceback" in found.stderr) == (code, True, False), found
     assert sorted(each.name for each in tmp_path.iterdir()) == ["broken.cat", "empty", "siren.my"]
 

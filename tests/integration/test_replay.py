@@ -119,9 +119,9 @@ def test_the_time_and_the_source_choose(netmon: Netmon) -> None:
     assert replay(netmon, "--from", middle, "--to", "now")["looked_at"] == 12
     assert replay(netmon, *ALL, "--source", "127.0.0.1/32")["looked_at"] == 42
     assert replay(netmon, *ALL, "--source", "192.0.2.0/24", code=1)["looked_at"] == 0
-    assert netmon.command_line("replay", "--from", "yesterday-ish", "--to", "now").returncode == 2
-    assert netmon.command_line("replay").returncode == 2
-    assert netmon.command_line("replay", *ALL, "--receiver", "other").returncode == 2
+    assert netmon.quick("replay", "--from", "yesterday-ish", "--to", "now").returncode == 2
+    assert netmon.quick("replay").returncode == 2
+    assert netmon.quick("replay", *ALL, "--receiver", "other").returncode == 2
 
 
 def test_what_waits_in_the_range_is_decoded_as_late_does(netmon: Netmon) -> None:
@@ -212,7 +212,7 @@ def test_canaries_are_left_out(netmon: Netmon) -> None:
 def test_parked_goes_with_no_time(netmon: Netmon) -> None:
     """It tries all that waits."""
     for options in (("--from", "-1h"), ("--to", "now"), ("--all",)):
-        found = netmon.command_line("replay", "--parked", *options)
+        found = netmon.quick("replay", "--parked", *options)
         assert (found.returncode, "--parked" in found.stderr) == (2, True)
 
 
