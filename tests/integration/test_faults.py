@@ -135,6 +135,8 @@ def assert_rebuilt(netmon: Netmon, count: int) -> None:
 def test_a_stream_changed_by_others_is_put_right(netmon: Netmon, damage: str) -> None:
     """Whatever somebody does to the stream in a storm, it ends as the journal says it should be."""
     with storm(netmon, 8_000), contextlib.closing(netmon.redis()) as client:
+        # What is captured is not in the stream yet, and of an empty one nothing can be taken.
+        netmon.wait_until(lambda: client.xlen(netmon.key()) > 10, what="there is something to be changed")
         if damage == "trimmed":
             client.xtrim(netmon.key(), maxlen=10)
         elif damage == "deleted":
