@@ -83,10 +83,10 @@ class Day:
             controller.see_vantages()
             for area in world.region.areas:
                 controller.see_posture(area, "normal")
-        for controller in world.controllers:
-            for group_id in world.region.groups:
-                if controller.core is not None and controller.core.requests.get(group_id):
-                    controller.obey(world.command("clear", group_id))
+        for group_id in world.region.groups:
+            asked = [each for each in world.controllers if each.core is not None and each.core.requests.get(group_id)]
+            if asked:
+                world.clear(group_id, asked)
 
     def _home_s(self) -> float:
         """Until everybody has to be at home: WTR, damping, and a turn for each."""

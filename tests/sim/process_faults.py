@@ -227,10 +227,7 @@ def operator(world: World, fault: Fault) -> Callable[[], None]:
             world.counts[f"asked {kind}"] += 1
 
     def over() -> None:
-        for controller in world.controllers:
-            controller.obey(world.command("clear", group.id))
-        world.cleared_ns[group.id] = world.engine.now_ns
-        world.cleared[group.id] += 1
+        world.clear(group.id, world.controllers)
 
     return over
 

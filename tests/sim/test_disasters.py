@@ -60,6 +60,14 @@ def test_no_day_breaks_an_invariant(part: int) -> None:
     assert {seed: played.fault for seed, played in _played.items() if played.fault} == {}
 
 
+@pytest.mark.parametrize("seed", [6049, 6572])
+def test_no_day_that_once_did_breaks_one(seed: int) -> None:
+    """6049: two come to a line at once, one of them by a second order while it was counted elsewhere. 6572: P0 is not where it was thought to be,
+    and the line that it could use had been left out of its choice.
+    """
+    assert play(Wanted(seed, 0, 0)).fault == ""
+
+
 def test_these_days_put_everything_to_the_test() -> None:
     """Each kind of fault, of switch and of refusal occurs."""
     if len(_played) < SEEDS:

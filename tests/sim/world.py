@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from netmon.active_probe.model import LineState
@@ -151,6 +152,13 @@ class World:
             unix_ns=self.engine.now_ns,
             until_unix_ns=self.engine.now_ns + round(until_s * S) if until_s else 0,
         )
+
+    def clear(self, group_id: str, controllers: Iterable[SimController]) -> None:
+        """An operator takes back whatever was asked of a group: whoever leads lets it return at once."""
+        for controller in controllers:
+            controller.obey(self.command("clear", group_id))
+        self.cleared_ns[group_id] = self.engine.now_ns
+        self.cleared[group_id] += 1
 
     # -- the truth, as others ask for it
 

@@ -65,7 +65,8 @@ class Risks:
             return
         before = self._sights.get(sight.line_id, _UNKNOWN)
         self._sights[sight.line_id] = sight
-        if _standing(before) != _standing(sight):
+        # A new judge may know an older proof than the one before.
+        if _standing(before) != _standing(sight) or sight.good_unix_ns < before.good_unix_ns:
             self._stale.update(risks)
         elif self._waits and sight.good_unix_ns > before.good_unix_ns:
             self._stale.update(risk for risk in risks if sight.line_id in self._waits.get(risk, ()))

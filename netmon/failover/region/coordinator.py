@@ -237,6 +237,9 @@ class Coordinator(Watched):
         step = self._staggered(machine.step(member.effective, member.counted(), self._seen(member, now_ns), now_ns))
         member.news, member.approved, member.clear, member.has_turn = None, 0, False, False
         if step.state is not member.state:
+            if step.state.phase == "NO_BACKUP" and step.state.on != member.state.on:
+                # It is not where it was thought to be: what it could choose among was ranked for that place.
+                self._mark(member)
             member.state = self.states[member.group.id] = made.changed[member.group.id] = step.state
             if step.state.void_request_id:
                 self._asked.drop(member.group.id, step.state.void_request_id)

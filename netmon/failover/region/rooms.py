@@ -56,6 +56,8 @@ class Rooms:
         place, before = self.place(member), self.loads.where(member.group.id)
         if place != before:
             member.evicted_from, member.is_stuck = "", False
+            # Who was stuck, and has left now, may be on its way to somewhere else already.
+            place = self.place(member)
         if place != before or self._is_crowded(member, place):
             self._ask_to_leave(member, place, before)
         self.loads.place(member.group.id, place)
@@ -106,6 +108,8 @@ class Rooms:
     def has_to_leave(self, member: Member) -> bool:
         """Whether the line that a group was told to leave is overfull still; or whether others wait for it to leave, if it could not so far."""
         reported = member.reported_on
+        if member.news is not None and member.news.outcome == "verified":
+            reported = member.news.on
         on = self.loads.where(member.group.id) if reported is None else reported
         is_there = bool(member.evicted_from) and on == member.evicted_from
         if is_there and (self._is_overfull(on) or (member.is_stuck and self._is_waited_for(member, on))):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from netmon.failover.model import Candidate, Group, LineFacts, LineSight, Timers
@@ -245,6 +245,10 @@ FACTS = st.lists(st.sets(st.sampled_from("rstu")), min_size=5, max_size=5).map(
 
 
 @settings(max_examples=60, deadline=None)
+@example(
+    [line(line_id, *own) for line_id, own in zip("abcde", ["r", "r", "", "", ""], strict=True)],
+    [sight("a", good_s=0), sight("b", "down", since_s=-1), sight("a", good_s=-1)],
+)
 @given(FACTS, st.lists(SIGHTS, max_size=20))
 def test_what_fails_follows_from_how_lines_are_and_not_from_how_they_came_to_be_so(
     facts: list[LineFacts], sights: list[LineSight]
